@@ -1,0 +1,74 @@
+"""``govrun explain``: what would bind a run here, how firmly, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from supervisor.run.start import Options, Prepared, prepare
+
+if TYPE_CHECKING:
+    import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    import typer as cli
+
+    @app.command("explain")
+    def explain(
+        as_json: bool = cli.Option(False, "--json", help="One JSON object instead of text."),
+        agent: str = cli.Option(None, "--agent", help="Explain for this agent pack."),
+    ) -> None:
+        """Say what would bind a run in this directory: invariants, coverage, grants."""
+        prepared = prepare(Options(command=("true",), agent=agent), os.environ)
+        if as_json:
+            print(json.dumps(document(prepared), indent=2))
+        else:
+            print("\n".join(plan(prepared)))
+
+
+def document(prepared: Prepared) -> dict[str, object]:
+    """Everything ``explain`` knows, ready for JSON."""
+    policy = prepared.policy
+    return {
+        "tree": str(prepared.place.tree),
+        "agent": prepared.agent.name,
+        "tier": prepared.host.tier,
+        "policy": policy.digest,
+        "sources": [{"name": s.name, "sha256": s.sha256} for s in prepared.profile.sources],
+        "warnings": list(prepared.profile.warnings),
+        "withheld": list(prepared.environment.withheld),
+        "invariants": [
+            found._asdict() | {"coverage": found.coverage.word} for found in policy.invariants.values()
+        ],
+        "grants": [{"path": _text(grant.path), "source": grant.source} for grant in policy.grants],
+        "hidden": [_text(path) for path in (policy.state, *policy.hide)],
+        "not_checked": [rule.id for rule in prepared.profile.rules if rule.denied or rule.allowed]
+        + [contract.id for contract in prepared.profile.contracts],
+    }
+
+
+def plan(prepared: Prepared) -> list[str]:
+    """The same as lines of text."""
+    policy = prepared.policy
+    lines = [f"tree     {prepared.place.tree}", f"agent    {prepared.agent.name}   tier {prepared.host.tier}", ""]
+    width = max(len(found.id) for found in policy.invariants.values())
+    for found in policy.invariants.values():
+        told = " · ".join(filter(None, (found.note, found.why, f"ADR {found.adr}" if found.adr else "", found.source)))
+        lines.append(f"{found.coverage.word:13} {found.id:{width}}  {found.then:7} {told}")
+    lines += ["", "writable outside the tree:"]
+    lines += [f"  {_text(grant.path)}   ({grant.source})" for grant in policy.grants]
+    lines += [f"  {_text(path)}   (only names the run creates)" for path in policy.temp]
+    lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
+    if prepared.environment.withheld:
+        lines.append(f"withheld: {', '.join(prepared.environment.withheld)}")
+    skipped = [c.id for c in prepared.profile.contracts] + [r.id for r in prepared.profile.rules if r.denied or r.allowed]
+    if skipped:
+        lines.append(f"examples and contracts not checked yet: {', '.join(skipped)}")
+    return lines
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

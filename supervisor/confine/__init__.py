@@ -1,0 +1,1 @@
+"""Compiled policy -> confined child: Landlock domains, the process picture, the way into the first exec."""

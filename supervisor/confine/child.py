@@ -1,0 +1,95 @@
+"""The last steps before the agent's first instruction. Runs after the fork; imports nothing and logs nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from typing import NamedTuple, NoReturn
+
+from supervisor.kernel import filter as bpf
+from supervisor.kernel import landlock, libc, process
+
+
+class Launch(NamedTuple):
+    """Everything the child needs, made before the fork. ``tell`` and ``wait`` are pipe ends: the child writes the
+    number of its listener, or an error, and waits for one byte before it executes."""
+
+    program: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    cwd: bytes
+    filter: bytes
+    domain: landlock.Ruleset
+    tell: int
+    wait: int
+    terminal: int
+    umask: int
+    files: int | None
+
+
+def become(launch: Launch) -> NoReturn:
+    """Confine this process and execute. Every failure is reported through ``tell`` and ends in ``_exit(125)``."""
+    stage, tell = "preparing", launch.tell
+    try:
+        process.die_with_parent(signal.SIGKILL)
+        os.setpgid(0, 0)
+        if launch.terminal >= 0:
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            os.tcsetpgrp(launch.terminal, os.getpgrp())
+        _reset_signals()
+        os.umask(launch.umask)
+        # A core dump is written by the kernel without an open that could be judged.
+        _limit(resource.RLIMIT_CORE, 1)
+        if launch.files is not None:
+            _limit(resource.RLIMIT_NOFILE, launch.files)
+        os.chdir(launch.cwd)
+        _close_others(launch)
+        tell = _TELL
+        stage = "no_new_privs"
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        stage = "entering the Landlock domain"
+        launch.domain.fd = _DOMAIN
+        launch.domain.restrict_self()
+        os.close(_DOMAIN)
+        stage = "loading the filter"
+        listener = bpf.load(launch.filter)
+        os.write(tell, b"L%d\n" % listener)
+        stage = "waiting for the supervisor"
+        if os.read(_WAIT, 1) != b"+":
+            os._exit(125)
+        os.close(listener)
+        stage = "executing"
+        os.execve(launch.program, launch.argv, launch.environment)
+    except OSError as error:
+        number = error.errno or 0
+        os.write(tell, b"E%d %s: %s\n" % (number, stage.encode(), str(error).encode("utf-8", "replace")))
+    finally:
+        os._exit(125)
+
+
+_TELL, _WAIT, _DOMAIN = 3, 4, 5
+
+
+def _close_others(launch: Launch) -> None:
+    """Keep 0-2 and the three descriptors below; everything else would be a way around the domain."""
+    kept = (launch.tell, launch.wait, launch.domain.fd)
+    high = [os.dup2(fd, 200 + at, inheritable=False) for at, fd in enumerate(kept)]
+    for at, fd in enumerate(high):
+        os.dup2(fd, _TELL + at, inheritable=False)
+    libc.close_range(_DOMAIN + 1)
+
+
+def _limit(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    if hard == resource.RLIM_INFINITY or value <= hard:
+        resource.setrlimit(which, (value, value))
+
+
+def _reset_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGIO, signal.SIGURG, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,0 +1,93 @@
+"""The environment that the agent gets: what would run code or hand over credentials is withheld, by exact name.
+
+Nothing is guessed by name pattern: a variable that merely looks like a secret stays, and the banner prints what was
+withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+# What a loader, shell, interpreter or git executes from its environment, for programs that did not ask for it.
+_CODE = frozenset(
+    """
+    BASH_ENV ENV PYTHONSTARTUP PYTHONBREAKPOINT NODE_OPTIONS PERL5OPT PERL5DB RUBYOPT BUN_OPTIONS DENO_INSTALL_ROOT
+    JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS PROMPT_COMMAND GCONV_PATH LOCPATH NLSPATH
+    GIT_SSH GIT_SSH_COMMAND GIT_PROXY_COMMAND GIT_EXTERNAL_DIFF GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS
+    GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS GIT_EXEC_PATH GIT_TEMPLATE_DIR GIT_DIR GIT_WORK_TREE
+    GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_NAMESPACE
+    SSH_ASKPASS SUDO_ASKPASS
+    """.split()
+)
+_CODE_PREFIXES = ("LD_", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_")
+_CREDENTIALS = frozenset(
+    """
+    AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_SECURITY_TOKEN AWS_WEB_IDENTITY_TOKEN_FILE
+    AWS_CONTAINER_CREDENTIALS_FULL_URI AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_CONTAINER_AUTHORIZATION_TOKEN
+    GOOGLE_APPLICATION_CREDENTIALS GOOGLE_CREDENTIALS GOOGLE_OAUTH_ACCESS_TOKEN CLOUDSDK_AUTH_ACCESS_TOKEN
+    AZURE_CLIENT_SECRET AZURE_CLIENT_CERTIFICATE_PATH AZURE_PASSWORD ARM_CLIENT_SECRET ARM_ACCESS_KEY
+    GITHUB_TOKEN GH_TOKEN GH_ENTERPRISE_TOKEN GITHUB_ENTERPRISE_TOKEN GITLAB_TOKEN GITLAB_PRIVATE_TOKEN CI_JOB_TOKEN
+    BITBUCKET_TOKEN GITEA_TOKEN NPM_TOKEN NODE_AUTH_TOKEN PYPI_TOKEN TWINE_PASSWORD UV_PUBLISH_TOKEN
+    POETRY_PYPI_TOKEN_PYPI CARGO_REGISTRY_TOKEN GEM_HOST_API_KEY DOCKER_AUTH_CONFIG DOCKER_PASSWORD KUBECONFIG
+    VAULT_TOKEN CONSUL_HTTP_TOKEN NOMAD_TOKEN TF_TOKEN_APP_TERRAFORM_IO PULUMI_ACCESS_TOKEN DIGITALOCEAN_TOKEN
+    DIGITALOCEAN_ACCESS_TOKEN HCLOUD_TOKEN LINODE_TOKEN CLOUDFLARE_API_TOKEN CLOUDFLARE_API_KEY FLY_API_TOKEN
+    HEROKU_API_KEY VERCEL_TOKEN NETLIFY_AUTH_TOKEN SENTRY_AUTH_TOKEN DATADOG_API_KEY DD_API_KEY SLACK_TOKEN
+    SLACK_BOT_TOKEN PGPASSWORD MYSQL_PWD REDISCLI_AUTH SSH_AUTH_SOCK SSH_AGENT_PID GPG_AGENT_INFO
+    OP_SERVICE_ACCOUNT_TOKEN DOPPLER_TOKEN ANSIBLE_VAULT_PASSWORD SONAR_TOKEN SNYK_TOKEN
+    ANTHROPIC_API_KEY OPENAI_API_KEY GEMINI_API_KEY GOOGLE_API_KEY MISTRAL_API_KEY OPENROUTER_API_KEY DEEPSEEK_API_KEY
+    """.split()
+)
+# Descriptors of sockets and supervisors outside the run.
+_DEPUTIES = frozenset("TMUX STY DBUS_SESSION_BUS_ADDRESS NOTIFY_SOCKET LISTEN_FDS LISTEN_PID DOCKER_HOST".split())
+
+
+class Environment(NamedTuple):
+    """What the agent gets, and the names that were withheld (sorted)."""
+
+    variables: dict[str, str]
+    withheld: tuple[str, ...]
+
+
+def build(
+    given: Mapping[str, str],
+    *,
+    keep: Iterable[str] = (),
+    passed: Iterable[str] = (),
+    dropped: Iterable[str] = (),
+    added: Mapping[str, str] | None = None,
+    caches: Mapping[str, str] | None = None,
+) -> Environment:
+    """The agent's environment. ``keep``: names its pack declares; ``passed``, ``dropped``, ``added``: the profile's
+    ``env``; ``caches``: per-repository cache folders, which give way to nothing the user set in ``added``.
+
+    What runs code stays withheld even when ``keep`` names it; only the profile's ``pass`` brings it back.
+    """
+    wanted, explicit, gone = frozenset(keep), frozenset(passed), frozenset(dropped)
+    variables: dict[str, str] = {}
+    withheld: list[str] = []
+    for name, value in given.items():
+        code = name in _CODE or name.startswith(_CODE_PREFIXES)
+        secret = name in _CREDENTIALS and name not in wanted
+        if name in gone or ((code or secret or name in _DEPUTIES) and name not in explicit):
+            withheld.append(name)
+        else:
+            variables[name] = value
+    variables.update(caches or {})
+    variables.update(added or {})
+    return Environment(variables, tuple(sorted(withheld)))
+
+
+def cache_folders(base: str) -> dict[str, str]:
+    """Environment variables that move package managers' caches into ``base``: the user's own caches stay readable but
+    unwritten, since what they hold runs later, outside any run."""
+    return {
+        "PIP_CACHE_DIR": f"{base}/pip",
+        "UV_CACHE_DIR": f"{base}/uv",
+        "npm_config_cache": f"{base}/npm",
+        "YARN_CACHE_FOLDER": f"{base}/yarn",
+        "CARGO_HOME": f"{base}/cargo",
+        "GOCACHE": f"{base}/go-build",
+        "GOMODCACHE": f"{base}/go-mod",
+        "CCACHE_DIR": f"{base}/ccache",
+    }

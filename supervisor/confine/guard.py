@@ -1,0 +1,111 @@
+"""The guard: the process the user started. It waits for the supervisor, passes signals on, and ends the run when the
+supervisor dies.
+
+It enters no domain and judges nothing, so it outlives whatever happens inside. A subreaper, like the supervisor: when
+that dies, the run's processes become the guard's children and cannot get away.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from typing import NamedTuple
+
+from supervisor.confine import terminal
+
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Ended(NamedTuple):
+    """``code``: what the supervisor reported; None when it died without a word (``status``: its wait status)."""
+
+    code: int | None
+    status: int
+
+
+class Guard:
+    """``pipe``: the supervisor's messages, a line each: ``agent PGID``, ``stopped``, ``exit CODE``."""
+
+    def __init__(self, supervisor: int, pipe: int, tty: int) -> None:
+        self._supervisor = supervisor
+        self._pipe = pipe
+        self._tty = tty
+        self._group = 0
+        self._code: int | None = None
+        self._pending: list[int] = []
+        self._buffer = b""
+
+    def wait(self, stop: Callable[[], object]) -> Ended:
+        """Until the supervisor has ended. ``stop`` kills whatever is left below this process, when it died early."""
+        before = {number: signal.signal(number, self._note) for number in _FORWARDED}
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        pidfd = os.pidfd_open(self._supervisor)
+        try:
+            self._serve(pidfd, read)
+            _, status = os.waitpid(self._supervisor, 0)
+            if self._code is None:
+                stop()
+            return Ended(self._code, status)
+        finally:
+            terminal.give(self._tty, os.getpgrp())
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for fd in (read, write, pidfd):
+                os.close(fd)
+
+    def _serve(self, pidfd: int, wakeup: int) -> None:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(self._pipe, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if wakeup in ready:
+                os.read(wakeup, 4096)
+                self._forward()
+            if self._pipe in ready and not self._read():
+                poll.unregister(self._pipe)
+            if pidfd in ready:
+                while self._read():
+                    pass
+                return
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._pending.append(number)
+
+    def _forward(self) -> None:
+        pending, self._pending = self._pending, []
+        for number in pending:
+            if self._group:
+                try:
+                    os.killpg(self._group, number)
+                except OSError:
+                    continue  # the group has just ended
+
+    def _read(self) -> bool:
+        data = os.read(self._pipe, 4096)
+        self._buffer += data
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            word, _, rest = line.partition(b" ")
+            if word == b"agent":
+                self._group = int(rest)
+            elif word == b"exit":
+                self._code = int(rest)
+            elif word == b"stopped":
+                self._stop_with_the_agent()
+        return bool(data)
+
+    def _stop_with_the_agent(self) -> None:
+        """The agent was stopped by job control: stop too, so that the user's shell takes the terminal back."""
+        terminal.give(self._tty, os.getpgrp())
+        os.kill(os.getpid(), signal.SIGSTOP)
+        terminal.give(self._tty, self._group)
+        try:
+            os.killpg(self._group, signal.SIGCONT)
+        except OSError:
+            return

@@ -1,0 +1,38 @@
+"""The controlling terminal: handed to the agent, taken back at its end.
+
+Only the guard, which the user's shell waits for, moves the foreground group; tcsetpgrp(3) from a background group
+needs SIGTTOU blocked or ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def open_foreground() -> int:
+    """A descriptor of the controlling terminal when this process group is in its foreground, else -1."""
+    try:
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return -1
+    try:
+        if os.tcgetpgrp(fd) == os.getpgrp():
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return -1
+
+
+def give(fd: int, group: int) -> None:
+    """Put ``group`` in the foreground; a terminal that is gone, or a group that ended, changes nothing."""
+    if fd < 0:
+        return
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        os.tcsetpgrp(fd, group)
+    except OSError:
+        pass
+    finally:
+        signal.signal(signal.SIGTTOU, before)

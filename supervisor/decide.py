@@ -1,0 +1,103 @@
+"""The one decision function.
+
+Pure and total: no I/O, no clock, no memory of its own; every event gets a verdict and an unknown one is a bug. The
+strictest of all matching invariants wins, and the order in which they are looked at never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from supervisor.invariants import commands, gitdir, hosts, scope
+from supervisor.invariants.places import WRITABLE, Zone, locate
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.vocabulary.events import (
+    Event,
+    ExecEvent,
+    FsEvent,
+    GitConfigEvent,
+    LifecycleEvent,
+    NetEvent,
+    ObservationGap,
+    ProcessEvent,
+    RefEvent,
+)
+from supervisor.vocabulary.verdicts import ALLOWED, Effect, Match, Verdict
+
+
+def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:
+    """The verdict on ``event``. ``state`` is what of the run's past may matter; it is never changed here."""
+    match event:
+        case FsEvent():
+            return _strictest(scope.judge(policy, event))
+        case GitConfigEvent():
+            return _strictest(_config(policy, event))
+        case ExecEvent():
+            return _strictest(_exec(policy, event))
+        case NetEvent():
+            return _strictest(_network(policy, event))
+        case ProcessEvent():
+            return _strictest(_process(policy, event))
+        case LifecycleEvent():
+            return _strictest(_lifecycle(policy, event))
+        case RefEvent() | ObservationGap():
+            return ALLOWED  # seen after the fact; ref rules are judged with their issue
+        case _:
+            assert_never(event)
+
+
+def _strictest(matches: Iterable[Match]) -> Verdict:
+    found = list(matches)
+    if not found:
+        return ALLOWED
+    found.sort(key=lambda match: -match.effect)  # stable: of equals, the first in profile order names the verdict
+    return Verdict(found[0].effect, tuple(found))
+
+
+def _config(policy: CompiledPolicy, event: GitConfigEvent) -> Iterator[Match]:
+    place = locate(policy, event.target.path)
+    if place.zone is not Zone.GIT:
+        return
+    refusal = gitdir.refuses_config(event)
+    if refusal is not None:
+        told = refusal.message + (f"; {refusal.use}" if refusal.use else "")
+        yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, told)
+
+
+def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
+    if event.refusal:
+        yield Match(policy.invariant("govrun.exec"), Effect.DENY, event.refusal)
+        return
+    if event.anonymous:
+        yield Match(policy.invariant("govrun.exec"), Effect.DENY, "a program without a name cannot be judged")
+        return
+    place = locate(policy, event.target.path)
+    relative = place.relative if place.zone is Zone.TREE else None
+    message = commands.forbids(
+        policy.commands, event, relative, place.zone in WRITABLE, locate(policy, event.alias).zone in WRITABLE
+    )
+    if message:
+        yield Match(policy.invariant("scope.commands"), policy.scope_then, message)
+
+
+def _network(policy: CompiledPolicy, event: NetEvent) -> Iterator[Match]:
+    blocked, message, _ = hosts.judge(policy.hosts, event)
+    if event.refusal:
+        yield Match(policy.invariant("scope.hosts"), Effect.DENY, event.refusal)
+    elif blocked:
+        yield Match(policy.invariant("scope.hosts"), policy.scope_then, message)
+
+
+def _process(policy: CompiledPolicy, event: ProcessEvent) -> Iterator[Match]:
+    if event.op == "trace" and not policy.debug:
+        message = "tracing and reading other processes needs `debug = true` in [scope]"
+        yield Match(policy.invariant("govrun.processes"), Effect.DENY, message)
+    elif not event.own:
+        message = f"process {event.target} does not belong to this run ({event.detail})"
+        yield Match(policy.invariant("govrun.processes"), Effect.DENY, message)
+
+
+def _lifecycle(policy: CompiledPolicy, event: LifecycleEvent) -> Iterator[Match]:
+    if event.op == "timeout":
+        yield Match(policy.invariant("scope.timeout"), Effect.KILL, event.detail)

@@ -1,0 +1,1 @@
+"""Verdict -> world: acts performed on behalf, refusals explained, the run ended."""

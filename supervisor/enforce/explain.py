@@ -1,0 +1,131 @@
+"""Reasons, where the agent reads them: on the standard error of the process that was refused.
+
+Never blocks and never writes into a governed file: pipes and terminals are reopened without blocking, sockets are sent
+to without waiting, regular files are written only where their content is not judged. What cannot be told at once is
+told on the next command's standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import termios
+from collections.abc import Callable
+
+from supervisor.kernel import process
+from supervisor.vocabulary.verdicts import Effect, Match, Verdict
+
+_MOST_QUEUED = 64
+_MOST_TOLD = 4096
+_ICANON, _LFLAG = termios.ICANON, 3
+
+
+def reason(match: Match, effect: Effect) -> str:
+    """One line: what happened, which invariant, which decision, what to do instead."""
+    rule = match.invariant
+    parts = [f"govrun: {_VERBS[effect]} by {rule.id}: {match.message}"]
+    if rule.why and rule.why not in match.message:
+        parts.append(f"why: {rule.why}")
+    if rule.adr:
+        parts.append(f"decision: ADR {rule.adr}")
+    if rule.use:
+        parts.append(f"instead: {rule.use}")
+    return safe(" · ".join(parts))
+
+
+_VERBS = {
+    Effect.OBSERVE: "observed",
+    Effect.WARN: "warning",
+    Effect.ASK: "denied (needs an approval, which this version cannot give)",
+    Effect.DENY: "denied",
+    Effect.REVERT: "denied",
+    Effect.PAUSE: "denied",
+    Effect.KILL: "run stopped",
+}
+
+
+def safe(text: str) -> str:
+    """Text that cannot move a terminal's cursor or reorder a line: control and bidirectional characters escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in _printable(text))
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Explainer:
+    """``writable`` says whether a regular file at a path may be written to by govrun (nothing judges its content)."""
+
+    def __init__(self, writable: Callable[[bytes], bool]) -> None:
+        self._writable = writable
+        self._queue: list[str] = []
+        self._told: set[tuple[int, str, str]] = set()
+
+    def tell(self, tid: int, tgid: int, verdict: Verdict) -> bool:
+        """Tell the process why. True when it was written where the process can be read. Once per violation and
+        process: a program that retries in a loop reads the reason once."""
+        first = verdict.matches[0]
+        key = (tgid, first.invariant.id, first.message)
+        if key in self._told:
+            return True
+        if len(self._told) > _MOST_TOLD:
+            self._told.clear()
+        self._told.add(key)
+        line = reason(first, verdict.effect)
+        if self._write(tid, line + "\n"):
+            return True
+        if len(self._queue) < _MOST_QUEUED:
+            self._queue.append(line)
+        return False
+
+    def flush_to(self, tid: int) -> None:
+        """Write what is queued to the standard error of a command that starts now."""
+        if self._queue and self._write(tid, "".join(f"{line}\n" for line in self._queue)):
+            self._queue.clear()
+
+    def _write(self, tid: int, text: str) -> bool:
+        data = text.encode("utf-8", "backslashreplace")
+        path = f"/proc/{tid}/fd/2"
+        try:
+            mode = os.stat(path).st_mode
+            if stat.S_ISREG(mode):
+                return self._write_file(tid, path, data)
+            if stat.S_ISSOCK(mode):
+                return _send(tid, data)
+            if stat.S_ISCHR(mode) and os.stat(path).st_rdev == os.makedev(1, 3):
+                return True  # /dev/null: the process asked not to be told
+            fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if stat.S_ISCHR(mode) and _is_drawn_on(fd):
+                return False
+            return os.write(fd, data) == len(data)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+
+    def _write_file(self, tid: int, path: str, data: bytes) -> bool:
+        if not self._writable(os.readlink(os.fsencode(path))):
+            return False
+        # The process's own description, so that its offset moves as if it had written the line itself.
+        fd = process.borrow(tid, 2)
+        try:
+            return os.write(fd, data) == len(data)
+        finally:
+            os.close(fd)
+
+
+def _is_drawn_on(fd: int) -> bool:
+    """A terminal without line editing belongs to a full-screen program; a line written there would be lost in it."""
+    try:
+        return not termios.tcgetattr(fd)[_LFLAG] & _ICANON
+    except termios.error:
+        return False
+
+
+def _send(tid: int, data: bytes) -> bool:
+    with socket.socket(fileno=process.borrow(tid, 2)) as borrowed:
+        return borrowed.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(data)

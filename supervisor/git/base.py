@@ -1,0 +1,166 @@
+"""Reading git objects through one lazy ``git cat-file --batch`` on a repository of ours.
+
+Trees are read raw and walked here, by object id: a path never becomes a revision expression, so that no byte in it
+(newline, colon, pathspec magic) means anything.
+"""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import time
+from typing import NamedTuple
+
+from supervisor.git.layout import is_object_id
+from supervisor.git.neutral import Git, GitError
+
+TREE, GITLINK, SYMLINK = 0o040000, 0o160000, 0o120000
+_MAX_KEPT = 100_000
+_DEFAULT_LIMIT = 8 << 20
+
+
+class Entry(NamedTuple):
+    """One line of a tree; ``mode`` as in git: 0o100644, 0o100755, or one of ``TREE``, ``GITLINK``, ``SYMLINK``."""
+
+    mode: int
+    id: str
+
+
+class Objects:
+    """``git`` should be on a GIT_DIR of ours; ``timeout`` in seconds for each object. Starts git at first use."""
+
+    def __init__(self, git: Git, *, timeout: float = 1.0) -> None:
+        self._git = git
+        self._timeout = timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rest = b""
+        self._kept = 0
+        self._trees: dict[str, dict[bytes, Entry]] = {}
+
+    def get(self, name: str, *, limit: int = _DEFAULT_LIMIT) -> tuple[str, str, bytes] | None:
+        """(id, type, content) of an object id, or of ``ID^{commit}`` and ``ID^{tree}``; None when it does not exist.
+
+        Raises ``GitError`` on a time-out, on a dead git, and for an object of more than ``limit`` bytes.
+        """
+        plain, _, kind = name.partition("^")
+        if not is_object_id(plain) or kind not in ("", "{commit}", "{tree}"):
+            raise GitError("not an object id", repr(name[:80]), None)
+        deadline = time.monotonic() + self._timeout
+        try:
+            return self._ask(name, limit, deadline)
+        except BrokenPipeError:
+            # It died since the last question (or never lived): once more with a fresh one.
+            self.close()
+            try:
+                return self._ask(name, limit, deadline)
+            except BrokenPipeError as error:
+                self.close()
+                raise GitError("git cat-file ended", f"asked for {name}", None) from error
+
+    def _ask(self, name: str, limit: int, deadline: float) -> tuple[str, str, bytes] | None:
+        if self._process is None:
+            self._process = self._git.serve(["cat-file", "--batch"])
+        assert self._process.stdin is not None
+        self._process.stdin.write(name.encode("ascii") + b"\n")
+        header = self._until_newline(deadline).split(b" ")
+        if len(header) != 3 or not header[2].isdigit():
+            if header[-1] in (b"missing", b"ambiguous"):
+                return None
+            self.close()
+            raise GitError("git cat-file answered strangely", repr(b" ".join(header)[:80]), None)
+        size = int(header[2])
+        if size > limit:
+            self.close()  # cheaper than reading it all
+            raise GitError("the object is too large", f"{name}: {size} bytes, limit {limit}", None)
+        body = self._exactly(size + 1, deadline)[:-1]
+        return header[0].decode("ascii"), header[1].decode("ascii"), body
+
+    def _until_newline(self, deadline: float) -> bytes:
+        while b"\n" not in self._rest:
+            self._rest += self._more(deadline)
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def _exactly(self, size: int, deadline: float) -> bytes:
+        parts, have = [self._rest], len(self._rest)
+        while have < size:
+            parts.append(self._more(deadline))
+            have += len(parts[-1])
+        whole = b"".join(parts)
+        self._rest = whole[size:]
+        return whole[:size]
+
+    def _more(self, deadline: float) -> bytes:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        poll = select.poll()
+        poll.register(self._process.stdout.fileno(), select.POLLIN)
+        if not poll.poll(max(0, int((deadline - time.monotonic()) * 1000))):
+            self.close()
+            raise GitError("git cat-file took too long", f"more than {self._timeout} s", None)
+        data = self._process.stdout.read(1 << 16)
+        if not data:
+            raise BrokenPipeError
+        return data
+
+    def close(self) -> None:
+        """End the process. The next question starts a new one."""
+        process, self._process, self._rest = self._process, None, b""
+        if process is None:
+            return
+        process.kill()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        process.wait()
+
+    def tree(self, name: str) -> dict[bytes, Entry] | None:
+        """Entries of the tree of an object id (commit or tree), None when there is none. Kept: trees never change."""
+        known = self._trees.get(name)
+        if known is not None:
+            return known
+        found = self.get(name + "^{tree}")
+        if found is None:
+            return None
+        entries = parse_tree(found[2], len(found[0]) // 2)
+        self._kept += len(entries) + 1
+        if self._kept > _MAX_KEPT:
+            self._trees.clear()
+            self._kept = len(entries) + 1
+        self._trees[name] = entries
+        return entries
+
+    def entry(self, commit: str, path: bytes) -> Entry | None:
+        """What ``path`` (relative, ``/`` between names) is in a commit, or None. Raises ``GitError``."""
+        at = commit
+        *folders, last = path.split(b"/")
+        for folder in folders:
+            step = (self.tree(at) or {}).get(folder)
+            if step is None or step.mode != TREE:
+                return None
+            at = step.id
+        return (self.tree(at) or {}).get(last)
+
+    def is_tracked(self, commit: str, path: bytes) -> bool:
+        """True when the commit holds ``path`` as a file, symlink, submodule or folder. Raises ``GitError``."""
+        return self.entry(commit, path) is not None
+
+    def blob(self, commit: str, path: bytes, *, limit: int = 1 << 20) -> bytes | None:
+        """Content of a regular file in a commit, or None. Raises ``GitError``, also beyond ``limit`` bytes."""
+        entry = self.entry(commit, path)
+        if entry is None or entry.mode in (TREE, GITLINK, SYMLINK):
+            return None
+        found = self.get(entry.id, limit=limit)
+        return None if found is None else found[2]
+
+
+def parse_tree(raw: bytes, width: int) -> dict[bytes, Entry]:
+    """Name -> entry of a raw tree object; ``width`` is the length of a binary object id (20 or 32)."""
+    found: dict[bytes, Entry] = {}
+    position = 0
+    while position < len(raw):
+        space = raw.index(b" ", position)
+        zero = raw.index(b"\0", space)
+        found[raw[space + 1 : zero]] = Entry(int(raw[position:space], 8), raw[zero + 1 : zero + 1 + width].hex())
+        position = zero + 1 + width
+    return found

@@ -1,0 +1,62 @@
+"""A bare repository of our own that sees the user's objects: made by writing files, without starting git."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from supervisor.git.layout import is_object_id, read_small, settings
+from supervisor.vocabulary.errors import StopRun
+
+_SHARED = frozenset({"group", "true", "all", "world", "everybody", "umask", "false", "1", "2"})
+
+
+def make_own(folder: Path, common_dir: Path, object_format: str) -> Path:
+    """Make (or complete) a bare repository at ``folder``, mode 0700, with the objects of ``common_dir`` as alternates.
+
+    Only the object format and how files are shared are taken from the user's configuration: nothing that runs anything.
+    Returns ``folder``. Raises ``StopRun`` when it cannot be written.
+    """
+    shared = settings(common_dir / "config").get("core.sharedrepository", "").lower()
+    version = 0 if object_format == "sha1" else 1
+    config = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n"
+    if shared in _SHARED or (shared.isdigit() and len(shared) <= 4):
+        config += f"\tsharedRepository = {shared}\n"
+    if version:
+        config += f"[extensions]\n\tobjectFormat = {object_format}\n"
+    if (folder / "HEAD").exists():
+        refresh(folder, common_dir)
+        return folder
+    try:
+        for name in ("objects/info", "refs"):
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "config").write_text(config)
+        (folder / "objects/info/alternates").write_bytes(_quoted(os.fsencode(common_dir / "objects")) + b"\n")
+        # Last: with a HEAD it is complete.
+        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+    except OSError as error:
+        raise StopRun("cannot make govrun's own git directory", str(error), "free space in the state folder") from error
+    refresh(folder, common_dir)
+    return folder
+
+
+def refresh(folder: Path, common_dir: Path) -> None:
+    """Take over where a shallow clone's history ends: a fetch may have moved it. Raises ``StopRun``."""
+    text = read_small(common_dir / "shallow", 1 << 24)
+    ours = folder / "shallow"
+    try:
+        if text is None:
+            ours.unlink(missing_ok=True)
+        else:
+            ours.write_text("".join(f"{line}\n" for line in text.split("\n") if is_object_id(line)))
+    except OSError as error:
+        raise StopRun(
+            "cannot write govrun's own git directory", str(error), "free space in the state folder"
+        ) from error
+
+
+def _quoted(path: bytes) -> bytes:
+    """C-style quoting where a line of ``info/alternates`` needs it (gitrepository-layout(5); git >= 2.11)."""
+    if not any(byte < 32 or byte in b'"\\' for byte in path):
+        return path
+    return b'"' + b"".join(b"\\%03o" % b if b < 32 or b in b'"\\' else bytes([b]) for b in path) + b'"'

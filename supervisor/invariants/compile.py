@@ -1,0 +1,180 @@
+"""Profile and context -> ``CompiledPolicy``: every invariant with how firmly it holds on this host.
+
+A rule whose kind has no judge yet compiles to an invariant that reads ``unenforceable`` and says why; it is named in
+the banner, in ``explain`` and in the record, and a ``require`` above it stops the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from supervisor.invariants.commands import compile_commands
+from supervisor.invariants.globs import Globs
+from supervisor.invariants.hosts import compile_hosts, unjudged
+from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
+from supervisor.profile.model import Entry, Profile, Rule, Scope
+from supervisor.vocabulary.errors import ProfileError
+from supervisor.vocabulary.policy import Coverage, Invariant
+from supervisor.vocabulary.verdicts import Effect
+
+EFFECTS = {effect.word: effect for effect in Effect}
+_SCOPE_UNJUDGED = {
+    "read": "reads outside hidden folders are not judged yet",
+    "branches": "refs are judged with a later version",
+    "push": "commands are judged by name only",
+    "pull_requests": "commands are judged by name only",
+    "commits": "commits are recorded, not judged yet",
+    "tools": "tool injection is judged with a later version",
+    "state": "state lineage comes with a later version",
+    "tls": "there is no gateway yet",
+    "cpu": "needs accounting that is not built yet",
+    "memory": "needs accounting that is not built yet",
+    "processes": "needs accounting that is not built yet",
+    "disk": "needs accounting that is not built yet",
+}
+
+
+class Context(NamedTuple):
+    """Facts of place and host that the policy is compiled against. Paths are canonical."""
+
+    tree: bytes
+    state: bytes
+    home: bytes
+    temp: tuple[bytes, ...]
+    git: GitDir | None
+    grants: tuple[Grant, ...]
+    resolvers: tuple[str, ...]
+    agent_hosts: tuple[str, ...]
+    abi: int
+
+
+def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
+    """The compiled policy. Errors: ``ProfileError`` when a required coverage cannot be had here, or a pattern cannot
+    be compiled."""
+    scope = profile.scope
+    hide, in_tree = _hidden(scope, context)
+    granted = [Entry(host, "agent pack") for host in context.agent_hosts]
+    protect = Globs(scope.protect)
+    invariants = {found.id: found for found in _invariants(profile, context, bool(in_tree))}
+    policy = CompiledPolicy(
+        tree=context.tree,
+        state=context.state,
+        home=context.home,
+        temp=context.temp,
+        git=context.git,
+        grants=context.grants,
+        write=tuple(Globs(layer) for layer in scope.write),
+        protect=protect,
+        protected_files=frozenset(path.encode("utf-8", "surrogateescape") for path in profile.protected_files),
+        ancestors=protect.ancestors(),
+        hide=hide,
+        hosts=compile_hosts(scope.hosts, context.resolvers, granted, context.home.decode("utf-8", "surrogateescape")),
+        commands=compile_commands(scope.commands),
+        scope_then=EFFECTS[scope.then],
+        debug=scope.debug,
+        timeout=scope.timeout,
+        invariants=invariants,
+        digest=profile.digest,
+    )
+    _check_required(profile, invariants)
+    return policy
+
+
+def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[Entry, ...]]:
+    """Whole folders outside the tree that the kernel can hide, and the entries it cannot (in the tree, or no folder)."""
+    folders: list[bytes] = []
+    others: list[Entry] = []
+    for entry in scope.hide:
+        path = entry.value.encode("utf-8", "surrogateescape")
+        if path.startswith(b"~/"):
+            path = context.home + path[1:]
+        bare = path.removesuffix(b"/**").rstrip(b"/")
+        plain = bare.startswith(b"/") and not any(sign in bare for sign in b"*?[")
+        inside = bare == context.tree or bare.startswith(context.tree + b"/")
+        if plain and not inside and (path.endswith(b"/**") or path.endswith(b"/")):
+            folders.append(bare)
+        else:
+            others.append(entry)
+    return tuple(dict.fromkeys(folders)), tuple(others)
+
+
+def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
+    yield from _built_in(context)
+    yield from _scope(profile.scope, context, hides_in_tree)
+    for rule in (*profile.rules, *profile.contracts):
+        yield _unjudged(rule)
+
+
+def _built_in(context: Context) -> Iterator[Invariant]:
+    def rule(ident: str, why: str, use: str = "", coverage: Coverage = Coverage.SUPERVISED, note: str = "") -> Invariant:
+        return Invariant(ident, "builtin", "deny", why, use, source="govrun", coverage=coverage, note=note)
+
+    enforced, supervised = Coverage.ENFORCED, Coverage.SUPERVISED
+    yield rule("govrun.state", "the record of a run is out of its reach", coverage=enforced, note="Landlock")
+    yield rule("govrun.policy", "what binds a run cannot be changed by it", "write govrun.toml.proposed")
+    yield rule("govrun.path", "a path that cannot be resolved safely is refused", "name the file by its plain path")
+    yield rule("govrun.exec", "what runs must be what was judged")
+    scoped = context.abi >= 6
+    note = "Landlock signal scope" if scoped else "notify; this kernel has no signal scope"
+    yield rule(
+        "govrun.processes", "a run acts on its own processes only", coverage=enforced if scoped else supervised, note=note
+    )
+    if context.git is not None:
+        yield rule("git.internals", "git would run or trust what is written there")
+
+
+def _scope(scope: Scope, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
+    def rule(key: str, coverage: Coverage, note: str, why: str) -> Invariant:
+        source = scope.sources.get(key, "govrun")
+        return Invariant(f"scope.{key}", "scope", scope.then, why, source=source, coverage=coverage, note=note)
+
+    effective = EFFECTS[scope.then]
+    acts = Coverage.SUPERVISED if effective >= Effect.ASK else Coverage.OBSERVED
+    yield rule("write", acts, "Landlock holds the tree's boundary; patterns inside it by notify", "")
+    yield rule("protect", acts, "notify", "these files steer tools and people outside the run")
+    yield rule("hide", Coverage.ENFORCED, "Landlock, whole folders outside the tree", "secrets stay unread")
+    if hides_in_tree:
+        yield rule("hide.tree", Coverage.UNENFORCEABLE, "only whole folders outside the tree can be hidden yet", "")
+    names = unjudged(scope.hosts)
+    yield rule("hosts", acts, "notify, on the copied address", "")
+    if names:
+        listed = ", ".join(entry.value for entry in names[:8])
+        yield rule("hosts.names", Coverage.UNENFORCEABLE, f"names are not judged yet: {listed}", "")
+    if scope.commands:
+        note = "notify and exec stop; binds names, not what a program can do"
+        yield rule("commands", Coverage.OBSERVED if scope.debug else acts, note, "")
+    yield rule("env", Coverage.ENFORCED, "withheld before the first exec", "")
+    if scope.timeout is not None:
+        yield rule("timeout", Coverage.SUPERVISED, f"{scope.timeout:g} s of wall clock", "")
+    if scope.files is not None:
+        yield rule("files", Coverage.ENFORCED, "RLIMIT_NOFILE", "")
+    for key, why in _SCOPE_UNJUDGED.items():
+        if key in scope.sources:
+            yield rule(key, Coverage.UNENFORCEABLE, why, "")
+
+
+def _unjudged(rule: Rule) -> Invariant:
+    note = f"[[{rule.kind}]] is not judged by this version"
+    adr, blob = (rule.adr.id or rule.adr.ref, rule.adr.sha1_blob) if rule.adr is not None else ("", "")
+    then = rule.then or "deny"
+    return Invariant(
+        rule.id, rule.kind, then, rule.why, rule.use, adr, blob, rule.source, Coverage.UNENFORCEABLE, note
+    )
+
+
+def _check_required(profile: Profile, invariants: dict[str, Invariant]) -> None:
+    """A level that the profile demands, for all rules or for one, must be had here."""
+    levels = {coverage.word: coverage for coverage in Coverage}
+    single = {rule.id: levels[rule.require] for rule in (*profile.rules, *profile.contracts) if rule.require}
+    overall = levels[profile.require] if profile.require else None
+    problems = []
+    for found in invariants.values():
+        wanted = max(filter(None, (single.get(found.id), overall)), default=None)
+        if wanted is not None and found.coverage < wanted:
+            told = f"{found.source}: {found.id} is {found.coverage.word} here ({found.note}), {wanted.word} is required"
+            problems.append(told)
+    if problems:
+        count = f"{len(problems)} invariant{'s' if len(problems) > 1 else ''}"
+        fix = "lower `require`, take the rules out, or use a version and host that can hold them"
+        raise ProfileError(f"{count} cannot be held as required", "\n".join(problems), fix)

@@ -1,0 +1,121 @@
+"""Git internals: what of a git directory a run may change (gitrepository-layout(5)).
+
+Git itself works as it does without govrun. Never writable: hooks, ``info/``, ``objects/info/alternates``, govrun's
+own refs; ``config`` only through git's lock file, judged by key. Removing what git keeps needs git.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Target
+
+INVARIANT = "git.internals"
+
+_HOOK = re.compile(rb"(?:^|/)hooks/([^/]+)(?:$|/)")
+_SCRATCH = re.compile(
+    rb"(?:\.lock|(?:^|/)tmp_[^/]*|(?:^|/)[A-Z_]*(?:HEAD|MSG|DESCR)|~|\.swp|\.swx|\.orig|\.new)$|(?:^|/)(?:rebase-[a-z]+|sequencer)(?:/|$)"
+)
+
+
+class Refusal(NamedTuple):
+    message: str
+    use: str = ""
+
+
+def refuses(event: FsEvent, target: Target, base: bytes, relative: bytes, *, new: bool) -> Refusal | None:
+    """Why this change inside the git directory ``base`` is refused, or None.
+
+    ``relative`` is below ``base``; ``new``: the change puts something at this name (create, write, rename or link
+    onto it), else it takes something away or alters what is there.
+    """
+    if relative == b"":
+        return _whole(event, target, base, new=new)
+    if reserved := _reserved(relative, target, event, new=new):
+        return reserved
+    if not new and event.op in (FsOp.UNLINK, FsOp.RENAME) and not event.git_tool and not target.made:
+        if not _SCRATCH.search(relative):
+            return Refusal("only git may remove what a git directory keeps", "git gc, git branch -d, git worktree remove …")
+    return None
+
+
+def _whole(event: FsEvent, target: Target, base: bytes, *, new: bool) -> Refusal | None:
+    if new and event.op is FsOp.CREATE and target.kind is Kind.ABSENT and event.makes in (Kind.DIR, Kind.FILE):
+        return None  # git init, clone, submodule and worktree make it
+    if event.op is FsOp.WRITE and target.kind is Kind.FILE and target.made:
+        return None
+    if not new and (target.made or (event.git_tool and target.kind is Kind.FILE)):
+        return None  # a repository of this run; the gitfile of a worktree that git removes
+    if new and target.kind is Kind.ABSENT:
+        # A directory renamed to `.git` was judged file by file under its new name.
+        return None if event.op is FsOp.RENAME else Refusal("a git directory is made by git init")
+    if event.op is FsOp.META:
+        return None
+    return Refusal("a git directory cannot be moved, replaced or removed")
+
+
+def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> Refusal | None:
+    hook = _HOOK.search(relative)
+    if hook and not hook.group(1).endswith(b".sample"):
+        return Refusal("git runs what lies in hooks", "a command in the tree, or ask the user to install the hook")
+    parts = relative.split(b"/")
+    if parts[-1] == b"hooks" and target.kind is not Kind.ABSENT and event.op in (FsOp.RENAME, FsOp.UNLINK, FsOp.LINK):
+        return None if target.made else Refusal("the hooks folder cannot be moved or removed")
+    if relative.endswith(b"hooks") and new and event.makes is Kind.LINK:
+        return Refusal("hooks cannot become a symbolic link")
+    if b"info" in parts[:-1] or parts[-1] == b"info":
+        return _info(relative, parts, target, event)
+    if is_record(relative) and not _is_housekeeping(event, relative):
+        return Refusal("these refs hold the record of runs; govrun alone writes them")
+    if event.records:
+        return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
+    if parts[-1] in (b"config", b"config.worktree") and b"refs" not in parts and b"logs" not in parts:
+        return _config(target, event)
+    if parts[-1] in (b"HEAD", b"commondir", b"gitdir", b"objects", b"refs") and len(parts) == 1 and not target.made:
+        if event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new) or event.makes is Kind.LINK:
+            return None if target.kind is Kind.ABSENT else Refusal("a git directory cannot be taken apart")
+    return None
+
+
+def _info(relative: bytes, parts: list[bytes], target: Target, event: FsEvent) -> Refusal | None:
+    if parts[-1] in (b"alternates", b"http-alternates"):
+        return Refusal("alternates would make foreign objects part of this repository")
+    if parts[0] in (b"refs", b"logs") or (b"objects" in parts and parts[-1] != b"info"):
+        return None  # a branch named info/…; objects/info/packs and commit-graphs
+    if target.made or (event.op is FsOp.CREATE and event.makes is Kind.DIR):
+        return None  # a repository that this run made (git init and clone copy info/exclude)
+    if parts[-1] == b"info" and event.op is FsOp.META:
+        return None
+    return Refusal("info/ changes what git sees and runs (attributes, exclude, grafts)", ".gitignore and .gitattributes")
+
+
+def _config(target: Target, event: FsEvent) -> Refusal | None:
+    # The rename of config.lock onto config is a GitConfigEvent and does not come here.
+    if event.op is FsOp.META or (target.made and (target.kind is Kind.ABSENT or event.op is FsOp.UNLINK)):
+        return None
+    return Refusal("git configuration is changed through git, which is judged by key", "git config KEY VALUE")
+
+
+def _is_housekeeping(event: FsEvent, relative: bytes) -> bool:
+    """git gc packs refs: it locks each, and unlinks the loose one once packed-refs holds its value."""
+    if not event.git_tool:
+        return False
+    if relative.endswith(b".lock"):
+        return event.op in (FsOp.CREATE, FsOp.WRITE, FsOp.UNLINK)
+    return event.op is FsOp.UNLINK and not event.records
+
+
+def is_record(relative: bytes) -> bool:
+    """Whether a path in a git directory is one of govrun's own refs, a folder of them, or a lock of one."""
+    return relative.startswith((b"refs/notes/govrun", b"refs/govrun/")) or relative == b"refs/govrun"
+
+
+def refuses_config(event: GitConfigEvent) -> Refusal | None:
+    """Why this change of configuration keys is refused, or None: git runs what these keys hold."""
+    if event.refusal:
+        return Refusal(event.refusal)
+    if event.executable:
+        keys = ", ".join(event.executable)
+        return Refusal(f"git runs what {keys} holds", "ask the user to set it")
+    return None

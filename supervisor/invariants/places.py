@@ -1,0 +1,77 @@
+"""Where a path lies, from the policy's point of view. Components are compared, never string prefixes."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from supervisor.invariants.policy import CompiledPolicy
+
+
+class Zone(IntEnum):
+    STATE = 1
+    HIDDEN = 2
+    GIT = 3
+    TREE = 4
+    GRANTED = 5
+    TEMP = 6
+    OUTSIDE = 7
+
+
+# Where a run could have put a program.
+WRITABLE = frozenset({Zone.TREE, Zone.GRANTED, Zone.TEMP, Zone.GIT})
+
+
+class Place(NamedTuple):
+    """``relative`` is the path below ``base`` (the tree, a git directory, a grant), ``b""`` for ``base`` itself."""
+
+    zone: Zone
+    base: bytes
+    relative: bytes
+    detail: str = ""
+
+
+def is_under(path: bytes, base: bytes) -> bool:
+    """True for ``base`` and everything in it."""
+    return path == base or path.startswith(base + b"/") or base == b"/"
+
+
+def below(path: bytes, base: bytes) -> bytes:
+    """``path`` relative to ``base``; only for paths that are under it."""
+    return path[len(base) + 1 :] if path != base else b""
+
+
+def locate(policy: CompiledPolicy, path: bytes) -> Place:
+    """The zone of ``path``. The strictest zone that contains it wins: what lies in the state folder is state even if
+    the tree contained that folder."""
+    if is_under(path, policy.state):
+        return Place(Zone.STATE, policy.state, below(path, policy.state))
+    for folder in policy.hide:
+        if is_under(path, folder):
+            return Place(Zone.HIDDEN, folder, below(path, folder))
+    git = _git_zone(policy, path)
+    if git is not None:
+        return git
+    if is_under(path, policy.tree):
+        return Place(Zone.TREE, policy.tree, below(path, policy.tree))
+    for grant in policy.grants:
+        if path == grant.path or (grant.folder and is_under(path, grant.path)):
+            return Place(Zone.GRANTED, grant.path, below(path, grant.path), grant.source)
+    for temp in policy.temp:
+        if is_under(path, temp):
+            return Place(Zone.TEMP, temp, below(path, temp))
+    return Place(Zone.OUTSIDE, b"/", path[1:])
+
+
+def _git_zone(policy: CompiledPolicy, path: bytes) -> Place | None:
+    git = policy.git
+    if git is not None:
+        for base in (git.path, git.common):
+            if is_under(path, base):
+                return Place(Zone.GIT, base, below(path, base))
+    # Nested repositories and submodules checked out inside the tree: the part from their `.git` on.
+    if is_under(path, policy.tree) and b".git" in (parts := below(path, policy.tree).split(b"/")):
+        at = parts.index(b".git")
+        base = policy.tree + b"/" + b"/".join(parts[: at + 1])
+        return Place(Zone.GIT, base, b"/".join(parts[at + 1 :]))
+    return None

@@ -1,0 +1,59 @@
+"""The compiled policy: what ``decide`` looks things up in. Frozen; holds no text that still has to be parsed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from supervisor.invariants.commands import CommandRules
+from supervisor.invariants.globs import Globs
+from supervisor.invariants.hosts import HostRules
+from supervisor.vocabulary.policy import Invariant
+from supervisor.vocabulary.verdicts import Effect
+
+
+class Grant(NamedTuple):
+    """A place outside the tree that the run may write, and who says so. ``folder``: with everything in it."""
+
+    path: bytes
+    source: str
+    folder: bool = True
+
+
+class GitDir(NamedTuple):
+    """A git directory of the tree: ``path`` is this work tree's own, ``common`` the shared one (gitrepository-layout(5),
+    equal for a main work tree)."""
+
+    path: bytes
+    common: bytes
+
+
+class CompiledPolicy(NamedTuple):
+    """One compiled set of invariants for one run. Paths are canonical, without a trailing slash."""
+
+    tree: bytes
+    state: bytes
+    home: bytes
+    temp: tuple[bytes, ...]
+    git: GitDir | None
+    grants: tuple[Grant, ...]
+    write: tuple[Globs, ...]
+    protect: Globs
+    protected_files: frozenset[bytes]
+    ancestors: frozenset[bytes]
+    hide: tuple[bytes, ...]
+    hosts: HostRules
+    commands: CommandRules
+    scope_then: Effect
+    debug: bool
+    timeout: float | None
+    invariants: dict[str, Invariant]
+    digest: str
+
+    def invariant(self, ident: str) -> Invariant:
+        return self.invariants[ident]
+
+
+class RunState(NamedTuple):
+    """What of the run's past a verdict may depend on. Windows, loops and episodes join it with their issues."""
+
+    executions: int = 0

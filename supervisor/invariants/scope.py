@@ -1,0 +1,159 @@
+"""``[scope]`` for paths, and the built-in rules about paths: state folder, profile, git internals.
+
+One act touches one or two names; a moved directory touches every name in it. Each is judged, the strictest counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from supervisor.invariants import gitdir
+from supervisor.invariants.places import Place, Zone, locate
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.vocabulary.events import FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.verdicts import Effect, Match
+
+WRITE, PROTECT, HIDE = "scope.write", "scope.protect", "scope.hide"
+STATE, POLICY, PATH = "govrun.state", "govrun.policy", "govrun.path"
+
+
+def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
+    """Every objection to the act, in no order."""
+    if event.refusal:
+        yield Match(policy.invariant(PATH), Effect.DENY, event.refusal)
+        return
+    if event.op is FsOp.READ:
+        yield from _reads(policy, event.target)
+        return
+    yield from _names(policy, event, event.target, event.beneath, new=event.op in (FsOp.CREATE, FsOp.WRITE))
+    if event.other is not None:
+        yield from _names(policy, event, event.other, event.beneath, new=True)
+        if event.op is FsOp.RENAME and event.other.kind is not Kind.ABSENT and (event.exchange or _is_folder_kind(event)):
+            yield from _names(policy, event, event.other, event.beneath_other, new=False)
+        if event.exchange:
+            yield from _names(policy, event, event.target, event.beneath_other, new=True)
+
+
+# Writing to these changes nothing that outlives the writer; terminals are the agent's own. The floor grants the same.
+DEVICES = frozenset((b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx"))
+
+
+def _is_free_device(path: bytes) -> bool:
+    return path in DEVICES or path.startswith(b"/dev/pts/")
+
+
+def _is_folder_kind(event: FsEvent) -> bool:
+    """A file that is renamed over another is a write of it; a directory that is replaced is taken away."""
+    return event.other is not None and event.other.kind is Kind.DIR
+
+
+def _reads(policy: CompiledPolicy, target: Target) -> Iterator[Match]:
+    place = locate(policy, target.path)
+    if place.zone is Zone.HIDDEN:
+        yield Match(policy.invariant(HIDE), Effect.DENY, f"{_show(target.path)} is hidden from this run")
+    elif place.zone is Zone.STATE:
+        yield Match(policy.invariant(STATE), Effect.DENY, "govrun's own records are hidden from the run")
+
+
+def _names(
+    policy: CompiledPolicy, event: FsEvent, target: Target, beneath: tuple[bytes, ...] | None, *, new: bool
+) -> Iterator[Match]:
+    yield from _name(policy, event, target, locate(policy, target.path), new=new)
+    if beneath is None:
+        message = f"{_show(target.path)} holds too many files to judge a move of it"
+        yield Match(policy.invariant(PATH), Effect.DENY, message)
+        return
+    for relative in beneath:
+        # What is in a moved directory keeps its kind; only its name changes.
+        inner = target._replace(path=target.path + b"/" + relative, kind=Kind.FILE)
+        found = list(_name(policy, event, inner, locate(policy, inner.path), new=new))
+        if found:
+            yield from found
+            return
+
+
+def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, *, new: bool) -> Iterator[Match]:
+    if target.unlinked:
+        return  # an inode without a name: nobody else can reach it
+    if target.kind in (Kind.CHAR, Kind.BLOCK):
+        if event.op is not FsOp.WRITE or target.kind is Kind.BLOCK or not _is_free_device(target.path):
+            yield Match(policy.invariant(WRITE), Effect.DENY, f"the device {_show(target.path)} is outside the write scope")
+        return
+    if event.mode & 0o4000 and target.kind is not Kind.DIR and event.makes is Kind.FILE:
+        yield Match(policy.invariant(PATH), Effect.DENY, f"{_show(target.path)}: no set-user-id programs from a run")
+    match place.zone:
+        case Zone.STATE:
+            yield Match(policy.invariant(STATE), _at_least_deny(policy), "govrun's own records are out of reach")
+        case Zone.HIDDEN:
+            yield Match(policy.invariant(HIDE), _at_least_deny(policy), f"{_show(target.path)} is hidden from this run")
+        case Zone.GIT:
+            refusal = gitdir.refuses(event, target, place.base, place.relative, new=new)
+            if refusal is not None:
+                told = f"{_show(target.path)}: {refusal.message}" + (f"; use {refusal.use}" if refusal.use else "")
+                yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, told)
+        case Zone.TREE:
+            yield from _in_tree(policy, event, target, place.relative, new=new)
+        case Zone.GRANTED:
+            if place.relative == b"" and not new and event.op in (FsOp.UNLINK, FsOp.RENAME) and _is_folder(policy, place):
+                yield Match(policy.invariant(WRITE), _at_least_deny(policy), "a granted folder itself cannot be removed")
+        case Zone.TEMP:
+            if not _may_touch_temp(event, target, place, new=new):
+                message = f"{_show(target.path)} was there before this run"
+                yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
+        case Zone.OUTSIDE:
+            message = f"{_show(target.path)} is outside the write scope"
+            yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
+
+
+def _is_folder(policy: CompiledPolicy, place: Place) -> bool:
+    return any(grant.folder and grant.path == place.base for grant in policy.grants)
+
+
+def _may_touch_temp(event: FsEvent, target: Target, place: Place, *, new: bool) -> bool:
+    if place.relative == b"":
+        return False
+    if target.made:
+        return True
+    return new and target.kind is Kind.ABSENT and b"/" not in place.relative
+
+
+def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: bytes, *, new: bool) -> Iterator[Match]:
+    directory = target.kind is Kind.DIR or (target.kind is Kind.ABSENT and event.makes is Kind.DIR)
+    if relative == b"" and event.op in (FsOp.UNLINK, FsOp.RENAME):
+        yield Match(policy.invariant(WRITE), _at_least_deny(policy), "the working tree itself cannot be moved or removed")
+        return
+    if target.path in policy.protected_files or relative.rpartition(b"/")[2] == b"govrun.toml":
+        message = f"{_show(relative)} binds this run; write govrun.toml.proposed instead"
+        yield Match(policy.invariant(POLICY), _at_least_deny(policy), message)
+    entry = policy.protect.match(relative, directory)
+    if entry is not None:
+        yield Match(policy.invariant(PROTECT), policy.scope_then, f"{_show(relative)} is protected ({entry.value})")
+    if relative in policy.ancestors and _becomes_link(event, target, new=new):
+        message = f"{_show(relative)} leads to protected files and cannot become a symbolic link"
+        yield Match(policy.invariant(PROTECT), _at_least_deny(policy), message)
+    if target.ignored:
+        return
+    for layer in policy.write:
+        if layer.match(relative, directory) is None and not (directory and relative in layer.ancestors()):
+            if relative == b"" and event.op is FsOp.META:
+                continue
+            yield Match(policy.invariant(WRITE), policy.scope_then, f"{_show(relative)} is outside the write scope")
+            return
+
+
+def _becomes_link(event: FsEvent, target: Target, *, new: bool) -> bool:
+    if not new:
+        return False
+    if event.op is FsOp.RENAME:
+        source = event.target if event.other is not None and target.path == event.other.path else event.other
+        return source is not None and source.kind is Kind.LINK
+    return event.makes is Kind.LINK or (event.op is FsOp.LINK and event.target.kind is Kind.LINK)
+
+
+def _at_least_deny(policy: CompiledPolicy) -> Effect:
+    """What lies outside the tree is bounded by the kernel too, so `observe` or `warn` could not let it happen."""
+    return max(policy.scope_then, Effect.DENY)
+
+
+def _show(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,133 @@
+"""Processes by descriptor and by ``/proc``: pidfds, borrowed descriptors, identity, the subreaper flag."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import NamedTuple
+
+from supervisor.kernel.libc import (
+    NR_PIDFD_GETFD,
+    NR_PIDFD_OPEN,
+    NR_PIDFD_SEND_SIGNAL,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    prctl,
+    syscall,
+)
+
+PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h, 6.9
+
+
+class Status(NamedTuple):
+    """The lines of ``/proc/TID/status`` that matter (proc(5)). Signal sets are bit masks, bit n-1 = signal n."""
+
+    tgid: int
+    ppid: int
+    umask: int
+    tracer: int
+    pending: int
+    blocked: int
+    ignored: int
+
+
+def pidfd_open(tid: int) -> int:
+    """A pidfd for a thread or process id. Plain pidfd_open(2) refuses the id of a thread that is no leader, so that
+    one is asked for as a thread (6.9) and, on older kernels, through its thread group."""
+    try:
+        return syscall(NR_PIDFD_OPEN, tid, 0, name="pidfd_open")
+    except OSError as error:
+        # A non-leader: EINVAL before 6.9, ENOENT since.
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+    try:
+        return syscall(NR_PIDFD_OPEN, tid, PIDFD_THREAD, name="pidfd_open")
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return syscall(NR_PIDFD_OPEN, status(tid).tgid, 0, name="pidfd_open")
+
+
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """A duplicate of another process's descriptor (pidfd_getfd(2)), close-on-exec."""
+    return syscall(NR_PIDFD_GETFD, pidfd, fd, 0, name="pidfd_getfd")
+
+
+def borrow(tid: int, fd: int) -> int:
+    """A duplicate of descriptor ``fd`` of thread ``tid``. EBADF when it is not open there."""
+    if fd < 0:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    pidfd = pidfd_open(tid)
+    try:
+        return pidfd_getfd(pidfd, fd)
+    finally:
+        os.close(pidfd)
+
+
+def pidfd_signal(pidfd: int, number: int) -> None:
+    """pidfd_send_signal(2)."""
+    syscall(NR_PIDFD_SEND_SIGNAL, pidfd, number, 0, 0, name="pidfd_send_signal")
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children (PR_SET_CHILD_SUBREAPER), so none leaves the tree."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(number: int) -> None:
+    """Receive signal ``number`` when the parent thread ends (PR_SET_PDEATHSIG)."""
+    prctl(PR_SET_PDEATHSIG, number)
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 8192)
+    finally:
+        os.close(fd)
+
+
+def status(tid: int) -> Status:
+    """Parse ``/proc/TID/status``. OSError when the thread is gone."""
+    fields: dict[bytes, bytes] = {}
+    for line in _read(f"/proc/{tid}/status").split(b"\n"):
+        key, _, value = line.partition(b":")
+        fields[key] = value.strip()
+    try:
+        return Status(
+            int(fields[b"Tgid"]),
+            int(fields[b"PPid"]),
+            int(fields.get(b"Umask", b"0777"), 8),  # absent for a process that is ending: it creates nothing
+            int(fields[b"TracerPid"]),
+            int(fields[b"SigPnd"], 16) | int(fields[b"ShdPnd"], 16),
+            int(fields[b"SigBlk"], 16),
+            int(fields[b"SigIgn"], 16),
+        )
+    except (KeyError, ValueError) as error:
+        raise OSError(errno.ESRCH, "unreadable status") from error
+
+
+def start_time(pid: int) -> int:
+    """Start of the process in clock ticks since boot; with the pid it names a process for good (proc(5), field 22).
+
+    The name in field 2 may hold spaces and parentheses, hence the split after the last ``)``.
+    """
+    text = _read(f"/proc/{pid}/stat")
+    try:
+        return int(text[text.rindex(b")") + 2 :].split()[19])
+    except (ValueError, IndexError) as error:
+        raise OSError(errno.ESRCH, "unreadable stat") from error
+
+
+def parent_of(pid: int) -> int:
+    """Parent process id from ``/proc/PID/stat`` (field 4)."""
+    text = _read(f"/proc/{pid}/stat")
+    try:
+        return int(text[text.rindex(b")") + 2 :].split()[1])
+    except (ValueError, IndexError) as error:
+        raise OSError(errno.ESRCH, "unreadable stat") from error
+
+
+def open_descriptors(tid: int) -> int:
+    """How many descriptors the process holds: the size of its fd directory (Linux 6.2)."""
+    return os.stat(f"/proc/{tid}/fd").st_size

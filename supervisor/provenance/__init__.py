@@ -1,0 +1,1 @@
+"""From what a run did to notes on the commits it made."""

@@ -1,0 +1,149 @@
+"""The supervisor's end of the publisher: started at the first ref change, never waited for while the run goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from supervisor.journal.codec import encode
+from supervisor.vocabulary.errors import StopRun, UsageError
+
+_PIPE = 1 << 20
+_MAX_WAITING = 64 << 20
+
+
+def publish_paths(common_dir: Path) -> list[Path]:
+    """Make and name the folders of a repository that the publisher writes to.
+
+    A Landlock rule sticks to a folder that exists: they must be there before the supervisor enters its domain.
+    Raises ``UsageError`` when the repository cannot be written.
+    """
+    paths = [common_dir / "objects", common_dir / "refs/notes", common_dir / "logs/refs/notes"]
+    try:
+        for path in paths[1:]:
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            "no notes can be written in this repository", str(error), "make its git directory writable"
+        ) from error
+    return paths
+
+
+class Feed:
+    """One publisher process for the run in ``run_dir``. Lines that its pipe does not take at once wait here.
+
+    Raises ``StopRun`` when it cannot be started. ``fileno`` is for a loop that wants to know when ``pump`` can go on
+    (only while ``waiting``).
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self.pid = os.posix_spawn(
+                    sys.executable,
+                    [sys.executable, "-I", "-m", "supervisor.provenance.publish", str(run_dir)],
+                    {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, read, 0),
+                        (os.POSIX_SPAWN_DUP2, null, 1),
+                        (os.POSIX_SPAWN_DUP2, null, 2),
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=(signal.SIGPIPE, signal.SIGTERM),
+                )
+            finally:
+                os.close(null)
+        except OSError as error:
+            os.close(write)
+            raise StopRun("cannot start the publisher of notes", str(error)) from error
+        finally:
+            os.close(read)
+        os.set_blocking(write, False)
+        try:
+            fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE)
+        except OSError:
+            pass  # the user's pipe quota is used up: more lines wait here
+        self._pidfd = os.pidfd_open(self.pid)
+        self._write = write
+        self._queue = bytearray()
+        self.lost = False
+
+    def fileno(self) -> int:
+        return self._write
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._queue) and not self.lost
+
+    def send(
+        self,
+        ref: str,
+        commit: str,
+        *,
+        counts: Mapping[str, int],
+        decisions: Mapping[str, int],
+        upto: int,
+        seconds: float,
+    ) -> None:
+        """A ref moved to ``commit``. Never blocks and never raises: ``lost`` says that the publisher is gone."""
+        message = {
+            "ref": ref,
+            "commit": commit,
+            "counts": counts,
+            "decisions": decisions,
+            "upto": upto,
+            "seconds": seconds,
+        }
+        self._put(encode(message))
+
+    def end(self, *, status: str, code: int | None, seconds: float) -> None:
+        """The last word: all notes of the run get this status."""
+        self._put(encode({"end": {"status": status, "exit": code, "seconds": seconds}}))
+
+    def _put(self, line: str) -> None:
+        self._queue += line.encode("ascii") + b"\n"
+        if len(self._queue) > _MAX_WAITING:
+            self.lost = True
+        self.pump()
+
+    def pump(self) -> None:
+        """Write what the pipe takes now."""
+        while self._queue and not self.lost:
+            try:
+                done = os.write(self._write, memoryview(self._queue)[: 1 << 16])
+            except BlockingIOError:
+                return
+            except OSError:
+                self.lost = True
+                return
+            del self._queue[:done]
+
+    def wait(self, timeout: float) -> bool:
+        """After ``end``: hand over the rest, close the pipe, wait. True when it reported that all is written.
+
+        False after ``timeout`` seconds (it is then left to finish by itself) and when it failed.
+        """
+        deadline = time.monotonic() + timeout
+        while self.waiting and (rest := deadline - time.monotonic()) > 0:
+            select.select([], [self._write], [], rest)
+            self.pump()
+        complete = not self._queue and not self.lost
+        os.close(self._write)
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        ended = poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))
+        try:
+            info = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG) if ended else None
+        except ChildProcessError:
+            info = None  # reaped elsewhere: its own record in notes.jsonl tells
+        os.close(self._pidfd)
+        return complete and info is not None and info.si_code == os.CLD_EXITED and info.si_status == 0

@@ -1,0 +1,121 @@
+"""The text of a note: pure functions between frozen summaries and keyed lines.
+
+Every line begins with the run's ULID and its number, so that the notes of several runs survive sorting, merging and
+squashing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+FORMAT = "govrun/1"
+STATUSES = ("RUNNING", "PASSED", "WARNED", "FAILED", "UNKNOWN")
+MAX_NOTE = 2048
+_TOP = 8
+_FIELD = 96
+_COUNTS = ("attempted", "succeeded", "failed", "blocked", "unknown")
+
+
+class Summary(NamedTuple):
+    """What is known of a run at one commit; counts are cumulative. ``exit`` None and empty trees read ``-``.
+
+    ``base`` and ``tree`` are the tree ids of the base commit and of the noted commit; ``upto`` the last seq counted.
+    """
+
+    run: str
+    status: str
+    agent: str
+    exit: int | None
+    seconds: int
+    upto: int
+    counts: Mapping[str, int]
+    base: str = ""
+    tree: str = ""
+    decisions: Mapping[str, int] = {}
+
+
+def render(summary: Summary) -> str:
+    """The lines of one run, at most ``MAX_NOTE`` bytes. Lines without a source yet are absent."""
+    run = summary.run
+    counts = " ".join(f"{name}={summary.counts.get(name, 0)}" for name in _COUNTS)
+    base, tree = summary.base[:12] or "-", summary.tree[:12] or "-"
+    lines = [
+        status_line(summary),
+        f"{run} 1 execution {counts}",
+        f"{run} 2 state base={base} tree={tree} transitions=- external=- divergence=-",
+    ]
+    room = MAX_NOTE - sum(len(line.encode()) + 1 for line in lines)
+    lines.append(_decision_line(run, summary.decisions, room))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def status_line(summary: Summary) -> str:
+    """Line 0, which is rewritten at the end. Raises ``ValueError`` for a status that the format does not have."""
+    if summary.status not in STATUSES:
+        raise ValueError(f"no such status: {summary.status!r}")
+    code = "-" if summary.exit is None else str(summary.exit)
+    head = f"{summary.run} 0 {FORMAT} {summary.status} agent={field(summary.agent)}"
+    return f"{head} exit={code} {summary.seconds}s upto={summary.upto}"
+
+
+def _decision_line(run: str, decisions: Mapping[str, int], room: int) -> str:
+    ranked = sorted(decisions.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{field(name)}={count}" for name, count in ranked[:_TOP]]
+    while True:
+        rest = len(ranked) - len(shown)
+        words = [*shown, f"+{rest}"] if rest else shown
+        line = f"{run} 4 decision {' '.join(words) or '-'}"
+        if len(line.encode()) < room or not shown:
+            return line
+        shown.pop()
+
+
+def field(text: str) -> str:
+    """One word safe to print anywhere: control, format (bidi) and space characters dropped or replaced, bounded."""
+    kept = "".join(
+        "_" if c.isspace() else c for c in text if not unicodedata.category(c).startswith("C") or c in "\t\n"
+    )
+    return (kept if len(kept) <= _FIELD else kept[: _FIELD - 1] + "…") or "-"
+
+
+def merge(existing: str, run: str, lines: str, *, only: Iterable[int] | None = None) -> str:
+    """``existing`` with this run's lines replaced by ``lines``; every other line, of a run or a human, stays as it is.
+
+    ``only``: replace these line numbers and keep the run's others.
+    """
+    numbers = None if only is None else {str(number) for number in only}
+    fresh = [line for line in lines.splitlines() if numbers is None or line.split(" ")[1] in numbers]
+    kept: list[str] = []
+    ours: list[str] = []
+    for line in existing.split("\n"):
+        if not line.startswith(run + " "):
+            kept.append(line)
+        elif numbers is not None and line.split(" ")[1] not in numbers:
+            ours.append(line)
+    while kept and not kept[-1]:
+        kept.pop()
+    ours = sorted({*ours, *fresh}, key=_number)
+    return "".join(f"{line}\n" for line in [*kept, *ours])
+
+
+def _number(line: str) -> tuple[int, str]:
+    word = line.split(" ")[1]
+    return (int(word) if word.isascii() and word.isdigit() and len(word) < 4 else 999), line
+
+
+def parse(text: str) -> dict[str, dict[int, str]]:
+    """ULID -> line number -> rest of the line, whatever order, blank lines or repetition merging left.
+
+    The first line of a number wins, after sorting: what a reader sees does not depend on the order. Never raises.
+    """
+    from supervisor.journal.ids import is_ulid
+
+    found: dict[str, dict[int, str]] = {}
+    for line in sorted(text.splitlines()):
+        run, _, rest = line.strip().partition(" ")
+        number, _, body = rest.partition(" ")
+        if is_ulid(run) and number.isascii() and number.isdigit() and len(number) < 3:
+            found.setdefault(run, {}).setdefault(int(number), body)
+    return found

@@ -1,0 +1,108 @@
+"""The publisher's process: ``python -I -m supervisor.provenance.publish RUN_DIR`` with JSON lines on standard input.
+
+``{"ref", "commit", "counts", "decisions", "upto", "seconds"}`` for each ref that moved, in the order in which they
+moved, and ``{"end": {"status", "exit", "seconds"}}`` as the last. Without that the supervisor died: UNKNOWN.
+Exit status: 0 everything is written, 1 something is not (``notes.jsonl`` says what), 2 it could not begin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from supervisor.provenance.publisher import Publisher, put_down
+from supervisor.vocabulary.errors import GovrunError
+
+_MAX_LINE = 1 << 20
+_ATTEMPTS = 3
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the input ends."""
+    if len(arguments) != 1:
+        return 2
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    started = time.monotonic()
+    folder = Path(arguments[0])
+    try:
+        publisher = Publisher(folder)
+    except GovrunError as error:
+        put_down(folder, {"run": folder.name, "problem": f"{error.what}: {error.why}"})
+        return 2
+    try:
+        return _serve(publisher, started)
+    finally:
+        publisher.close()
+
+
+def _serve(publisher: Publisher, started: float) -> int:
+    end: dict[str, object] | None = None
+    failed = False
+    for batch in _batches(0):
+        for line in batch:
+            try:
+                message = json.loads(line)
+                end = message.get("end", end)
+            except (ValueError, AttributeError, RecursionError) as error:
+                failed = True
+                publisher.problem(f"not a message: {error}")
+                continue
+            if "ref" in message:
+                failed |= not _take(publisher, message)
+        _try_flush(publisher)
+        if end is not None:
+            break
+    told = end if isinstance(end, dict) else {}
+    code, seconds = told.get("exit"), told.get("seconds")
+    try:
+        publisher.finish(
+            status=str(told.get("status", "UNKNOWN")),
+            code=code if isinstance(code, int) else None,
+            seconds=seconds if isinstance(seconds, int | float) else time.monotonic() - started,
+        )
+    except (GovrunError, ValueError) as error:
+        publisher.problem(f"the end: {error}")
+        failed = True
+    return 1 if failed else 0
+
+
+def _take(publisher: Publisher, message: dict[str, object]) -> bool:
+    for attempt in range(_ATTEMPTS):
+        try:
+            publisher.moved(message)
+            return True
+        except GovrunError as error:
+            if attempt == _ATTEMPTS - 1:
+                publisher.problem(f"{error.what}: {error.why}", commit=message.get("commit"))
+    return False
+
+
+def _try_flush(publisher: Publisher) -> None:
+    """What cannot be written now stays pending: the next flush, at the latest that of the end, tries again."""
+    try:
+        publisher.flush()
+    except GovrunError as error:
+        publisher.problem(f"{error.what}: {error.why}", commits=len(publisher.pending))
+
+
+def _batches(descriptor: int) -> Iterator[list[bytes]]:
+    """Complete lines, as many as are there: a burst of ref updates becomes one transaction."""
+    rest = b""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while data := os.read(descriptor, _MAX_LINE):
+        rest += data
+        while len(rest) < 16 * _MAX_LINE and poll.poll(0) and (data := os.read(descriptor, _MAX_LINE)):
+            rest += data
+        *lines, rest = rest.split(b"\n")
+        yield [line for line in lines if line]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Profile, host and place -> compiled policy. Everything a run is bound by is fixed here, before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.git.layout import Repository
+from supervisor.invariants.compile import Context, compile_policy
+from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
+from supervisor.profile.model import AgentPack, Profile
+from supervisor.vocabulary.errors import UsageError
+from supervisor.vocabulary.host import HostFacts
+
+TEMPORARY = (b"/tmp", b"/var/tmp", b"/dev/shm")
+
+
+class Place(NamedTuple):
+    """Where a run works: ``tree`` (canonical), the directory it starts in, its repository if it has one."""
+
+    tree: Path
+    cwd: Path
+    repository: Repository | None
+
+
+def check_tree(place: Place, home: Path, state: Path, *, explicit: bool) -> None:
+    """Refuse trees that would put too much into the write scope. Errors: ``UsageError``."""
+    tree = place.tree
+    repository = place.repository
+    if repository is not None and repository.bare:
+        raise UsageError("this is a bare repository", "there is no working tree to govern", "call govrun from a checkout")
+    if repository is not None and repository.ref_format != "files":
+        why = f"its refs are stored as {repository.ref_format!r}, which cannot be judged yet"
+        raise UsageError("this repository's ref storage is not supported", why, "git refs migrate --ref-format=files")
+    if not explicit and (tree == home or tree in home.parents):
+        why = f"the working tree would be {tree}, which holds your whole home folder"
+        raise UsageError("the working tree is too large to govern", why, "cd into a project, or say --root DIR")
+    if tree == Path("/"):
+        raise UsageError("the working tree cannot be /", "it would put the whole machine in scope", "cd into a project")
+    if state == tree or tree in state.parents:
+        why = f"govrun keeps its records in {state}, out of the run's reach"
+        raise UsageError("the working tree contains govrun's state folder", why, "set XDG_STATE_HOME elsewhere")
+
+
+def resolvers() -> tuple[str, ...]:
+    """Name servers of resolv.conf(5), as written."""
+    found = []
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                words = line.split()
+                if len(words) >= 2 and words[0] == "nameserver":
+                    found.append(words[1])
+    except OSError:
+        return ()
+    return tuple(found) or ("127.0.0.1",)  # resolv.conf(5): without one, the local machine is asked
+
+
+def cache_base(environ: dict[str, str], home: Path, tree: Path) -> Path:
+    """The folder for this tree's package caches: writable by runs, shared by the runs of one tree."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    folder = Path(base) if base.startswith("/") else home / ".cache"
+    return folder / "govrun" / hashlib.sha256(os.fsencode(tree)).hexdigest()[:16]
+
+
+def grants(agent: AgentPack, home: Path, caches: Path, repository: Repository | None) -> tuple[Grant, ...]:
+    """Places outside the tree that the run may write. They come from shipped packs and from this list only."""
+    found = [Grant(os.fsencode(os.path.realpath(caches)), "package caches of this tree")]
+    for pattern in agent.state:
+        path, folder = _state_path(pattern, home)
+        found.append(Grant(os.fsencode(os.path.realpath(path)), f"pack:agents/{agent.name}", folder))
+    return tuple(found)
+
+
+def _state_path(pattern: str, home: Path) -> tuple[str, bool]:
+    """``~/.config/x/**`` is the folder, ``~/.x.json`` a file."""
+    path = pattern.replace("~", str(home), 1) if pattern.startswith("~") else pattern
+    if path.endswith("/**"):
+        return path[:-3], True
+    return path.rstrip("/"), path.endswith("/")
+
+
+def compile_for(
+    place: Place,
+    profile: Profile,
+    agent: AgentPack,
+    host: HostFacts,
+    state: Path,
+    home: Path,
+    caches: Path,
+) -> CompiledPolicy:
+    """The policy of a run at ``place``."""
+    repository = place.repository
+    git = None
+    if repository is not None:
+        git = GitDir(os.fsencode(repository.git_dir), os.fsencode(repository.common_dir))
+    context = Context(
+        tree=os.fsencode(place.tree),
+        state=os.fsencode(state),
+        home=os.fsencode(home),
+        temp=tuple(os.fsencode(os.path.realpath(path)) for path in TEMPORARY if os.path.isdir(path)),
+        git=git,
+        grants=grants(agent, home, caches, repository),
+        resolvers=resolvers(),
+        agent_hosts=agent.hosts,
+        abi=host.landlock_abi,
+    )
+    return compile_policy(profile, context)

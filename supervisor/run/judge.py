@@ -1,0 +1,324 @@
+"""One notified call from its registers to its answer: materialize, decide, act, record."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from supervisor.decide import decide
+from supervisor.enforce import files as enforce_files
+from supervisor.enforce import network as enforce_network
+from supervisor.enforce.explain import Explainer, reason
+from supervisor.invariants.places import Place, Zone, locate
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.kernel import memory
+from supervisor.kernel.libc import errno_of
+from supervisor.run.record import Recorder, kind_of
+from supervisor.run.refs import RefWatch
+from supervisor.run.tracer import Started, Tracer
+from supervisor.surfaces.attempt import Attempt
+from supervisor.surfaces.execs import Execs, Judged
+from supervisor.surfaces.files import Args, Call, Files
+from supervisor.surfaces.made import Made
+from supervisor.surfaces.network import Network
+from supervisor.surfaces.paths import Caller, Refused
+from supervisor.surfaces.processes import Process, Processes
+from supervisor.surfaces.signals import Signals
+from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
+from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
+from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
+
+RESERVED_PRCTL = 0x676F7672  # "govr": answered with the run's id, EINVAL outside a run
+_ULID_LENGTH = 26
+
+
+class Parts(NamedTuple):
+    """Everything a judge works with; made once by the composition root."""
+
+    run: str
+    policy: CompiledPolicy
+    processes: Processes
+    made: Made
+    files: Files
+    execs: Execs
+    signals: Signals
+    network: Network
+    recorder: Recorder
+    explainer: Explainer
+    refs: RefWatch | None
+    git_tools: tuple[bytes, ...]
+    open_folders: frozenset[bytes]
+
+
+class Waiting(NamedTuple):
+    """A held act, and what to do with its reply."""
+
+    held: Held
+    finish: Callable[[Reply], Reply]
+    abandon: Callable[[], None]
+
+
+class Judge:
+    """``told`` gets reasons that could not be given in band; ``stop`` ends the run after a kill verdict."""
+
+    def __init__(
+        self, parts: Parts, told: Callable[[str], None], stop: Callable[[Verdict], None]
+    ) -> None:
+        self._parts = parts
+        self._policy = parts.policy
+        self._told = told
+        self._stop = stop
+        self.state = RunState()
+        self.tracer = Tracer(self._arrived, self._never_ran)
+        self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
+        self._families.update(dict.fromkeys(parts.files.calls, self._file))
+        self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
+        self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._net))
+        self._families |= {"execve": self._exec, "execveat": self._exec, "umask": self._umask, "prctl": self._prctl}
+
+    def answer(self, name: str, tid: int, args: Args) -> Reply | Waiting:
+        """The reply to one call. Whatever goes wrong on the way ends in an errno, never in CONTINUE."""
+        family = self._families.get(name)
+        if family is None:
+            return Reply(error=errno.ENOSYS)
+        if family != self._exec:
+            self.tracer.moved_on(tid)
+        try:
+            process = self._parts.processes.of(tid)
+            actor = self._parts.processes.acting(process)
+            git_tool = actor.exe.startswith(self._parts.git_tools)
+            return family(Call(name, args, Caller(tid, process.pid), process, actor, git_tool))
+        except OSError as error:
+            return Reply(error=errno_of(error))
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def _file(self, call: Call) -> Reply | Waiting:
+        try:
+            attempt = self._parts.files.attempt(call)
+        except Refused as refused:
+            event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(b"", Kind.OTHER), refusal=str(refused))
+            return self._refuse(call.caller, event, decide(self._policy, self.state, event))
+        try:
+            verdict = decide(self._policy, self.state, attempt.event)
+            if verdict.blocks:
+                return self._refuse(call.caller, attempt.event, verdict)
+            if isinstance(attempt.event, FsEvent) and attempt.event.op is FsOp.READ:
+                return self._read(attempt.event, attempt.act)
+            return self._perform(call, attempt, verdict)
+        finally:
+            attempt.close()
+
+    def _read(self, event: FsEvent, act: OpenAct | PathAct) -> Reply:
+        """Folders above hidden ones are listed for the run; every other read is bounded by the floor alone."""
+        if not isinstance(act, OpenAct) or event.target.kind is not Kind.DIR:
+            return CONTINUE
+        if event.target.path not in self._parts.open_folders or act.flags & os.O_PATH:
+            return CONTINUE
+        opened = enforce_files.open_for(act)
+        return opened if isinstance(opened, Reply) else Reply(error=errno.EAGAIN)
+
+    def _perform(self, call: Call, attempt: Attempt, verdict: Verdict) -> Reply | Waiting:
+        event, recorder = attempt.event, self._parts.recorder
+        governed = self._governed(event) or verdict.effect is not Effect.ALLOW
+        seq = recorder.intent(event, verdict) if governed else 0
+        if not governed:
+            recorder.counts.ungoverned += 1
+        if verdict.effect is Effect.WARN:
+            self._warn(call.caller, verdict)
+        try:
+            act = attempt.act
+            done = enforce_files.open_for(act) if isinstance(act, OpenAct) else enforce_files.perform(act)
+        except OSError as error:
+            return self._finish(event, seq, Reply(error=errno_of(error)))
+        if isinstance(done, Held):
+            return Waiting(
+                done,
+                lambda reply: self._finish(event, seq, reply),
+                lambda: self._abandoned(done, event, seq),
+            )
+        return self._finish(event, seq, done)
+
+    def _finish(self, event: Event, seq: int, reply: Reply) -> Reply:
+        if seq:
+            outcome = Outcome.FAILED if reply.error else Outcome.SUCCEEDED
+            self._parts.recorder.outcome(seq, kind_of(event), outcome, reply.error)
+        if not reply.error:
+            self._landed(event)
+        return reply
+
+    def _abandoned(self, held: Held, event: Event, seq: int) -> None:
+        held.abandon()
+        if seq:
+            self._parts.recorder.outcome(seq, kind_of(event), Outcome.FAILED, errno.EINTR)
+
+    def _landed(self, event: Event) -> None:
+        """Bookkeeping after a change: names the run made, refs that moved."""
+        made, refs = self._parts.made, self._parts.refs
+        if isinstance(event, GitConfigEvent) or not isinstance(event, FsEvent):
+            return
+        match event.op:
+            case FsOp.CREATE:
+                made.created(event.target.path)
+            case FsOp.LINK if event.other is not None:
+                made.created(event.other.path)
+            case FsOp.RENAME if event.other is not None:
+                made.moved(event.target.path, event.other.path, event.target.made)
+                if refs is not None:
+                    refs.landed(event.actor, event.other.path)
+            case FsOp.UNLINK:
+                made.removed(event.target.path)
+                if refs is not None:
+                    refs.removed(event.actor, event.target.path)
+
+    def _governed(self, event: Event) -> bool:
+        """Whether the change is journalled by itself; caches, scratch space and git's own objects are counted."""
+        if isinstance(event, GitConfigEvent):
+            return True
+        if not isinstance(event, FsEvent):
+            return True
+        return any(_journalled(locate(self._policy, t.path), t) for t in (event.target, event.other) if t is not None)
+
+    # -- programs -----------------------------------------------------------------------------------------------
+
+    def _exec(self, call: Call) -> Reply | Waiting:
+        parts = self._parts
+        try:
+            judged = parts.execs.attempt(call)
+        except Refused as refused:
+            target = Target(b"", Kind.OTHER)
+            event = ExecEvent(call.actor, target, b"", (), b"", "call", refusal=str(refused))
+            return self._refuse(call.caller, event, decide(self._policy, self.state, event))
+        verdict = decide(self._policy, self.state, judged.event)
+        if verdict.blocks:
+            return self._refuse(call.caller, judged.event, verdict)
+        for path in judged.event.hidden:
+            self._hidden(call, path)
+        seq = parts.recorder.intent(judged.event, verdict)
+        if verdict.effect is Effect.WARN:
+            self._warn(call.caller, verdict)
+        try:
+            self.tracer.start(Started(call.caller.tid, judged, seq))
+        except OSError as error:
+            if self._policy.debug and error.errno == errno.EPERM:
+                return CONTINUE  # traced by a debugger of the run: coverage of commands is `observed`, and says so
+            parts.recorder.outcome(seq, "exec", Outcome.FAILED, errno_of(error))
+            return Reply(error=errno.EACCES)
+        parts.explainer.flush_to(call.caller.tid)
+        return CONTINUE
+
+    def _hidden(self, call: Call, path: bytes) -> None:
+        """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""
+        event = FsEvent(call.actor, FsOp.READ, "execve", Target(path, Kind.OTHER))
+        verdict = decide(self._policy, self.state, event)
+        if verdict.blocks:
+            self._refuse(call.caller, event, verdict)
+
+    def _arrived(self, pid: int, started: Started, found: ExecEvent | None) -> bool:
+        """At the exec stop. False: the image must not run."""
+        parts = self._parts
+        event = found or started.judged.event._replace(
+            stage="stop", refusal="the program or its arguments changed while it was started"
+        )
+        verdict = decide(self._policy, self.state, event)
+        if verdict.blocks:
+            caller = Caller(pid, pid)
+            parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
+            self._refuse(caller, event, verdict)
+            return False
+        parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
+        try:
+            parts.processes.executed(pid, event.target.path, event.argv)
+        except OSError:
+            return True  # killed meanwhile
+        return True
+
+    def _never_ran(self, started: Started) -> None:
+        self._parts.recorder.outcome(started.seq, "exec", Outcome.FAILED)
+
+    # -- the rest -----------------------------------------------------------------------------------------------
+
+    def _signal(self, call: Call) -> Reply | Waiting:
+        result = self._parts.signals.attempt(call)
+        if isinstance(result, Reply):
+            return result
+        verdict = decide(self._policy, self.state, result)
+        if verdict.blocks:
+            return self._refuse(call.caller, result, verdict, errno.EPERM)
+        self._parts.recorder.counts.ungoverned += 1
+        return CONTINUE
+
+    def _net(self, call: Call) -> Reply | Waiting:
+        parts = self._parts
+        result = parts.network.materialize(call.name, call.caller.tid, call.args, call.actor)
+        if isinstance(result, Reply):
+            return result
+        event, act = result
+        verdict = decide(self._policy, self.state, event)
+        if not verdict.blocks and event.op == "bind" and event.unix[:1] == b"/":
+            verdict = self._bind_path(call, event) or verdict
+        if verdict.blocks:
+            enforce_network.release(act)
+            return self._refuse(call.caller, event, verdict)
+        trivial = event.family == "other" or (event.op == "send" and not event.host and not event.unix)
+        governed = verdict.effect is not Effect.ALLOW or not trivial
+        seq = parts.recorder.intent(event, verdict) if governed else 0
+        umask = 0o077 if call.process.umask is None else call.process.umask
+        done = enforce_network.perform(act, parts.network.own, umask)
+        if isinstance(done, Held):
+            return Waiting(
+                done, lambda reply: self._finish(event, seq, reply), lambda: self._abandoned(done, event, seq)
+            )
+        if not done.error and event.op == "bind" and event.unix[:1] == b"/":
+            parts.made.created(event.unix)
+        return self._finish(event, seq, done)
+
+    def _bind_path(self, call: Call, event: NetEvent) -> Verdict | None:
+        """The file that a UNIX socket appears as is judged like any other creation."""
+        target = Target(event.unix, Kind.ABSENT, made=self._parts.made.contains(event.unix))
+        creation = FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET)
+        verdict = decide(self._policy, self.state, creation)
+        return verdict if verdict.blocks else None
+
+    def _umask(self, call: Call) -> Reply | Waiting:
+        call.process.umask = call.args[0] & 0o777
+        return CONTINUE
+
+    def _prctl(self, call: Call) -> Reply | Waiting:
+        if call.args[0] & 0xFFFFFFFF != RESERVED_PRCTL:
+            return Reply(error=errno.EINVAL)
+        if call.args[2] < _ULID_LENGTH + 1:
+            return Reply(error=errno.EINVAL)
+        memory.write(call.caller.tid, call.args[1], self._parts.run.encode() + b"\0")
+        return Reply()
+
+    # -- verdicts -----------------------------------------------------------------------------------------------
+
+    def _refuse(self, caller: Caller, event: Event, verdict: Verdict, number: int = errno.EACCES) -> Reply:
+        parts = self._parts
+        message = reason(verdict.matches[0], verdict.effect)
+        parts.recorder.blocked(event, verdict, number, message)
+        if not parts.explainer.tell(caller.tid, caller.tgid, verdict):
+            self._told(message)
+        if verdict.effect is Effect.KILL:
+            self._stop(verdict)
+        return Reply(error=number)
+
+    def _warn(self, caller: Caller, verdict: Verdict) -> None:
+        if not self._parts.explainer.tell(caller.tid, caller.tgid, verdict):
+            self._told(reason(verdict.matches[0], verdict.effect))
+
+
+def _journalled(place: Place, target: Target) -> bool:
+    if target.kind is Kind.CHAR:
+        return False
+    if place.zone is Zone.TREE:
+        return not target.ignored
+    if place.zone is Zone.GIT:
+        return place.relative.startswith(b"refs/") and not place.relative.endswith(b".lock")
+    return place.zone not in (Zone.GRANTED, Zone.TEMP) and not target.unlinked
+
+
+__all__ = ["Judge", "Judged", "Parts", "Process", "Waiting"]

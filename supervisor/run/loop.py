@@ -1,0 +1,231 @@
+"""The supervisor's loop: one thread, one epoll. Notifications, ends and stops of processes, held acts, timers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from supervisor.kernel import process as kernel_process
+from supervisor.kernel import ptrace
+from supervisor.kernel.notify import Gone, Listener, Notification
+from supervisor.run.judge import Judge, Waiting
+from supervisor.vocabulary.acts import Reply
+from supervisor.vocabulary.errors import StopRun
+
+ERESTARTSYS = 512  # linux/errno.h: the kernel runs the handler and restarts the call where SA_RESTART says so
+_RETRY = 0.010  # seconds between tries of a held act that nothing announces
+_LOOK = 0.050  # seconds between looks at the pending signals of a held process
+
+
+class _Held(NamedTuple):
+    notification: Notification
+    waiting: Waiting
+
+
+class End(NamedTuple):
+    """Why the loop ended: ``reason`` is the run's end word; ``status`` the agent's wait status, None if it was not
+    the agent that ended."""
+
+    reason: str
+    status: int | None
+
+
+class Loop:
+    """``root`` is the agent process; ``stopped`` is called when job control stopped it; ``timed_out`` at the limit."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        judge: Judge,
+        numbers: dict[int, str],
+        root: int,
+        guard: int,
+        *,
+        deadline: float | None,
+        stopped: Callable[[], None],
+        timed_out: Callable[[], None],
+        reaped: Callable[[int], None],
+    ) -> None:
+        self._listener = listener
+        self._judge = judge
+        self._numbers = numbers
+        self._root = root
+        self._guard = guard
+        self._deadline = deadline
+        self._stopped = stopped
+        self._timed_out = timed_out
+        self._reaped = reaped
+        self._held: list[_Held] = []
+        self._by_fd: dict[int, _Held] = {}
+        self._next_look = 0.0
+        self.end: End | None = None
+        self._epoll = select.epoll()
+        self._wakeup, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.finish(End("operator", None)))
+
+    def finish(self, end: End) -> None:
+        """End the loop after the current event; the first reason counts."""
+        if self.end is None:
+            self.end = end
+
+    def run(self) -> End:
+        """Until the agent ended, the run was stopped, or govrun itself failed (``StopRun``)."""
+        epoll = self._epoll
+        epoll.register(self._listener.fd, select.EPOLLIN)
+        epoll.register(self._wakeup, select.EPOLLIN)
+        epoll.register(self._guard, select.EPOLLERR)
+        while self.end is None:
+            for fd, event in epoll.poll(self._timeout()):
+                if fd == self._listener.fd:
+                    if event & select.EPOLLIN:
+                        self._notified()
+                    else:  # nobody is left under the filter
+                        epoll.unregister(fd)
+                elif fd == self._wakeup:
+                    os.read(self._wakeup, 4096)
+                    self._children()
+                elif fd == self._guard:
+                    self.finish(End("crash", None))
+                elif fd in self._by_fd:
+                    self._retry(self._by_fd[fd])
+            if self._held or self._deadline is not None:
+                self._timers()
+        return self.end
+
+    def _timeout(self) -> float | None:
+        limits = []
+        if self._held:
+            limits.append(_RETRY if any(h.waiting.held.fd < 0 for h in self._held) else _LOOK)
+        if self._deadline is not None:
+            limits.append(max(0.0, self._deadline - time.monotonic()))
+        return min(limits) if limits else None
+
+    # -- notifications ------------------------------------------------------------------------------------------
+
+    def _notified(self) -> None:
+        notification = self._listener.receive()
+        if notification is None:
+            return
+        name = self._numbers.get(notification.number, "")
+        try:
+            result = self._judge.answer(name, notification.tid, notification.args)
+        except StopRun:
+            self._send(notification, Reply(error=errno.EPERM))
+            raise
+        except Exception as error:
+            # Whatever it is, the call does not happen, and a supervisor that is wrong once stops the run.
+            self._send(notification, Reply(error=errno.EPERM))
+            raise StopRun(f"BUG: {name} could not be judged", repr(error)) from error
+        if isinstance(result, Waiting):
+            self._hold(_Held(notification, result))
+        else:
+            self._send(notification, result)
+
+    def _send(self, notification: Notification, reply: Reply) -> None:
+        listener = self._listener
+        try:
+            if reply.fd >= 0:
+                try:
+                    listener.install(notification.id, reply.fd, reply.cloexec)
+                except OSError as error:
+                    listener.send(notification.id, error=error.errno or errno.EMFILE)
+            else:
+                listener.send(notification.id, reply.error, reply.value, reply.cont)
+        except Gone:
+            return  # killed while it waited: what was done is done and recorded
+        finally:
+            if reply.fd >= 0:
+                os.close(reply.fd)
+
+    # -- held acts ----------------------------------------------------------------------------------------------
+
+    def _hold(self, held: _Held) -> None:
+        self._held.append(held)
+        fd = held.waiting.held.fd
+        if fd >= 0:
+            self._by_fd[fd] = held
+            self._epoll.register(fd, select.EPOLLOUT | select.EPOLLONESHOT)
+
+    def _drop(self, held: _Held) -> None:
+        self._held.remove(held)
+        fd = held.waiting.held.fd
+        if fd >= 0:
+            del self._by_fd[fd]
+            try:
+                self._epoll.unregister(fd)
+            except OSError:
+                return  # closed by its act already, which takes it out of the set
+
+    def _retry(self, held: _Held) -> None:
+        reply = held.waiting.held.retry()
+        if reply is None:
+            if (fd := held.waiting.held.fd) >= 0:
+                self._epoll.modify(fd, select.EPOLLOUT | select.EPOLLONESHOT)
+            return
+        self._drop(held)
+        self._send(held.notification, held.waiting.finish(reply))
+
+    def _timers(self) -> None:
+        now = time.monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            self._timed_out()
+        for held in list(self._held):
+            if held.waiting.held.fd < 0:
+                self._retry(held)
+        if now >= self._next_look:
+            self._next_look = now + _LOOK
+            for held in list(self._held):
+                self._interrupted(held)
+
+    def _interrupted(self, held: _Held) -> None:
+        """With WAIT_KILLABLE_RECV only a fatal signal ends the wait; others are looked for here, so that Ctrl-C works
+        on a call that govrun holds."""
+        notification = held.notification
+        try:
+            gone = not self._listener.valid(notification.id)
+            status = kernel_process.status(notification.tid)
+        except OSError:
+            gone, status = True, None
+        if not gone and status is not None and not status.pending & ~status.blocked & ~status.ignored:
+            return
+        if held not in self._held:
+            return
+        self._drop(held)
+        held.waiting.abandon()
+        if not gone:
+            self._send(notification, Reply(error=ERESTARTSYS))
+
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def _children(self) -> None:
+        while (change := ptrace.reap()) is not None:
+            pid, status = change
+            if self._judge.tracer.changed(pid, status):
+                continue
+            if os.WIFSTOPPED(status):
+                continue
+            self._judge.tracer.gone(pid)
+            self._reaped(pid)
+            if pid == self._root:
+                self.finish(End("signal" if os.WIFSIGNALED(status) else "exit", status))
+        self._job_control()
+
+    def _job_control(self) -> None:
+        """Whether the agent itself was stopped from the terminal (its parent learns that from waitid, which leaves the
+        state to be asked again)."""
+        try:
+            info = os.waitid(os.P_PID, self._root, os.WSTOPPED | os.WNOHANG)
+        except ChildProcessError:
+            return
+        if info is not None and info.si_status in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGSTOP):
+            self._stopped()

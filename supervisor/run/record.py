@@ -1,0 +1,195 @@
+"""Events and verdicts -> journal records, and the counts that notes are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor.journal.writer import Journal
+from supervisor.vocabulary.events import (
+    Actor,
+    Event,
+    ExecEvent,
+    FsEvent,
+    GitConfigEvent,
+    LifecycleEvent,
+    NetEvent,
+    ObservationGap,
+    ProcessEvent,
+    RefEvent,
+)
+from supervisor.vocabulary.policy import Invariant
+from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
+
+Record = dict[str, Any]
+
+
+class Counts:
+    """attempted = succeeded + failed + blocked + unknown, at any moment: what is under way counts as unknown."""
+
+    def __init__(self) -> None:
+        self.succeeded = self.failed = self.blocked = 0
+        self.attempted = 0
+        self.ungoverned = 0
+        self.warned = 0
+        self.decisions: dict[str, int] = {}
+
+    def as_dict(self) -> dict[str, int]:
+        return {
+            "attempted": self.attempted,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "blocked": self.blocked,
+            "unknown": self.attempted - self.succeeded - self.failed - self.blocked,
+        }
+
+
+class Recorder:
+    """Writes intents before acts and outcomes after them; keeps the counts."""
+
+    def __init__(self, journal: Journal, policy_blob: str) -> None:
+        self._journal = journal
+        self._policy = policy_blob
+        self.counts = Counts()
+
+    @property
+    def seq(self) -> int:
+        return self._journal.seq
+
+    def intent(self, event: Event, verdict: Verdict) -> int:
+        """Journal an act that is about to happen; returns the seq its outcome refers to."""
+        self.counts.attempted += 1
+        self._tally(verdict)
+        return self._journal.append(self._record(event, verdict, "intent"))
+
+    def outcome(self, seq: int, kind: str, outcome: Outcome, errno: int = 0) -> None:
+        """Journal how the act of intent ``seq`` ended."""
+        if outcome is Outcome.SUCCEEDED:
+            self.counts.succeeded += 1
+        elif outcome is Outcome.FAILED:
+            self.counts.failed += 1
+        record: Record = {"kind": kind, "phase": "outcome", "cause": seq, "outcome": outcome.value}
+        if errno:
+            record["errno"] = errno
+        self._journal.append(record)
+
+    def blocked(self, event: Event, verdict: Verdict, errno: int, message: str) -> int:
+        """Journal an act that was refused: one record, since nothing happens between intent and outcome."""
+        self.counts.attempted += 1
+        self.counts.blocked += 1
+        self._tally(verdict)
+        record = self._record(event, verdict, "outcome")
+        record |= {"outcome": Outcome.BLOCKED.value, "errno": errno, "message": message}
+        return self._journal.append(record)
+
+    def observed(self, event: Event, verdict: Verdict) -> int:
+        """Journal something that has already happened."""
+        self.counts.attempted += 1
+        self.counts.succeeded += 1
+        self._tally(verdict)
+        record = self._record(event, verdict, "outcome")
+        return self._journal.append(record | {"outcome": Outcome.SUCCEEDED.value})
+
+    def note(self, kind: str, **fields: Any) -> int:
+        """A record of the run itself; not counted as an attempt."""
+        return self._journal.append({"kind": kind, "phase": "outcome", **fields})
+
+    def _tally(self, verdict: Verdict) -> None:
+        if verdict.effect in (Effect.OBSERVE, Effect.WARN):
+            self.counts.warned += 1
+        for match in verdict.matches[:1]:
+            key = source_key(match.invariant)
+            self.counts.decisions[key] = self.counts.decisions.get(key, 0) + 1
+
+    def _record(self, event: Event, verdict: Verdict, phase: str) -> Record:
+        record: Record = {"kind": kind_of(event), "phase": phase, "op": _op(event), "verdict": verdict.effect.word}
+        actor = getattr(event, "actor", None)
+        if actor is not None:
+            record["actor"] = _actor(actor)
+            record["action"] = actor.action
+        record["binding"] = _binding(event)
+        if verdict.matches:
+            rule = verdict.matches[0].invariant
+            record |= {
+                "invariant": rule.id,
+                "invariant_kind": rule.kind,
+                "coverage": rule.coverage.word,
+                "matched": [match.invariant.id for match in verdict.matches],
+                "policy_blob": self._policy,
+                "message": verdict.matches[0].message,
+            }
+            for name in ("adr", "adr_blob", "why", "use"):
+                if value := getattr(rule, name):
+                    record[name] = value
+        return record
+
+
+def source_key(rule: Invariant) -> str:
+    """``invariant<-decision`` as the notes write it: the ADR, else where the rule was written."""
+    return f"{rule.id}<-{rule.adr or rule.source or 'govrun'}"
+
+
+def kind_of(event: Event) -> str:
+    """The journal's kind of an event."""
+    match event:
+        case FsEvent():
+            return f"fs.{event.op.value}"
+        case GitConfigEvent():
+            return "state"
+        case RefEvent():
+            return "git.ref"
+        case ExecEvent():
+            return "exec"
+        case NetEvent():
+            return f"net.{event.op}"
+        case ProcessEvent():
+            return "process"
+        case LifecycleEvent():
+            return "operator" if event.op == "operator" else "policy"
+        case ObservationGap():
+            return "gap"
+
+
+def _binding(event: Event) -> str:
+    if isinstance(event, ProcessEvent):
+        return "registers"
+    return "post_hoc" if isinstance(event, RefEvent | ObservationGap | LifecycleEvent) else "copied"
+
+
+def _actor(actor: Actor) -> Record:
+    return {
+        "pid": actor.pid,
+        "ppid": actor.ppid,
+        "start": actor.start,
+        "exe": actor.exe,
+        "argv": [word[:256] for word in actor.argv[:32]],
+    }
+
+
+def _op(event: Event) -> Record:
+    match event:
+        case FsEvent():
+            op: Record = {"call": event.call, "path": event.target.path}
+            if event.other is not None:
+                op["to"] = event.other.path
+            if event.mode:
+                op["mode"] = f"{event.mode:o}"
+            return op
+        case GitConfigEvent():
+            return {"path": event.target.path, "keys": [change.key for change in event.changes[:64]]}
+        case RefEvent():
+            return {"ref": event.ref, "old": event.old, "new": event.new}
+        case ExecEvent():
+            op = {"path": event.target.path, "argv": list(event.argv[:256]), "cwd": event.cwd, "stage": event.stage}
+            if event.chain:
+                op["chain"] = list(event.chain)
+            return op
+        case NetEvent():
+            if event.family == "unix":
+                return {"unix": event.unix, "transport": event.transport}
+            return {"host": event.host, "port": event.port, "transport": event.transport, "own": event.own}
+        case ProcessEvent():
+            return {"call": event.op, "pid": event.target, "detail": event.detail}
+        case LifecycleEvent():
+            return {"call": event.op, "detail": event.detail}
+        case ObservationGap():
+            return {"reason": event.reason, "detail": event.detail}

@@ -1,0 +1,80 @@
+"""Commits of the run, as its refs show them: told to the publisher while the agent works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from supervisor.git import refs as git_refs
+from supervisor.git.layout import is_object_id
+from supervisor.invariants.policy import GitDir
+from supervisor.vocabulary.errors import GovrunError
+from supervisor.vocabulary.events import Actor, RefEvent
+
+
+class RefWatch:
+    """Knows the refs at the start and reports each move once. ``report`` gets the event."""
+
+    def __init__(self, git: GitDir, start: dict[str, str], head: str, report: Callable[[RefEvent], None]) -> None:
+        self._git = git
+        self._known = dict(start)
+        if head:
+            self._known["HEAD"] = head
+        self._report = report
+
+    def landed(self, actor: Actor, path: bytes) -> None:
+        """A name in a git directory was replaced. Ref files and detached heads are read, the rest is passed over."""
+        ref = self._name(path)
+        if ref is None:
+            return
+        new = _read(path)
+        if new is None:
+            return
+        old = self._known.get(ref, "")
+        if new != old:
+            self._known[ref] = new
+            self._report(RefEvent(actor, ref, old, new))
+
+    def removed(self, actor: Actor, path: bytes) -> None:
+        """A ref file was removed; the ref may live on in packed-refs, which the last look finds."""
+        ref = self._name(path)
+        if ref is not None and ref in self._known and ref != "HEAD":
+            self._report(RefEvent(actor, ref, self._known.pop(ref), ""))
+
+    def last_look(self, actor: Actor) -> None:
+        """Compare all refs with what is known: packed refs, and whatever moved without a rename."""
+        try:
+            now = git_refs.snapshot(Path(os.fsdecode(self._git.common)))
+        except (GovrunError, OSError):
+            return
+        for ref, new in now.items():
+            if self._known.get(ref) != new and not ref.startswith(("refs/notes/govrun", "refs/govrun/")):
+                self._report(RefEvent(actor, ref, self._known.get(ref, ""), new))
+                self._known[ref] = new
+
+    def _name(self, path: bytes) -> str | None:
+        common, own = self._git.common + b"/", self._git.path + b"/"
+        if path.startswith(common + b"refs/"):
+            name = os.fsdecode(path[len(common) :])
+            return None if name.endswith(".lock") else name
+        if path in (own + b"HEAD", common + b"HEAD") or (
+            path.startswith(common + b"worktrees/") and path.endswith(b"/HEAD") and path.count(b"/") == common.count(b"/") + 2
+        ):
+            return "HEAD" if path == own + b"HEAD" else os.fsdecode(path[len(common) :])
+        return None
+
+
+def _read(path: bytes) -> str | None:
+    """The object id in a ref file; None for a symbolic ref or anything else."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, 256).strip().decode("ascii", "replace")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return text if is_object_id(text) else None

@@ -1,0 +1,298 @@
+"""From a command line to a run: find the place, load what binds, compile, fork. Prints nothing; ``say`` does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.confine import terminal
+from supervisor.confine.domains import agent_domain, supervisor_domain
+from supervisor.confine.environment import Environment, build, cache_folders
+from supervisor.confine.guard import Ended, Guard
+from supervisor.enforce.kill import stop_tree
+from supervisor.git import refs as git_refs
+from supervisor.git.layout import discover
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.journal.store import new_run, read_meta, state_dir, update_meta, write_meta, write_refs
+from supervisor.kernel import filter as bpf
+from supervisor.kernel import landlock, probe, process
+from supervisor.profile.agents import load_agent
+from supervisor.profile.load import load
+from supervisor.profile.model import AgentPack, Profile
+from supervisor.run.compose import Place, cache_base, check_tree, compile_for
+from supervisor.run.supervise import EXIT_FAILED, Order, supervise
+from supervisor.run.world import Oracles, git_tools
+from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
+from supervisor.vocabulary.host import HostFacts
+from supervisor.vocabulary.policy import Coverage
+from supervisor.vocabulary.verdicts import Effect
+
+
+class Options(NamedTuple):
+    """The command line of a start."""
+
+    command: tuple[str, ...]
+    profile: Path | None = None
+    agent: str | None = None
+    root: Path | None = None
+    require: str | None = None
+    require_committed: bool = False
+    fail_on: str | None = None
+    accept: tuple[str, ...] = ()
+    dry_run: bool = False
+    quiet: bool = False
+
+
+class Prepared(NamedTuple):
+    """Everything that is known before a process is forked."""
+
+    options: Options
+    place: Place
+    profile: Profile
+    agent: AgentPack
+    policy: CompiledPolicy
+    host: HostFacts
+    environment: Environment
+    state: Path
+    caches: Path
+    program: str
+
+
+def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
+    """Find, load, compile and check. Starts nothing and changes nothing. Errors: ``GovrunError``."""
+    home = Path(os.path.realpath(environ.get("HOME") or "/nonexistent"))
+    cwd = Path(os.path.realpath(os.getcwd()))
+    place = _place(cwd, options.root)
+    host = probe.start_facts()
+    _check_host(host, options.accept)
+    program = _program(options.command[0], environ)
+    state = state_dir(environ)
+    check_tree(place, home, state, explicit=options.root is not None)
+    profile = load(place.tree, profile=options.profile)
+    if options.require is not None:
+        profile = profile._replace(require=options.require)
+    _check_committed(profile, options)
+    agent = load_agent(options.agent, options.command)
+    caches = cache_base(dict(environ), home, place.tree)
+    policy = compile_for(place, profile, agent, host, state, home, caches)
+    scope = profile.scope
+    environment = build(
+        environ,
+        keep=agent.keep,
+        passed=[entry.value for entry in scope.env_pass],
+        dropped=[entry.value for entry in scope.env_drop],
+        added={name: entry.value for name, entry in scope.env_set.items()},
+        caches=cache_folders(str(caches)),
+    )
+    return Prepared(options, place, profile, agent, policy, host, environment, state, caches, program)
+
+
+def _place(cwd: Path, root: Path | None) -> Place:
+    if root is None:
+        repository = discover(cwd)
+        return Place(repository.top if repository is not None else cwd, cwd, repository)
+    tree = Path(os.path.realpath(root))
+    if not tree.is_dir():
+        raise UsageError(f"--root {str(root)!r} is not a folder", "", "name an existing folder")
+    if tree != cwd and tree not in cwd.parents:
+        raise UsageError(f"--root {str(root)!r} does not contain the working directory", str(cwd), "cd into it first")
+    repository = discover(tree)
+    if repository is not None and repository.top != tree:
+        repository = None  # the tree is a part of a repository whose git directory lies outside it
+    return Place(tree, cwd, repository)
+
+
+def _check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
+    for gap in probe.gaps(host):
+        if gap.blocks and gap.flag not in accepted:
+            fix = gap.fix + (f"\nor: govrun --accept {gap.flag} …" if gap.flag else "")
+            raise HostError(gap.what, gap.why, fix)
+
+
+def _program(name: str, environ: Mapping[str, str]) -> str:
+    """The file to execute. Exit codes 127 and 126 as shells give them."""
+    found = shutil.which(name, path=environ.get("PATH"))
+    if found is not None:
+        return found
+    path = Path(name)
+    if "/" in name and path.exists():
+        raise UsageError(f"cannot execute {name!r}", "it is a folder or not executable", "chmod +x", exit_code=126)
+    raise UsageError(f"command not found: {name!r}", "", "check the spelling and PATH", exit_code=127)
+
+
+def _check_committed(profile: Profile, options: Options) -> None:
+    if not (profile.require_committed or options.require_committed):
+        return
+    raise UsageError(
+        "whether the profile is committed cannot be checked yet",
+        "`require_committed` needs the comparison with the base commit, which a later version makes",
+        "leave it out",
+    )
+
+
+def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
+    """Run the command; returns the exit code of govrun. Called once per process. Errors: ``GovrunError``."""
+    prepared.caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+    seccomp = _filter(prepared)
+    run, folder = new_run(prepared.state)
+    _write_start(prepared, run, folder, time.time())
+    if not prepared.options.quiet:
+        for line in banner(prepared, run):
+            say(line)
+    tty = terminal.open_foreground()
+    read, write = os.pipe2(os.O_CLOEXEC)
+    process.become_subreaper()
+    order = _order(prepared, run, folder, seccomp, write, tty, say)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        os._exit(_supervisor(order))
+    os.close(write)
+    ended = Guard(child, read, tty).wait(lambda: stop_tree(os.getpid()))
+    code = _code(ended, folder, say)
+    if not prepared.options.quiet:
+        for line in summary(folder, run):
+            say(line)
+    return code
+
+
+def _supervisor(order: Order) -> int:
+    """The forked half. Never returns into the caller's code, whatever happens."""
+    try:
+        return supervise(order).code
+    except GovrunError as error:
+        for line in error.lines():
+            order.say(line)
+        os.write(order.guard, b"exit %d\n" % error.exit_code)
+        update_meta(order.folder, end={"status": "UNKNOWN", "reason": "internal", "exit": None, "code": error.exit_code})
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a traceback never reaches a user, and the guard must be told
+        order.say(f"govrun: BUG: {type(error).__name__}: {error}")
+        if os.environ.get("GOVRUN_DEBUG"):
+            import traceback  # noqa: PLC0415
+
+            traceback.print_exc()
+        return EXIT_FAILED
+
+
+def _code(ended: Ended, folder: Path, say: Callable[[str], None]) -> int:
+    if ended.code is not None:
+        return ended.code
+    how = f"signal {os.WTERMSIG(ended.status)}" if os.WIFSIGNALED(ended.status) else f"status {ended.status >> 8}"
+    say(f"govrun: the supervisor ended unexpectedly ({how}); everything it had started was stopped")
+    say("  why: without it nothing could be judged")
+    say("  fix: govrun log latest shows what happened until then")
+    update_meta(folder, end={"status": "UNKNOWN", "reason": "crash", "exit": None, "code": EXIT_FAILED})
+    return EXIT_FAILED
+
+
+def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> None:
+    repository = prepared.place.repository
+    meta: dict[str, object] = {
+        "run": run,
+        "agent": prepared.agent.name,
+        "argv": list(prepared.options.command),
+        "tree": str(prepared.place.tree),
+        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "pid": os.getpid(),
+        "policy": prepared.policy.digest,
+    }
+    if repository is not None:
+        meta["git"] = {
+            "git_dir": str(repository.git_dir),
+            "common_dir": str(repository.common_dir),
+            "object_format": repository.object_format,
+            "base": repository.head_commit,
+        }
+        write_refs(folder, git_refs.snapshot(repository.common_dir))
+    write_meta(folder, meta)
+
+
+def _filter(prepared: Prepared) -> bytes:
+    spec = bpf.FilterSpec(debug=prepared.policy.debug, opens="folders", abi=prepared.host.landlock_abi)
+    return bpf.cached(spec, prepared.state / "cache")
+
+
+def _order(
+    prepared: Prepared, run: str, folder: Path, seccomp: bytes, guard: int, tty: int, say: Callable[[str], None]
+) -> Order:
+    policy, repository = prepared.policy, prepared.place.repository
+    scoped = prepared.host.landlock_abi >= 6
+    fail_on = prepared.options.fail_on
+    umask = os.umask(0)
+    os.umask(umask)
+    writable = [policy.tree, policy.state, *policy.temp, *(grant.path for grant in policy.grants)]
+    if policy.git is not None:
+        writable += [policy.git.path, policy.git.common]
+    return Order(
+        run=run,
+        folder=folder,
+        policy=policy,
+        program=prepared.program,
+        argv=prepared.options.command,
+        environment=prepared.environment.variables,
+        cwd=os.fsencode(prepared.place.cwd),
+        seccomp=seccomp,
+        agent_domain=agent_domain((policy.state, *policy.hide), landlock.scopes(prepared.host.landlock_abi)),
+        own_domain=supervisor_domain(writable),
+        scoped=scoped,
+        fail_on=Effect[fail_on.upper()] if fail_on else None,
+        files=prepared.profile.scope.files,
+        git_tools=git_tools(),
+        oracles=Oracles(repository, prepared.state / "git" / folder.name if repository else folder),
+        refs=git_refs.snapshot(repository.common_dir) if repository else {},
+        head=repository.head_commit if repository and repository.head_ref is None else "",
+        guard=guard,
+        terminal=tty,
+        umask=umask,
+        say=say,
+    )
+
+
+def banner(prepared: Prepared, run: str) -> list[str]:
+    """What is said before the agent starts, one line and the warnings."""
+    found = prepared.policy.invariants.values()
+    levels = [
+        f"{count} {level.word}"
+        for level in sorted(Coverage, reverse=True)
+        if (count := sum(1 for rule in found if rule.coverage is level))
+    ]
+    tree = str(prepared.place.tree)
+    home = os.environ.get("HOME", "")
+    shown = "~" + tree[len(home) :] if home and tree.startswith(home + "/") else tree
+    parts = [
+        f"govrun {run}: {prepared.agent.name} in {shown} (inplace, {prepared.host.tier} tier)",
+        f"{len(prepared.policy.invariants)} invariants: {' '.join(levels)}",
+    ]
+    if prepared.environment.withheld:
+        parts.append(f"withheld: {', '.join(prepared.environment.withheld)}")
+    parts.append(" ".join(f"{source.name}@{source.sha256[:7]}" for source in prepared.profile.sources))
+    lines = [" · ".join(parts)]
+    lines += [f"govrun: warning: {text}" for text in prepared.profile.warnings]
+    unjudged = [rule.id for rule in found if rule.coverage is Coverage.UNENFORCEABLE]
+    if unjudged:
+        lines.append(f"govrun: not judged here: {', '.join(unjudged[:12])} (govrun explain says why)")
+    if prepared.place.repository is None:
+        lines.append("govrun: not a git repository: no notes will be written")
+    return lines
+
+
+def summary(folder: Path, run: str) -> list[str]:
+    """The three lines at the end."""
+    end = read_meta(folder).get("end")
+    if not isinstance(end, dict):
+        return [f"govrun {run}: UNKNOWN"]
+    counts = end.get("counts") or {}
+    told = " ".join(f"{name}={value}" for name, value in counts.items()) if isinstance(counts, dict) else ""
+    return [
+        f"govrun {run}: {end.get('status')} · {end.get('reason')} {end.get('exit')} · {end.get('seconds', '-')} s",
+        f"govrun: {told or 'no record'}",
+        f"govrun: govrun log {run[:12]}",
+    ]

@@ -1,0 +1,340 @@
+"""The supervisor process: confines itself, starts the agent, runs the loop, ends the run and its record."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.confine.child import Launch, become
+from supervisor.confine.domains import Domain
+from supervisor.decide import decide
+from supervisor.enforce.explain import Explainer
+from supervisor.enforce.kill import stop_tree
+from supervisor.invariants.places import Zone, locate
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.journal.store import update_meta
+from supervisor.journal.writer import Journal
+from supervisor.kernel import caps, landlock, libc, process, scheduling
+from supervisor.kernel.notify import Listener
+from supervisor.kernel.numbers import notified
+from supervisor.provenance.feed import Feed
+from supervisor.run.judge import Judge, Parts
+from supervisor.run.loop import End, Loop
+from supervisor.run.record import Recorder, kind_of
+from supervisor.run.refs import RefWatch
+from supervisor.run.world import Oracles
+from supervisor.surfaces.attributes import Attributes
+from supervisor.surfaces.execs import Execs
+from supervisor.surfaces.files import Files
+from supervisor.surfaces.ignored import Ignored
+from supervisor.surfaces.made import Made
+from supervisor.surfaces.network import Network
+from supervisor.surfaces.paths import Resolver
+from supervisor.surfaces.processes import Processes
+from supervisor.surfaces.renames import Renames
+from supervisor.surfaces.signals import Signals
+from supervisor.surfaces.sockets import OwnSockets
+from supervisor.vocabulary.errors import HostError, StopRun
+from supervisor.vocabulary.events import Actor, LifecycleEvent, RefEvent
+from supervisor.vocabulary.verdicts import ALLOWED, Effect, Verdict
+
+EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
+_LAUNCH_PATIENCE = 10.0  # seconds until the child has confined itself
+_PUBLISH_PATIENCE = 20.0  # seconds for the last notes
+_NICE = -15  # where the user may; measured steadiest wake-ups
+
+
+class Order(NamedTuple):
+    """What one run needs, fixed before the fork. ``seccomp`` is the filter program; ``say`` prints a line on govrun's
+    own standard error. ``report`` and ``guard`` is the write end of the pipe to the guard."""
+
+    run: str
+    folder: Path
+    policy: CompiledPolicy
+    program: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    cwd: bytes
+    seccomp: bytes
+    agent_domain: Domain
+    own_domain: Domain
+    scoped: bool
+    fail_on: Effect | None
+    files: int | None
+    git_tools: tuple[bytes, ...]
+    oracles: Oracles
+    refs: dict[str, str]
+    head: str
+    guard: int
+    terminal: int
+    umask: int
+    say: Callable[[str], None]
+
+
+class Result(NamedTuple):
+    code: int
+    status: str
+    reason: str
+
+
+def supervise(order: Order) -> Result:
+    """Everything from the fork of the supervisor to the end of the record. Raises ``StopRun`` and ``HostError``."""
+    started = time.monotonic()
+    _prepare_self(order)
+    journal = Journal(order.folder, order.run)
+    recorder = Recorder(journal, order.policy.digest)
+    recorder.note("run.start", op={"argv": list(order.argv), "cwd": order.cwd}, policy_blob=order.policy.digest)
+    run = _Run(order, recorder, started)
+    end = End("internal", None)
+    try:
+        end = run.go()
+    except StopRun as error:
+        for line in error.lines():
+            order.say(line)
+    finally:
+        stop_tree(os.getpid(), run.keep())
+    result = run.conclude(end)
+    journal.sync()
+    journal.close()
+    return result
+
+
+def _prepare_self(order: Order) -> None:
+    """Before the child exists: everything that a bug of ours could use against the user is given up."""
+    process.become_subreaper()
+    for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGQUIT, signal.SIGIO, signal.SIGURG):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
+    scheduling.prefer(_NICE)
+    caps.drop_all()
+    with order.own_domain.ruleset() as domain:
+        domain.restrict_self()
+
+
+class _Run:
+    """One run under way; the parts that only the supervisor process has."""
+
+    def __init__(self, order: Order, recorder: Recorder, started: float) -> None:
+        self._order = order
+        self._recorder = recorder
+        self._started = started
+        self._feed: Feed | None = None
+        self._commits = False
+        self._verdict: Verdict | None = None
+        self._timeout = False
+        self._loop: Loop | None = None
+        self._refs: RefWatch | None = None
+
+    def keep(self) -> frozenset[int]:
+        """Processes below the supervisor that are govrun's own."""
+        own = set(self._order.oracles.pids())
+        if self._feed is not None:
+            own.add(self._feed.pid)
+        return frozenset(own)
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    def go(self) -> End:
+        order = self._order
+        root, listener = self._launch()
+        os.write(order.guard, b"agent %d\n" % root)
+        judge = Judge(self._parts(root), order.say, self._kill)
+        limit = order.policy.timeout
+        self._loop = Loop(
+            listener,
+            judge,
+            notified(),
+            root,
+            order.guard,
+            deadline=self._started + limit if limit is not None else None,
+            stopped=lambda: _tell(order.guard, b"stopped\n"),
+            timed_out=self._timed_out,
+            reaped=lambda pid: None,
+        )
+        os.write(self._go, b"+")
+        os.close(self._go)
+        return self._loop.run()
+
+    def _launch(self) -> tuple[int, Listener]:
+        """Fork the child and take its listener. The child waits before its exec until the loop is ready."""
+        order = self._order
+        tell_read, tell = os.pipe2(os.O_CLOEXEC)
+        wait, self._go = os.pipe2(os.O_CLOEXEC)
+        with order.agent_domain.ruleset() as domain:
+            launch = Launch(
+                order.program, order.argv, order.environment, order.cwd, order.seccomp, domain, tell, wait,
+                order.terminal, order.umask, order.files,
+            )  # fmt: skip
+            root = os.fork()
+            if root == 0:
+                become(launch)
+        os.close(tell)
+        os.close(wait)
+        os.umask(0)  # from here on modes are given with the process's own mask taken off
+        line = _line(tell_read)
+        os.close(tell_read)
+        if not line.startswith(b"L"):
+            raise _launch_error(line)
+        listener = Listener(process.borrow(root, int(line[1:])))
+        listener.wake_synchronously()
+        return root, listener
+
+    def _parts(self, root: int) -> Parts:
+        order, policy = self._order, self._order.policy
+        made = Made(policy.temp, policy.tree)
+        resolver = Resolver(made, Ignored(policy.tree, order.oracles.ignored))
+        processes = Processes(os.getpid(), self.keep)
+        processes.root = root
+        files = Files(
+            resolver,
+            Renames(
+                resolver,
+                lambda path: locate(policy, path).zone is Zone.GIT,
+                order.oracles.config_delta,
+                lambda old, new: all(locate(policy, p).zone in (Zone.TEMP, Zone.GRANTED) for p in (old, new)),
+            ),
+            Attributes(resolver),
+        )
+        if policy.git is not None:
+            self._refs = RefWatch(policy.git, order.refs, order.head, self._moved)
+        return Parts(
+            run=order.run,
+            policy=policy,
+            processes=processes,
+            made=made,
+            files=files,
+            execs=Execs(resolver, (policy.state, *policy.hide)),
+            signals=Signals(processes, order.scoped),
+            network=Network(OwnSockets()),
+            recorder=self._recorder,
+            explainer=Explainer(self._may_write_reason),
+            refs=self._refs,
+            git_tools=order.git_tools,
+            open_folders=order.agent_domain.open_folders,
+        )
+
+    def _may_write_reason(self, path: bytes) -> bool:
+        return locate(self._order.policy, path).zone in (Zone.TEMP, Zone.GRANTED)
+
+    # -- while it runs ------------------------------------------------------------------------------------------
+
+    def _kill(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+        if self._loop is not None:
+            self._loop.finish(End("invariant", None))
+
+    def _timed_out(self) -> None:
+        limit = self._order.policy.timeout
+        event = LifecycleEvent("timeout", f"the run reached its limit of {limit:g} s")
+        verdict = decide(self._order.policy, RunState(), event)
+        self._recorder.observed(event, verdict)
+        self._order.say(f"govrun: {event.detail}")
+        self._timeout = True
+        if self._loop is not None:
+            self._loop.finish(End("timeout", None))
+
+    def _moved(self, event: RefEvent) -> None:
+        """A ref moved: record it and let the publisher annotate what it brought."""
+        self._recorder.observed(event, ALLOWED)
+        if not event.new:
+            return
+        if self._feed is None:
+            self._feed = Feed(self._order.folder)
+        counts = self._recorder.counts
+        self._feed.send(
+            event.ref,
+            event.new,
+            counts=counts.as_dict(),
+            decisions=counts.decisions,
+            upto=self._recorder.seq,
+            seconds=time.monotonic() - self._started,
+        )
+
+    # -- end ----------------------------------------------------------------------------------------------------
+
+    def conclude(self, end: End) -> Result:
+        """Record the end, finish the notes, answer the guard. The tree of processes is already gone."""
+        if self._refs is not None:
+            self._refs.last_look(Actor(os.getpid(), os.getppid(), 0, b"", (), 0))
+        code, status = self._outcome(end)
+        seconds = time.monotonic() - self._started
+        counts = self._recorder.counts
+        agent = end.status if end.status is not None else None
+        agent_code = os.waitstatus_to_exitcode(agent) if agent is not None else None
+        self._recorder.note(
+            "run.end", reason=end.reason, status=status, exit=agent_code, counts=counts.as_dict(),
+            ungoverned=counts.ungoverned,
+        )  # fmt: skip
+        if self._feed is not None:
+            self._feed.end(status=status, code=agent_code, seconds=seconds)
+            if not self._feed.wait(_PUBLISH_PATIENCE):
+                self._order.say("govrun: not all notes could be written; see notes.jsonl of the run")
+        self._order.oracles.close()
+        update_meta(
+            self._order.folder,
+            end={
+                "status": status, "reason": end.reason, "exit": agent_code, "code": code,
+                "seconds": round(seconds, 3), "counts": counts.as_dict(), "seq": self._recorder.seq,
+            },
+        )  # fmt: skip
+        _tell(self._order.guard, b"exit %d\n" % code)
+        return Result(code, status, end.reason)
+
+    def _outcome(self, end: End) -> tuple[int, str]:
+        if end.reason in ("internal", "crash"):
+            return EXIT_FAILED, "UNKNOWN"
+        if end.reason in ("invariant", "operator"):
+            return EXIT_STOPPED, "FAILED"
+        if end.reason == "timeout":
+            return EXIT_TIMEOUT, "FAILED"
+        status = end.status or 0
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        counts = self._recorder.counts
+        fail_on = self._order.fail_on
+        crossed = fail_on is not None and (
+            counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0)
+        )
+        if code == 0 and crossed:
+            return EXIT_ENFORCED, "FAILED"
+        return code, "WARNED" if counts.warned else "PASSED"
+
+
+def _tell(pipe: int, line: bytes) -> None:
+    try:
+        os.write(pipe, line)
+    except OSError:
+        return  # the guard is gone; nobody waits for the word
+
+
+def _line(fd: int) -> bytes:
+    """One line from the child; empty when it died first. Bounded in time: a child that hangs is no start."""
+    import select  # noqa: PLC0415
+
+    data = b""
+    end = time.monotonic() + _LAUNCH_PATIENCE
+    while not data.endswith(b"\n"):
+        ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
+        if not ready or not (chunk := os.read(fd, 4096)):
+            break
+        data += chunk
+    return data.strip()
+
+
+def _launch_error(line: bytes) -> HostError:
+    number, _, text = line[1:].decode("utf-8", "replace").partition(" ")
+    why = text or "the child ended before it was confined"
+    if number == "16":  # EBUSY
+        why += "\nthis process is already under a seccomp listener (a container, another sandbox)"
+    return HostError("the agent could not be confined", why, "govrun doctor")
+
+
+__all__ = ["Order", "Result", "kind_of", "landlock", "libc", "supervise"]

@@ -1,0 +1,26 @@
+"""Which paths the base commit's ignore rules cover, asked lazily: most runs never need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Ignored:
+    """``lookup`` answers for a path relative to the tree and may be slow; answers are kept."""
+
+    def __init__(self, tree: bytes, lookup: Callable[[bytes], bool] | None) -> None:
+        self._tree = tree + b"/"
+        self._lookup = lookup
+        self._known: dict[bytes, bool] = {}
+
+    def covers(self, path: bytes) -> bool:
+        """Whether ``path`` is untracked at the base and ignored by its rules. Unsure means no."""
+        if self._lookup is None or not path.startswith(self._tree):
+            return False
+        known = self._known.get(path)
+        if known is None:
+            known = self._lookup(path[len(self._tree) :])
+            if len(self._known) > 50_000:
+                self._known.clear()
+            self._known[path] = known
+        return known

@@ -1,0 +1,237 @@
+"""Paths as a process names them -> handles and canonical names.
+
+Resolution never goes through a magic link of ``/proc`` (openat2(2), RESOLVE_NO_MAGICLINKS): in this process
+``/proc/self`` is the supervisor. What exists is pinned by an O_PATH descriptor, what does not exist by its parent, and
+the act reaches exactly that. Since every path mutation of the run passes through this one thread, nothing of the run
+can move between the two.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from typing import NamedTuple
+
+from supervisor.kernel.libc import AT_FDCWD, RESOLVE_NO_MAGICLINKS, openat2
+from supervisor.surfaces.ignored import Ignored
+from supervisor.surfaces.made import Made
+from supervisor.vocabulary.events import Kind, Target
+
+_FOLLOW_LIMIT = 40  # MAXSYMLINKS, linux/namei.h
+_OWN_FD = re.compile(rb"/proc/(self|thread-self|\d+)(?:/task/\d+)?/fd/(\d+)\Z")
+_DEV = {b"/dev/stdin": b"/proc/self/fd/0", b"/dev/stdout": b"/proc/self/fd/1", b"/dev/stderr": b"/proc/self/fd/2"}
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIR,
+    stat.S_IFLNK: Kind.LINK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
+    stat.S_IFCHR: Kind.CHAR,
+    stat.S_IFBLK: Kind.BLOCK,
+}
+
+
+class Refused(Exception):
+    """The path cannot be resolved safely; the text says why and is told to the process."""
+
+
+class Spot(NamedTuple):
+    """A name: its parent (an O_PATH descriptor), the last component as given, and what is there (-1: nothing)."""
+
+    parent: int
+    name: bytes
+    handle: int
+    target: Target
+
+    def close(self) -> None:
+        for fd in (self.parent, self.handle):
+            if fd >= 0:
+                os.close(fd)
+
+
+class Caller(NamedTuple):
+    """Whose view of the file system a path is resolved in."""
+
+    tid: int
+    tgid: int
+
+
+def name_of(handle: int) -> bytes:
+    """The canonical path of an O_PATH descriptor (proc(5), ``/proc/self/fd``)."""
+    return os.readlink(b"/proc/self/fd/%d" % handle)
+
+
+class Resolver:
+    """``tree`` paths get their ``ignored`` fact; ``made`` knows the run's own names."""
+
+    def __init__(self, made: Made, ignored: Ignored) -> None:
+        self._made = made
+        self._ignored = ignored
+
+    def base(self, caller: Caller, dirfd: int, path: bytes) -> int:
+        """An O_PATH descriptor to resolve ``path`` from; AT_FDCWD for absolute paths. EBADF for an unknown ``dirfd``.
+
+        No chroot or mount namespace of the run's own can differ from ours: it has no capability to make one.
+        """
+        if path.startswith(b"/"):
+            return AT_FDCWD
+        where = f"/proc/{caller.tid}/cwd" if dirfd == AT_FDCWD else f"/proc/{caller.tid}/fd/{dirfd}"
+        try:
+            return os.open(where, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            if dirfd == AT_FDCWD:
+                raise
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
+
+    def existing(self, caller: Caller, dirfd: int, path: bytes, *, nofollow: bool = False, resolve: int = 0) -> Spot:
+        """What ``path`` leads to. Errors: those of path_resolution(7), ``Refused``."""
+        if path == b"":
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        special = self._descriptor(caller, path)
+        if special is not None:
+            return self.descriptor(caller, special)
+        base = self.base(caller, dirfd, path)
+        try:
+            handle = self._walk(base, path, os.O_PATH | (os.O_NOFOLLOW if nofollow else 0), resolve)
+        except Refused:
+            text = self._link_text(base, path)
+            special = self._descriptor(caller, text) if text else None
+            if special is None:
+                raise
+            return self.descriptor(caller, special)
+        finally:
+            _close(base)
+        return Spot(-1, b"", handle, self.describe(handle))
+
+    def descriptor(self, caller: Caller, number: int) -> Spot:
+        """What descriptor ``number`` of the caller refers to, by reopening it through its own ``/proc`` entry."""
+        try:
+            handle = os.open(f"/proc/{caller.tgid}/fd/{number}", os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+        return Spot(-1, b"", handle, self.describe(handle))
+
+    def entry(self, caller: Caller, dirfd: int, path: bytes, *, resolve: int = 0) -> Spot:
+        """The name ``path`` itself, its last component not followed; what lies there may be absent."""
+        if path == b"":
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        base = self.base(caller, dirfd, path)
+        try:
+            return self._entry(base, path, resolve)
+        finally:
+            _close(base)
+
+    def creating(self, caller: Caller, dirfd: int, path: bytes, *, resolve: int = 0) -> Spot:
+        """Where open(O_CREAT) would create: like ``entry``, but dangling symbolic links are followed."""
+        base = self.base(caller, dirfd, path)
+        try:
+            for _ in range(_FOLLOW_LIMIT):
+                spot = self._entry(base, path, resolve)
+                if spot.target.kind is not Kind.LINK or path.endswith(b"/"):
+                    return spot
+                path = os.readlink(b"", dir_fd=spot.handle)
+                os.close(spot.handle)
+                _close(base)
+                base = spot.parent
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        finally:
+            _close(base)
+
+    def _entry(self, base: int, path: bytes, resolve: int) -> Spot:
+        head, name = _split(path)
+        if head == b"/" or (head and path.startswith(b"/")):
+            parent = self._walk(AT_FDCWD, head, os.O_PATH | os.O_DIRECTORY, resolve)
+        else:
+            parent = self._walk(base, head or b".", os.O_PATH | os.O_DIRECTORY, resolve)
+        try:
+            folder = self._canonical(parent)
+            bare = name.rstrip(b"/")
+            if bare in (b"", b".", b".."):
+                return Spot(parent, name or b".", -1, self.describe(parent))
+            full = (folder if folder != b"/" else b"") + b"/" + bare
+            if len(bare) > 255:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            try:
+                handle = os.open(bare, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            except FileNotFoundError:
+                return Spot(parent, name, -1, self._target(full, None))
+            return Spot(parent, name, handle, self._target(full, os.fstat(handle)))
+        except BaseException:
+            os.close(parent)
+            raise
+
+    def describe(self, handle: int) -> Target:
+        """The target behind an O_PATH descriptor."""
+        return self._target(self._canonical(handle), os.fstat(handle))
+
+    def _canonical(self, handle: int) -> bytes:
+        path = name_of(handle)
+        if path.startswith(b"/proc/") or path == b"/proc":
+            raise Refused("/proc of a run is read-only")
+        return path
+
+    def _target(self, path: bytes, found: os.stat_result | None) -> Target:
+        if found is None:
+            return Target(path, Kind.ABSENT, made=self._made.contains(path), ignored=self._ignored.covers(path))
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), Kind.OTHER)
+        unlinked = found.st_nlink == 0 or not path.startswith(b"/")
+        return Target(
+            path,
+            kind,
+            found.st_dev,
+            found.st_ino,
+            found.st_nlink,
+            made=self._made.contains(path),
+            ignored=self._ignored.covers(path),
+            unlinked=unlinked and kind is not Kind.BLOCK,
+        )
+
+    def _walk(self, base: int, path: bytes, flags: int, resolve: int) -> int:
+        try:
+            return openat2(base, path, flags, 0, resolve | RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP or resolve & 0x04:  # RESOLVE_NO_SYMLINKS answers ELOOP itself
+                raise
+        # ELOOP is a loop of symbolic links or a magic link; without the flag only the former stays one.
+        os.close(openat2(base, path, flags, 0, resolve))
+        raise Refused("the path goes through a magic link of /proc")
+
+    def _descriptor(self, caller: Caller, path: bytes) -> int | None:
+        """The number N when ``path`` is the caller's own ``/proc/self/fd/N`` in one of its spellings."""
+        if not path.startswith((b"/proc", b"/dev", b"//")):
+            return None
+        plain = re.sub(rb"/(?:\.?/)+", b"/", path)
+        plain = _DEV.get(plain, plain)
+        if plain.startswith(b"/dev/fd/"):
+            plain = b"/proc/self/fd/" + plain[8:]
+        match = _OWN_FD.match(plain)
+        if match is None:
+            return None
+        if match[1] not in (b"self", b"thread-self", b"%d" % caller.tgid, b"%d" % caller.tid):
+            raise Refused("the path goes through another process's descriptors")
+        return int(match[2])
+
+    @staticmethod
+    def _link_text(base: int, path: bytes) -> bytes:
+        """The text of the symbolic link that ``path`` itself is, empty when it is none."""
+        try:
+            return os.readlink(path, dir_fd=None if base == AT_FDCWD else base)
+        except OSError:
+            return b""
+
+
+def _split(path: bytes) -> tuple[bytes, bytes]:
+    """Parent part and last component; trailing slashes stay with the component, since the kernel looks at them."""
+    bare = path.rstrip(b"/")
+    if not bare:
+        return b"/", b"."
+    head, slash, name = bare.rpartition(b"/")
+    tail = path[len(bare) :]
+    return (head or b"/") if slash else b"", name + (b"/" if tail else b"")
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)

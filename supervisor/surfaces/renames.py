@@ -1,0 +1,226 @@
+"""rename(2) and its kin: two names, whole directories, and the lock files of git."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.kernel import memory
+from supervisor.kernel.libc import AT_FDCWD, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
+from supervisor.surfaces.attempt import Attempt
+from supervisor.surfaces.paths import Refused, Resolver, Spot
+from supervisor.vocabulary.acts import PathAct
+from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind
+
+if TYPE_CHECKING:
+    from supervisor.surfaces.files import Call
+
+_MOST = 50_000  # names in a moved directory that are listed
+_CONFIG_MOST = 1 << 20
+_PACKED_MOST = 64 << 20
+
+
+class ConfigDelta(NamedTuple):
+    """Keys that differ between two versions of a configuration file, and those whose value git would run."""
+
+    changes: tuple[ConfigChange, ...]
+    executable: tuple[str, ...]
+
+
+class Renames:
+    """``is_git`` says whether a path lies in a git directory; ``delta`` compares two configuration files (bytes;
+    the third argument says that it is a submodule's), raising ValueError when one cannot be read; ``plain`` says that a move between two paths needs no look inside."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        is_git: Callable[[bytes], bool],
+        delta: Callable[[bytes, bytes, bool], ConfigDelta],
+        plain: Callable[[bytes, bytes], bool],
+    ) -> None:
+        self._resolver = resolver
+        self._is_git = is_git
+        self._delta = delta
+        self._plain = plain
+        self.calls: dict[str, Callable[[Call], Attempt]] = {
+            "rename": lambda c: self._rename(c, AT_FDCWD, c.args[0], AT_FDCWD, c.args[1], 0),
+            "renameat": lambda c: self._rename(c, _fd(c.args[0]), c.args[1], _fd(c.args[2]), c.args[3], 0),
+            "renameat2": lambda c: self._rename(c, _fd(c.args[0]), c.args[1], _fd(c.args[2]), c.args[3], c.args[4]),
+        }
+
+    def _rename(self, call: Call, old_base: int, old_at: int, new_base: int, new_at: int, flags: int) -> Attempt:
+        flags &= 0xFFFFFFFF
+        if flags & RENAME_WHITEOUT:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # needs CAP_MKNOD
+        if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        old_path = memory.string(call.caller.tid, old_at)
+        new_path = memory.string(call.caller.tid, new_at)
+        old = self._resolver.entry(call.caller, old_base, old_path)
+        try:
+            new = self._resolver.entry(call.caller, new_base, new_path)
+        except (OSError, Refused):
+            old.close()
+            raise
+        try:
+            return self._judged(call, old, new, flags)
+        except BaseException:
+            old.close()
+            new.close()
+            raise
+
+    def _judged(self, call: Call, old: Spot, new: Spot, flags: int) -> Attempt:
+        if old.target.kind is Kind.ABSENT:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        act = PathAct("rename", old.parent, old.name, old.handle, new.parent, new.name, flags=flags)
+        exchange = bool(flags & RENAME_EXCHANGE)
+        if not exchange and self._is_config(old.target.path, new.target.path):
+            return self._config(call, old, new, act)
+        if not exchange and new.target.path.endswith(b"/packed-refs") and self._is_git(new.target.path):
+            return self._packed(call, old, new, act)
+        event = FsEvent(
+            call.actor,
+            FsOp.RENAME,
+            call.name,
+            old.target,
+            new.target,
+            exchange,
+            self._beneath(old, new),
+            self._beneath(new, old) if exchange else (),
+            makes=old.target.kind,
+            git_tool=call.git_tool,
+        )
+        return Attempt(event, act, (old, new))
+
+    def _beneath(self, moved: Spot, other: Spot) -> tuple[bytes, ...] | None:
+        if moved.target.kind is not Kind.DIR or self._plain(moved.target.path, other.target.path):
+            return ()
+        return names_in(moved.handle)
+
+    def _is_config(self, old: bytes, new: bytes) -> bool:
+        name = new.rpartition(b"/")[2]
+        if name not in (b"config", b"config.worktree") or not self._is_git(new):
+            return False
+        return b"refs" not in new.split(b"/") and b"logs" not in new.split(b"/")
+
+    def _packed(self, call: Call, old: Spot, new: Spot, act: PathAct) -> Attempt:
+        """Git moves loose refs into packed-refs. What lands is the copy that is judged; govrun's own refs may only
+        move there with the value they have."""
+        folder = new.target.path.rpartition(b"/")[0]
+        refusal, content, altered = "", b"", ()
+        try:
+            content = _content(old, _PACKED_MOST)
+            before = _content(new, _PACKED_MOST) if new.target.kind is not Kind.ABSENT else b""
+            now = _records(content)
+            altered = tuple(
+                name
+                for name in altered_records(before, content)
+                if name not in now or loose_value(folder, name) != now[name]
+            )
+        except (OSError, ValueError) as error:
+            refusal = f"the new packed-refs cannot be read: {error}"
+        event = FsEvent(
+            call.actor, FsOp.RENAME, call.name, old.target, new.target, git_tool=call.git_tool, records=altered,
+            refusal=refusal,
+        )  # fmt: skip
+        return Attempt(event, act._replace(replace=content), (old, new))
+
+    def unpacked(self, path: bytes) -> tuple[bytes, ...]:
+        """For a loose ref of govrun that is about to go: its name, unless packed-refs holds the same value."""
+        for mark in (b"/refs/notes/govrun", b"/refs/govrun/"):
+            folder, found, rest = path.rpartition(mark)
+            if not found or not self._is_git(folder):
+                continue
+            name = mark[1:] + rest
+            value = loose_value(folder, name)
+            try:
+                with open(folder + b"/packed-refs", "rb") as file:
+                    packed = _records(file.read(_PACKED_MOST))
+            except OSError:
+                return (name,)
+            return () if value is not None and packed.get(name) == value else (name,)
+        return ()
+
+    def _config(self, call: Call, old: Spot, new: Spot, act: PathAct) -> Attempt:
+        """Git replaces a configuration by its lock file. What lands is the copy that is judged here: the process may
+        still hold the lock file open for writing."""
+        refusal, changes, executable, content = "", (), (), b""
+        try:
+            content = _content(old, _CONFIG_MOST)
+            before = _content(new, _CONFIG_MOST) if new.target.kind is not Kind.ABSENT else b""
+            delta = self._delta(before, content, b"/modules/" in new.target.path)
+            changes, executable = delta.changes, delta.executable
+        except (OSError, ValueError) as error:
+            refusal = f"the new configuration cannot be read: {error}"
+        event = GitConfigEvent(call.actor, new.target, changes, executable, refusal)
+        return Attempt(event, act._replace(replace=content), (old, new))
+
+
+def altered_records(before: bytes, after: bytes) -> tuple[bytes, ...]:
+    """govrun's refs whose line differs between two versions of packed-refs (git-pack-refs(1))."""
+    old, new = _records(before), _records(after)
+    return tuple(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))
+
+
+def _records(content: bytes) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for line in content.split(b"\n"):
+        value, _, name = line.partition(b" ")
+        if name.startswith((b"refs/notes/govrun", b"refs/govrun/")):
+            found[name] = value
+    return found
+
+
+def loose_value(folder: bytes, name: bytes) -> bytes | None:
+    """The value of a loose ref file, None when there is none."""
+    try:
+        fd = os.open(folder + b"/" + name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, 256).strip()
+    finally:
+        os.close(fd)
+
+
+def _fd(register: int) -> int:
+    low = register & 0xFFFFFFFF
+    return low - (1 << 32) if low >= 1 << 31 else low
+
+
+def _content(spot: Spot, most: int) -> bytes:
+    if spot.target.kind is not Kind.FILE:
+        raise ValueError("it is no regular file")
+    fd = os.open(b"/proc/self/fd/%d" % spot.handle, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        content = b""
+        while len(content) <= most and (chunk := os.read(fd, most + 1 - len(content))):
+            content += chunk
+    finally:
+        os.close(fd)
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most >> 20} MiB")
+    return content
+
+
+def names_in(handle: int) -> tuple[bytes, ...] | None:
+    """Every name in the directory behind an O_PATH descriptor, relative to it. None: too many, or not all readable."""
+    found: list[bytes] = []
+    pending = [b""]
+    root = b"/proc/self/fd/%d" % handle
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(root + b"/" + folder if folder else root) as entries:
+                for entry in entries:
+                    name = folder + b"/" + entry.name if folder else entry.name
+                    found.append(name)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(name)
+        except OSError:
+            return None
+        if len(found) > _MOST:
+            return None
+    return tuple(found)

@@ -1,0 +1,197 @@
+"""The closed union of things that are attempted or observed.
+
+An event holds copies only: nothing in it points back into the memory of the process it speaks of, so what is judged
+is what is acted on. Paths are bytes, canonical and absolute (symbolic links resolved, no trailing slash).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Binding(StrEnum):
+    """How firmly an event's facts bind the act."""
+
+    REGISTERS = "registers"
+    COPIED = "copied"
+    POST_HOC = "post_hoc"
+
+
+class Actor(NamedTuple):
+    """The process that acts. ``start`` is in clock ticks since boot (proc(5), stat field 22); ``action`` numbers
+    the process subtree rooted at an exec made by the agent process."""
+
+    pid: int
+    ppid: int
+    start: int
+    exe: bytes
+    argv: tuple[bytes, ...]
+    action: int
+
+
+class Kind(StrEnum):
+    """What lies at a path."""
+
+    ABSENT = "absent"
+    FILE = "file"
+    DIR = "dir"
+    LINK = "link"
+    FIFO = "fifo"
+    SOCKET = "socket"
+    CHAR = "char"
+    BLOCK = "block"
+    OTHER = "other"
+
+
+class Target(NamedTuple):
+    """One path as it was resolved.
+
+    ``made``: the run itself created the name (temporary space, a git directory). ``ignored``: untracked, and the
+    base commit's ignore rules cover it. ``unlinked``: reached through a descriptor, the name no longer exists.
+    """
+
+    path: bytes
+    kind: Kind
+    dev: int = 0
+    ino: int = 0
+    nlink: int = 0
+    made: bool = False
+    ignored: bool = False
+    unlinked: bool = False
+
+
+class FsOp(StrEnum):
+    CREATE = "create"
+    WRITE = "write"
+    RENAME = "rename"
+    UNLINK = "unlink"
+    LINK = "link"
+    META = "meta"
+    READ = "read"
+
+
+class FsEvent(NamedTuple):
+    """One path mutation. ``other`` is the new name of a rename or link.
+
+    ``beneath`` and ``beneath_other`` list what a moved directory holds (paths relative to it); None: too many to
+    list, which the judge has to treat as the worst case. ``mode``: permission bits that are set. ``records``:
+    govrun's own refs whose value the change would alter. ``refusal``: the path cannot be resolved safely and why.
+    """
+
+    actor: Actor
+    op: FsOp
+    call: str
+    target: Target
+    other: Target | None = None
+    exchange: bool = False
+    beneath: tuple[bytes, ...] | None = ()
+    beneath_other: tuple[bytes, ...] | None = ()
+    makes: Kind = Kind.FILE
+    git_tool: bool = False
+    records: tuple[bytes, ...] = ()
+    mode: int = 0
+    refusal: str = ""
+
+
+class ConfigChange(NamedTuple):
+    """One key of a git configuration file, before and after (None: absent)."""
+
+    key: str
+    old: tuple[str, ...] | None
+    new: tuple[str, ...] | None
+
+
+class GitConfigEvent(NamedTuple):
+    """A git ``config`` file is about to be replaced by its lock file. ``executable``: keys whose value git runs."""
+
+    actor: Actor
+    target: Target
+    changes: tuple[ConfigChange, ...]
+    executable: tuple[str, ...]
+    refusal: str = ""
+
+
+class RefEvent(NamedTuple):
+    """A ref moved, was made or deleted (``new`` empty). Object names are hexadecimal."""
+
+    actor: Actor
+    ref: str
+    old: str
+    new: str
+
+
+class ExecEvent(NamedTuple):
+    """A program is about to run. ``stage`` is ``call`` (copied from memory) or ``stop`` (read at the exec stop, from
+    what is really there). ``given``: the path as the process named it; ``alias``: its canonical folder
+    and its last component, where that differs from the program's own name. ``chain``: scripts between argv and the image.
+    ``anonymous``: the image has no name (memfd, unlinked). ``hidden``: arguments that name hidden folders."""
+
+    actor: Actor
+    target: Target
+    given: bytes
+    argv: tuple[bytes, ...]
+    cwd: bytes
+    stage: str
+    alias: bytes = b""
+    chain: tuple[bytes, ...] = ()
+    anonymous: bool = False
+    hidden: tuple[bytes, ...] = ()
+    refusal: str = ""
+
+
+class NetEvent(NamedTuple):
+    """connect, bind, listen or an addressed send.
+
+    ``family``: ``inet``, ``inet6``, ``unix``, ``other``; ``transport``: ``tcp``, ``udp``, ``stream``, ``dgram`` …
+    ``host`` is the literal address; v4-mapped addresses read as v4. ``unix``: canonical path, or ``\\0name`` for the
+    abstract space. ``own``: every listener behind the address was opened by the run. ``local``: the
+    address belongs to this machine.
+    """
+
+    actor: Actor
+    op: str
+    family: str
+    transport: str
+    host: str = ""
+    port: int = 0
+    unix: bytes = b""
+    own: bool = False
+    local: bool = False
+    refusal: str = ""
+
+
+class ProcessEvent(NamedTuple):
+    """A signal, limit, priority, trace or memory access aimed at another process. ``own``: it belongs to the run."""
+
+    actor: Actor
+    op: str
+    target: int
+    own: bool
+    detail: str
+
+
+class LifecycleEvent(NamedTuple):
+    """Something of the run itself: a time-out, an operator's word."""
+
+    op: str
+    detail: str
+
+
+class ObservationGap(NamedTuple):
+    """Something happened that could not be observed."""
+
+    reason: str
+    detail: str
+
+
+Event = (
+    FsEvent
+    | GitConfigEvent
+    | RefEvent
+    | ExecEvent
+    | NetEvent
+    | ProcessEvent
+    | LifecycleEvent
+    | ObservationGap
+)

@@ -1,0 +1,45 @@
+"""Nothing of govrun's lies in the governed tree, not even for a moment: an observer outside the run watches it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.inotify import InotifyObserver
+
+if TYPE_CHECKING:
+    from tests.conftest import Govrun
+
+CHANGES = {"created", "deleted", "modified", "moved"}
+
+
+class Names(FileSystemEventHandler):
+    def __init__(self, tree: Path) -> None:
+        self.tree, self.seen = tree, set[str]()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in CHANGES:
+            for path in filter(None, (event.src_path, event.dest_path)):
+                self.seen.add(str(Path(str(path)).relative_to(self.tree)))
+
+
+@pytest.mark.needs("notify", landlock=2)
+def test_a_run_touches_what_its_command_touches(govrun: "Govrun") -> None:
+    names = Names(govrun.cwd)
+    observer = InotifyObserver()
+    observer.schedule(names, str(govrun.cwd), recursive=True)
+    observer.start()
+    try:
+        govrun(
+            "sh", "-c", "echo 1 >src/new.py; mv src/new.py src/named.py; rm README.md; echo x >.git/hooks/x || true"
+        ).ok()
+        # The last event of the run is behind this one in the same queue.
+        (govrun.cwd / "end").write_text("")
+        for _ in range(100):
+            if "end" in names.seen:
+                break
+            observer.join(0.1)
+    finally:
+        observer.stop()
+        observer.join()
+    assert names.seen == {"end", ".", "src", "src/new.py", "src/named.py", "README.md"}

@@ -1,0 +1,80 @@
+"""Which library is imported in which package, and that what is declared is what is used."""
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# distribution -> (import name, the packages of supervisor that may import it)
+ROOMS = {
+    "pathspec": ("pathspec", {"invariants", "profile"}),
+    "psutil": ("psutil", {"enforce", "confine", "run", "surfaces"}),
+    "pyseccomp": ("pyseccomp", {"kernel"}),
+    "PyYAML": ("yaml", {"profile"}),
+    "rich": ("rich", {"cli"}),
+    "typer": ("typer", {"cli"}),
+}
+# What development needs, and a folder or file that imports or runs it. GitPython, pyfakefs and watchdog
+# get a room in the product with the features that read through them.
+DEVELOPMENT = {
+    "GitPython": "git",
+    "hypothesis": "hypothesis",
+    "pyfakefs": "pyfakefs",
+    "watchdog": "watchdog",
+    "import-linter": "importlinter",
+    "pytest": "pytest",
+}
+
+
+def distribution(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None
+    return match.group()
+
+
+def imported(folder: Path) -> dict[str, set[str]]:
+    """Top-level module name -> files under `folder` (relative to it) that import it, lazily or not."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in folder.rglob("*.py"):
+        where = str(path.relative_to(folder))
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    found[alias.name.partition(".")[0]].add(where)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found[node.module.partition(".")[0]].add(where)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "importlinter" in node.value:
+                found["importlinter"].add(where)
+    return found
+
+
+def test_declared_dependencies_are_the_rooms() -> None:
+    assert {distribution(each) for each in PROJECT["dependencies"]} == set(ROOMS)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_library_stays_in_its_room_and_is_used_there(name: str) -> None:
+    module, rooms = ROOMS[name]
+    users = {path.partition("/")[0] for path in imported(ROOT / "supervisor")[module]}
+    assert users, f"{name} is declared and imported nowhere"
+    assert users <= rooms
+
+
+@pytest.mark.parametrize("name", DEVELOPMENT)
+def test_what_development_declares_is_used(name: str) -> None:
+    assert name in {distribution(each) for each in PROJECT["optional-dependencies"]["dev"]}
+    assert imported(ROOT / "tests")[DEVELOPMENT[name]], f"{name} is declared for development and imported by no test"
+
+
+def test_nothing_else_is_imported() -> None:
+    import sys
+
+    known = {module for module, _ in ROOMS.values()} | {"supervisor", "__future__"} | set(sys.stdlib_module_names)
+    strangers = {name: files for name, files in imported(ROOT / "supervisor").items() if name not in known}
+    assert strangers == {}

@@ -1,0 +1,492 @@
+"""The publisher against real git repositories, as a process and as a library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from supervisor.git.layout import discover
+from supervisor.git.refs import snapshot
+from supervisor.journal import store
+from supervisor.provenance import note
+from supervisor.provenance.feed import Feed
+from supervisor.provenance.publisher import NOTES_REF, RECORD, Publisher
+
+COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0}
+
+
+class World:
+    """A repository, a state folder, and git as a user calls it."""
+
+    def __init__(self, place: Path, *, object_format: str = "sha1") -> None:
+        self.top = place / "tree"
+        self.env = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(place),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "A",
+            "GIT_AUTHOR_EMAIL": "a@example.invalid",
+            "GIT_COMMITTER_NAME": "A",
+            "GIT_COMMITTER_EMAIL": "a@example.invalid",
+        }
+        self.top.mkdir()
+        self.git("init", "-q", "-b", "main", f"--object-format={object_format}")
+        self.base = self.commit("base")
+        self.state = store.state_dir({"XDG_STATE_HOME": str(place / "state")})
+
+    def git(self, *args: str, cwd: Path | None = None, check: bool = True) -> str:
+        done = subprocess.run(["git", *args], cwd=cwd or self.top, env=self.env, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def commit(self, text: str, cwd: Path | None = None) -> str:
+        self.git("commit", "-q", "--allow-empty", "-m", text, cwd=cwd)
+        return self.git("rev-parse", "HEAD", cwd=cwd)
+
+    def run(self, cwd: Path | None = None) -> Path:
+        run, folder = store.new_run(self.state)
+        found = discover(cwd or self.top)
+        assert found is not None
+        git = {
+            "git_dir": str(found.git_dir),
+            "common_dir": str(found.common_dir),
+            "object_format": found.object_format,
+            "base": found.head_commit,
+        }
+        store.write_meta(folder, {"run": run, "agent": "generic", "git": git})
+        store.write_refs(folder, snapshot(found.common_dir))
+        return folder
+
+    def note(self, commit: str) -> str:
+        return self.git("notes", "--ref=govrun", "show", commit, check=False)
+
+    def noted(self) -> set[str]:
+        return {line.split()[1] for line in self.git("notes", "--ref=govrun", "list", check=False).splitlines()}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def moved(commit: str, ref: str = "refs/heads/main", upto: int = 7) -> dict[str, object]:
+    return {
+        "ref": ref,
+        "commit": commit,
+        "counts": COUNTS,
+        "decisions": {"scope.write<-govrun.toml:3": 2},
+        "upto": upto,
+        "seconds": 4.2,
+    }
+
+
+def publish(folder: Path, *messages: dict[str, object]) -> int:
+    lines = "".join(json.dumps(message) + "\n" for message in messages)
+    command = [sys.executable, "-m", "supervisor.provenance.publish", str(folder)]
+    return subprocess.run(command, input=lines.encode(), cwd=Path(__file__).parents[3], timeout=60).returncode
+
+
+def problems(folder: Path) -> list[str]:
+    lines = (folder / RECORD).read_text().splitlines() if (folder / RECORD).exists() else []
+    return [record["problem"] for record in map(json.loads, lines) if "problem" in record]
+
+
+END = {"end": {"status": "PASSED", "exit": 0, "seconds": 9.9}}
+
+
+def test_a_run_from_first_commit_to_end(world: World) -> None:
+    folder = world.run()
+    one, two = world.commit("one"), world.commit("two")
+    assert publish(folder, moved(one), moved(two, upto=9), END) == 0
+    run = folder.name
+    tree = world.git("rev-parse", "HEAD^{tree}")[:12]
+    assert world.note(two).splitlines() == [
+        f"{run} 0 govrun/1 PASSED agent=generic exit=0 9s upto=9",
+        f"{run} 1 execution attempted=5 succeeded=3 failed=1 blocked=1 unknown=0",
+        f"{run} 2 state base={tree} tree={tree} transitions=- external=- divergence=-",
+        f"{run} 4 decision scope.write<-govrun.toml:3=2",
+    ]
+    assert world.noted() == {one, two}
+    assert problems(folder) == []
+
+
+def test_the_note_is_there_while_the_agent_works(world: World) -> None:
+    folder = world.run()
+    feed = Feed(folder)
+    commit = world.commit("one")
+    feed.send("refs/heads/main", commit, counts=COUNTS, decisions={}, upto=3, seconds=1.0)
+    deadline = time.monotonic() + 30
+    while "RUNNING" not in world.note(commit) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert " 0 govrun/1 RUNNING agent=generic exit=- 1s upto=3" in world.note(commit)
+    feed.end(status="FAILED", code=None, seconds=2.0)
+    assert feed.wait(30)
+    assert " 0 govrun/1 FAILED agent=generic exit=- 2s upto=3" in world.note(commit)
+
+
+def test_input_that_ends_early_reads_unknown(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    assert publish(folder, moved(commit)) == 0
+    assert " UNKNOWN " in world.note(commit)
+
+
+def test_a_first_commit_ever(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    world.git("init", "-q", "-b", "main", cwd=fresh)
+    folder = world.run(fresh)
+    commit = world.commit("root", cwd=fresh)
+    assert publish(folder, moved(commit), END) == 0
+    assert "state base=- tree=" in world.git("notes", "--ref=govrun", "show", commit, cwd=fresh)
+
+
+def test_prior_commits_get_no_note(world: World) -> None:
+    old = world.commit("old")
+    world.git("branch", "kept")
+    world.git("reset", "-q", "--hard", world.base)
+    folder = world.run()
+    world.git("branch", "again", old)
+    new = world.commit("new")
+    world.git("merge", "-q", "--no-edit", "kept")
+    merge = world.git("rev-parse", "HEAD")
+    assert publish(folder, moved(old, "refs/heads/again"), moved(new), moved(merge), END) == 0
+    assert world.noted() == {new, merge}
+
+
+def test_fetched_commits_are_others_and_pushed_ones_stay_ours(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    world.git("clone", "-q", str(world.top), str(other))
+    world.git("remote", "add", "origin", str(other))
+    folder = world.run()
+    theirs = world.commit("theirs", cwd=other)
+    ours = world.commit("ours")
+    world.git("fetch", "-q", "origin")
+    world.git("merge", "-q", "--no-edit", "origin/main")
+    merge = world.git("rev-parse", "HEAD")
+    pushed = moved(ours, "refs/remotes/origin/topic")
+    assert publish(folder, moved(ours), pushed, moved(theirs, "refs/remotes/origin/main"), moved(merge), END) == 0
+    assert world.noted() == {ours, merge}
+
+
+def test_own_refs_tags_blobs_and_deletions_are_passed_over(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    world.git("tag", "-a", "-m", "t", "v1")
+    tag = world.git("rev-parse", "v1")
+    blob = world.git("hash-object", "-w", "--stdin")
+    gone = {"ref": "refs/heads/x", "commit": "0" * 40}
+    rubbish = {"ref": "refs/heads/x", "commit": "--upload-pack=sh"}
+    assert publish(folder, gone, rubbish, moved(blob), moved(commit, "refs/notes/other"), END) == 0
+    assert world.noted() == set()
+    folder = world.run()
+    new = world.commit("two")
+    world.git("tag", "-a", "-m", "t", "v2")
+    assert publish(folder, moved(world.git("rev-parse", "v2"), "refs/tags/v2"), moved(tag, "refs/tags/v1"), END) == 0
+    assert world.noted() == {new}
+
+
+def test_another_runs_lines_and_a_humans_are_kept(world: World) -> None:
+    first, second = world.run(), world.run()
+    commit = world.commit("one")
+    world.git("notes", "--ref=govrun", "add", "-m", "looked at by a human", commit)
+    assert publish(first, moved(commit), END) == 0
+    assert publish(second, moved(commit), {"end": {"status": "WARNED", "exit": 3, "seconds": 1}}) == 0
+    text = world.note(commit)
+    assert "looked at by a human" in text
+    found = note.parse(text)
+    assert found[first.name][0].startswith("govrun/1 PASSED")
+    assert found[second.name][0].startswith("govrun/1 WARNED agent=generic exit=3")
+    assert sorted(found[first.name]) == sorted(found[second.name]) == [0, 1, 2, 4]
+
+
+def test_two_publishers_at_once_lose_nothing(world: World) -> None:
+    """200 single writes each, to one ref: ``git notes add`` loses some 40 % of them."""
+    first = world.run()
+    mine = [world.commit(f"a{n}") for n in range(200)]
+    world.git("checkout", "-q", "--orphan", "other")
+    theirs = [world.commit(f"b{n}") for n in range(200)]
+    second = world.run()
+    # As if they did not share a state folder: then nothing but the expected old value keeps them apart.
+    script = (
+        "import sys, contextlib; from pathlib import Path\n"
+        "from supervisor.provenance.publisher import Publisher\n"
+        "if sys.argv[2] == 'free': Publisher._turn = lambda self: contextlib.nullcontext()\n"
+        "publisher = Publisher(Path(sys.argv[1])); publisher._foreign = {sys.argv[3]}\n"
+        "for commit in sys.argv[4:]:\n"
+        "    publisher.moved({'ref': 'refs/heads/x', 'commit': commit}); publisher.flush()\n"
+        "publisher.finish(status='PASSED', code=0, seconds=1)\n"
+    )
+    for mode in ("free", "turns"):
+        world.git("update-ref", "-d", NOTES_REF, check=False)
+        for folder in (first, second):
+            (folder / RECORD).unlink(missing_ok=True)
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(folder), mode, world.base, *commits], cwd=Path(__file__).parents[3]
+            )
+            for folder, commits in ((first, mine), (second, theirs))
+        ]
+        assert [process.wait(100) for process in started] == [0, 0]
+        assert world.noted() == {*mine, *theirs}
+        assert all("PASSED" in world.note(commit) for commit in (mine[0], mine[-1], theirs[0], theirs[-1]))
+
+
+def test_many_notes_in_one_transaction_and_packed(world: World) -> None:
+    folder = world.run()
+    commits = [world.commit(f"c{n}") for n in range(300)]
+    publisher = Publisher(folder)
+    publisher.moved(moved(commits[-1]))
+    publisher.flush()
+    assert world.noted() == set(commits)
+    world.git("pack-refs", "--all")
+    world.git("gc", "-q")
+    assert not (world.top / ".git" / NOTES_REF).exists()
+    more = world.commit("more")
+    publisher.moved(moved(more))
+    publisher.finish(status="PASSED", code=0, seconds=1)
+    publisher.close()
+    assert world.noted() == {*commits, more}
+    assert world.git("rev-list", "--count", NOTES_REF) == "3"
+    texts = world.git("log", "--format=%N", "--notes=govrun", "main")
+    assert texts.count("PASSED") == 301
+    assert "RUNNING" not in texts
+
+
+def test_mixed_fanout_is_healed(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    blob = (
+        subprocess.run(
+            ["git", "hash-object", "-w", "--stdin"],
+            input=b"old words\n",
+            cwd=world.top,
+            env=world.env,
+            capture_output=True,
+        )
+        .stdout.decode()
+        .strip()
+    )
+    inner = f"100644 blob {blob}\t{commit[2:]}\n"
+    sub = subprocess.run(["git", "mktree"], input=inner.encode(), cwd=world.top, env=world.env, capture_output=True)
+    outer = f"100644 blob {blob}\t{commit}\n040000 tree {sub.stdout.decode().strip()}\t{commit[:2]}\n"
+    top = subprocess.run(["git", "mktree"], input=outer.encode(), cwd=world.top, env=world.env, capture_output=True)
+    tip = world.git("commit-tree", "-m", "mixed", top.stdout.decode().strip())
+    world.git("update-ref", NOTES_REF, tip)
+    assert publish(folder, moved(commit), END) == 0
+    assert world.git("ls-tree", "-r", "--name-only", NOTES_REF).replace("/", "") == commit
+    assert "old words" in world.note(commit)
+
+
+def test_a_hostile_repository_runs_nothing(world: World, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\necho $0 $* >> {marker}\n")
+    trap.chmod(0o755)
+    folder = world.run()
+    commit = world.commit("one")
+    hooks = world.top / ".git" / "hooks"
+    for name in ("reference-transaction", "post-index-change", "pre-auto-gc", "post-commit", "post-update", "update"):
+        (hooks / name).unlink(missing_ok=True)
+        (hooks / name).symlink_to(trap)
+    for key in ("core.fsmonitor", "core.pager", "core.sshCommand", "core.askPass", "core.editor", "core.gitProxy",
+                "credential.helper", "gpg.program", "filter.x.clean", "filter.x.smudge", "diff.external",
+                "core.alternateRefsCommand", "alias.update-ref", "alias.fast-import"):  # fmt: skip
+        world.git("config", key, ("!" if key.startswith("alias") else "") + str(trap))
+    world.git("config", "core.hooksPath", str(hooks))
+    world.git("config", "protocol.ext.allow", "always")
+    world.git("config", "remote.origin.url", f"ext::{trap} x")
+    world.git("config", "remote.origin.promisor", "true")
+    world.git("config", "extensions.partialClone", "origin")
+    world.git("config", "core.repositoryFormatVersion", "1")
+    world.git("config", "gc.auto", "1")
+    (world.top / ".git/info/attributes").write_text("* filter=x\n")
+    marker.unlink(missing_ok=True)  # git config itself may have run one
+    assert publish(folder, moved(commit), moved("1" * 40), END) == 0
+    assert not marker.exists(), marker.read_text()
+    tip = (world.top / ".git" / NOTES_REF).read_text().strip()
+    assert len(tip) == 40
+    # The traps do bite when git is called as the user would.
+    world.git("update-ref", "refs/heads/y", commit, check=False)
+    assert marker.exists()
+
+
+def test_environment_of_the_caller_does_not_reach_git(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = World(tmp_path / "x") if (tmp_path / "x").mkdir() is None else None
+    assert elsewhere is not None
+    monkeypatch.setenv("GIT_DIR", str(elsewhere.top / ".git"))
+    monkeypatch.setenv("GIT_NAMESPACE", "ns")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.bare")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "rubbish")
+    folder = world.run()
+    commit = world.commit("one")
+    assert publish(folder, moved(commit), END) == 0
+    assert world.noted() == {commit}
+    assert elsewhere.noted() == set()
+
+
+def test_a_symbolic_notes_ref_is_refused_and_its_target_unmoved(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    world.git("symbolic-ref", NOTES_REF, "refs/heads/main")
+    assert publish(folder, moved(commit), END) == 1
+    assert world.git("rev-parse", "main") == commit
+    assert any("not a plain ref" in problem for problem in problems(folder))
+
+
+def test_a_damaged_notes_ref_is_told_and_left(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    path = world.top / ".git" / NOTES_REF
+    path.parent.mkdir(parents=True)
+    path.write_text("1" * 40 + "\n")
+    assert publish(folder, moved(commit), END) == 1
+    assert path.read_text() == "1" * 40 + "\n"
+    assert any("damaged" in problem for problem in problems(folder))
+
+
+def test_worktrees_share_the_notes(world: World, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    world.git("worktree", "add", "-q", "-b", "side", str(linked))
+    folder = world.run(linked)
+    commit = world.commit("one", cwd=linked)
+    assert publish(folder, moved(commit, "refs/heads/side"), END) == 0
+    assert world.noted() == {commit}
+
+
+def test_sha256(tmp_path: Path) -> None:
+    world = World(tmp_path, object_format="sha256")
+    folder = world.run()
+    commit = world.commit("one")
+    assert len(commit) == 64
+    assert publish(folder, moved(commit), END) == 0
+    assert "PASSED" in world.note(commit)
+
+
+def test_commits_that_vanish(world: World) -> None:
+    folder = world.run()
+    lost = world.commit("lost")
+    publisher = Publisher(folder)
+    publisher.moved(moved(lost))
+    world.git("reset", "-q", "--hard", world.base)
+    world.git("reflog", "expire", "--expire=now", "--all")
+    world.git("gc", "-q", "--prune=now")
+    kept = world.commit("kept")
+    publisher.moved(moved(kept))
+    publisher.moved(moved(lost))
+    publisher.flush()
+    assert world.noted() == {kept}
+    publisher.finish(status="PASSED", code=0, seconds=1)
+    publisher.close()
+    assert "PASSED" in world.note(kept)
+    assert any("gone" in problem for problem in problems(folder))
+
+
+def test_a_shallow_clone(world: World, tmp_path: Path) -> None:
+    for n in range(3):
+        world.commit(f"c{n}")
+    shallow = tmp_path / "shallow"
+    world.git("clone", "-q", "--depth=1", f"file://{world.top}", str(shallow))
+    folder = world.run(shallow)
+    commit = world.commit("one", cwd=shallow)
+    assert publish(folder, moved(commit), END) == 0
+    assert "PASSED" in world.git("notes", "--ref=govrun", "show", commit, cwd=shallow)
+
+
+def test_amend_rebase_and_squash_leave_a_note_on_each_commit_made(world: World) -> None:
+    folder = world.run()
+    one = world.commit("one")
+    world.git("commit", "-q", "--allow-empty", "--amend", "-m", "amended")
+    amended = world.git("rev-parse", "HEAD")
+    assert publish(folder, moved(one), moved(amended), END) == 0
+    assert world.noted() == {one, amended}
+
+
+def test_a_second_publisher_goes_on(world: World) -> None:
+    folder = world.run()
+    one = world.commit("one")
+    assert publish(folder, moved(one)) == 0
+    assert publish(folder, END) == 0
+    assert "PASSED" in world.note(one)
+    two = world.commit("two")
+    assert publish(folder, moved(two), END) == 0
+    assert world.noted() == {one, two}
+
+
+def test_rubbish_on_the_input_is_told(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    lines = b"[1]\n{\n\xff\n" + json.dumps(moved(commit)).encode() + b"\n" + json.dumps(END).encode() + b"\n"
+    command = [sys.executable, "-m", "supervisor.provenance.publish", str(folder)]
+    done = subprocess.run(command, input=lines, cwd=Path(__file__).parents[3], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+    assert world.noted() == {commit}
+    assert len(problems(folder)) == 3
+
+
+def test_without_a_repository_it_does_not_begin(tmp_path: Path) -> None:
+    state = store.state_dir({"XDG_STATE_HOME": str(tmp_path)})
+    _, folder = store.new_run(state)
+    assert publish(folder) == 2
+    assert os.listdir(folder) == [RECORD]
+    assert "no repository" in problems(folder)[0]
+
+
+def test_an_independent_reader_finds_the_note(world: World) -> None:
+    from git import Repo
+
+    folder = world.run()
+    commit = world.commit("one")
+    assert publish(folder, moved(commit), END) == 0
+    with Repo(world.top) as repo:
+        tip = repo.commit(NOTES_REF)
+        assert tip.author.name == "govrun"
+        blobs = {entry.path.replace("/", ""): entry.data_stream.read().decode() for entry in tip.tree.traverse()}
+    assert list(blobs) == [commit]
+    assert blobs[commit].splitlines() == world.note(commit).splitlines()
+
+
+@pytest.mark.needs(landlock=2)
+def test_the_publisher_needs_no_more_than_its_paths(world: World) -> None:
+    """In a Landlock domain like the supervisor's: both ways of fast-import to store objects (loose, pack)."""
+    code = """
+import json, os, sys
+from pathlib import Path
+from supervisor.kernel import caps, landlock
+from supervisor.provenance.feed import Feed, publish_paths
+folder, common = map(Path, sys.argv[1:3])
+paths = publish_paths(common)
+caps.no_new_privs()
+with landlock.Ruleset(landlock.fs_rights(landlock.abi())) as domain:
+    domain.grant(b"/", landlock.READ | landlock.EXECUTE)
+    for path in [folder.parent.parent, Path("/dev/null"), *paths]:
+        domain.grant(os.fsencode(path), landlock.WRITE_ALL)
+    domain.restrict_self()
+try:
+    (common / "config").open("a")
+    sys.exit("not confined")
+except PermissionError:
+    pass
+feed = Feed(folder)
+for commit in sys.argv[3:]:
+    feed.send("refs/heads/main", commit, counts={}, decisions={}, upto=1, seconds=1)
+feed.end(status="PASSED", code=0, seconds=1)
+sys.exit(not feed.wait(60))
+"""
+    for count in (1, 150):
+        folder = world.run()
+        commits = [world.commit(f"{count}-{n}") for n in range(count)]
+        command = [sys.executable, "-c", code, str(folder), str(world.top / ".git"), commits[-1]]
+        done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr + str(problems(folder))
+        assert set(commits) <= world.noted()
