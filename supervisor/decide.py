@@ -26,7 +26,7 @@ from supervisor.vocabulary.events import (
 from supervisor.vocabulary.verdicts import ALLOWED, Effect, Match, Verdict
 
 
-def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:
+def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:  # noqa: ARG001 - windows and episodes
     """The verdict on ``event``. ``state`` is what of the run's past may matter; it is never changed here."""
     match event:
         case FsEvent():
@@ -74,19 +74,23 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
         return
     place = locate(policy, event.target.path)
     relative = place.relative if place.zone is Zone.TREE else None
-    message = commands.forbids(
+    message, source = commands.forbids(
         policy.commands, event, relative, place.zone in WRITABLE, locate(policy, event.alias).zone in WRITABLE
     )
     if message:
-        yield Match(policy.invariant("scope.commands"), policy.scope_then, message)
+        rule, effect = policy.rule("scope.commands", source)
+        yield Match(rule, effect, message)
 
 
 def _network(policy: CompiledPolicy, event: NetEvent) -> Iterator[Match]:
-    blocked, message, _ = hosts.judge(policy.hosts, event)
+    blocked, message, source = hosts.judge(policy.hosts, event)
+    rule, effect = policy.rule("scope.hosts", source)
     if event.refusal:
-        yield Match(policy.invariant("scope.hosts"), Effect.DENY, event.refusal)
+        yield Match(rule, max(effect, Effect.DENY), event.refusal)
     elif blocked:
-        yield Match(policy.invariant("scope.hosts"), policy.scope_then, message)
+        yield Match(rule, effect, message)
+    elif message and source:
+        yield Match(rule, Effect.OBSERVE, message)
 
 
 def _process(policy: CompiledPolicy, event: ProcessEvent) -> Iterator[Match]:

@@ -40,9 +40,7 @@ def document(prepared: Prepared) -> dict[str, object]:
         "sources": [{"name": s.name, "sha256": s.sha256} for s in prepared.profile.sources],
         "warnings": list(prepared.profile.warnings),
         "withheld": list(prepared.environment.withheld),
-        "invariants": [
-            found._asdict() | {"coverage": found.coverage.word} for found in policy.invariants.values()
-        ],
+        "invariants": [found._asdict() | {"coverage": found.coverage.word} for found in policy.invariants.values()],
         "grants": [{"path": _text(grant.path), "source": grant.source} for grant in policy.grants],
         "hidden": [_text(path) for path in (policy.state, *policy.hide)],
         "not_checked": [rule.id for rule in prepared.profile.rules if rule.denied or rule.allowed]
@@ -64,7 +62,9 @@ def plan(prepared: Prepared) -> list[str]:
     lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
     if prepared.environment.withheld:
         lines.append(f"withheld: {', '.join(prepared.environment.withheld)}")
-    skipped = [c.id for c in prepared.profile.contracts] + [r.id for r in prepared.profile.rules if r.denied or r.allowed]
+    skipped = [c.id for c in prepared.profile.contracts] + [
+        r.id for r in prepared.profile.rules if r.denied or r.allowed
+    ]
     if skipped:
         lines.append(f"examples and contracts not checked yet: {', '.join(skipped)}")
     return lines

@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code of the whole program; the only handler of errors that reach a user."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        if "--" in words and (words[0].startswith("-")):
+        if "--" in words and words[0].startswith("-"):
             from supervisor.cli.start import start
 
             return start(words)

@@ -23,6 +23,9 @@ def start(words: list[str]) -> int:
         for line in plan(prepared):
             print(line)
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None: closed by the caller; what is buffered must not be written by two processes
+            stream.flush()
     return launch(prepared, say)
 
 
@@ -44,7 +47,10 @@ def parse(words: list[str]) -> Options:
     tree = given.get("--tree", "inplace")
     if tree != "inplace":
         raise UsageError(f"--tree {tree} is not built yet", "this version works in place", "leave --tree out")
-    for name, words_ in (("--require", ("enforced", "supervised", "observed")), ("--fail-on", ("warn", "deny", "revert"))):
+    for name, words_ in (
+        ("--require", ("enforced", "supervised", "observed")),
+        ("--fail-on", ("warn", "deny", "revert")),
+    ):
         if given.get(name, words_[0]) not in words_:
             raise UsageError(f"{name} {given[name]!r} is no level", f"levels: {', '.join(words_)}", "")
     return Options(
@@ -86,6 +92,3 @@ def _nearest(name: str) -> str:
 
     close = get_close_matches(name, [*_VALUES, *_FLAGS], 1)
     return f"did you mean {close[0]}?" if close else ""
-
-
-__all__ = ["parse", "say", "start", "sys"]

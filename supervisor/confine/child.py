@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import resource
 import signal
 from typing import NamedTuple, NoReturn
 
-from supervisor.kernel import filter as bpf
-from supervisor.kernel import landlock, libc, process
+from supervisor.kernel import landlock, libc, process, seccomp
 
 
 class Launch(NamedTuple):
@@ -29,7 +30,8 @@ class Launch(NamedTuple):
 
 
 def become(launch: Launch) -> NoReturn:
-    """Confine this process and execute. Every failure is reported through ``tell`` and ends in ``_exit(125)``."""
+    """Confine this process and execute. Every failure is reported through ``tell``; it ends in ``_exit``: 126
+    when the program could not be executed, else 125."""
     stage, tell = "preparing", launch.tell
     try:
         process.die_with_parent(signal.SIGKILL)
@@ -53,19 +55,31 @@ def become(launch: Launch) -> NoReturn:
         launch.domain.restrict_self()
         os.close(_DOMAIN)
         stage = "loading the filter"
-        listener = bpf.load(launch.filter)
+        listener = seccomp.load(launch.filter)
         os.write(tell, b"L%d\n" % listener)
         stage = "waiting for the supervisor"
         if os.read(_WAIT, 1) != b"+":
             os._exit(125)
         os.close(listener)
         stage = "executing"
-        os.execve(launch.program, launch.argv, launch.environment)
+        _execute(launch)
     except OSError as error:
         number = error.errno or 0
         os.write(tell, b"E%d %s: %s\n" % (number, stage.encode(), str(error).encode("utf-8", "replace")))
+        if stage == "executing":
+            os._exit(126)
     finally:
         os._exit(125)
+
+
+def _execute(launch: Launch) -> None:
+    try:
+        os.execve(launch.program, launch.argv, launch.environment)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    # A script without a first line that names its interpreter: what every shell does, and execvp(3).
+    os.execve("/bin/sh", ("sh", launch.program, *launch.argv[1:]), launch.environment)
 
 
 _TELL, _WAIT, _DOMAIN = 3, 4, 5
@@ -74,7 +88,7 @@ _TELL, _WAIT, _DOMAIN = 3, 4, 5
 def _close_others(launch: Launch) -> None:
     """Keep 0-2 and the three descriptors below; everything else would be a way around the domain."""
     kept = (launch.tell, launch.wait, launch.domain.fd)
-    high = [os.dup2(fd, 200 + at, inheritable=False) for at, fd in enumerate(kept)]
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _DOMAIN + 1) for fd in kept]
     for at, fd in enumerate(high):
         os.dup2(fd, _TELL + at, inheritable=False)
     libc.close_range(_DOMAIN + 1)

@@ -24,7 +24,8 @@ _ICANON, _LFLAG = termios.ICANON, 3
 def reason(match: Match, effect: Effect) -> str:
     """One line: what happened, which invariant, which decision, what to do instead."""
     rule = match.invariant
-    parts = [f"govrun: {_VERBS[effect]} by {rule.id}: {match.message}"]
+    where = f" ({rule.source})" if rule.source not in ("", "govrun") else ""
+    parts = [f"govrun: {_VERBS[effect]} by {rule.id}{where}: {match.message}"]
     if rule.why and rule.why not in match.message:
         parts.append(f"why: {rule.why}")
     if rule.adr:

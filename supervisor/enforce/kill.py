@@ -16,7 +16,7 @@ _PASSES = 50
 
 def descendants(of: int, keep: frozenset[int]) -> list[int]:
     """Process ids below ``of`` without ``keep``; zombies included. One walk of /proc by psutil."""
-    import psutil  # noqa: PLC0415 - 20 ms that only the end of a run pays
+    import psutil
 
     children: dict[int, list[int]] = {}
     for pid, parent in _parents(psutil.pids()):
@@ -47,6 +47,9 @@ def stop_tree(root: int, keep: frozenset[int] = frozenset(), patience: float = 1
     ``root`` is a subreaper, so nothing leaves the tree while it is worked on. Processes in uninterruptible sleep are
     waited for ``patience`` seconds.
     """
+    _reap()
+    if not _has_children(keep):
+        return 0  # a subreaper without children has no descendants
     frozen: set[int] = set()
     for _ in range(_PASSES):
         fresh = [pid for pid in descendants(root, keep) if pid not in frozen]
@@ -66,6 +69,15 @@ def stop_tree(root: int, keep: frozenset[int] = frozenset(), patience: float = 1
         _reap()
         time.sleep(0.002)
     return len(frozen)
+
+
+def _has_children(keep: frozenset[int]) -> bool:
+    """Whether this process has children besides ``keep`` (proc(5), task/TID/children; unsure means yes)."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return not {int(word) for word in file.read().split()} <= keep
+    except (OSError, ValueError):
+        return True
 
 
 def _signal(pid: int, number: int) -> None:

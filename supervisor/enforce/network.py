@@ -21,7 +21,7 @@ from supervisor.vocabulary.acts import DONE, Held, Reply
 from supervisor.vocabulary.netacts import Ledger, Message, NetAct
 
 _PIECE = 1 << 18
-_UNFINISHED = (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN)
+_UNFINISHED = (errno.EINPROGRESS, errno.EALREADY)
 
 
 def perform(act: NetAct, ledger: Ledger, umask: int) -> Reply | Held:
@@ -174,7 +174,8 @@ class _Connecting:
         try:
             reply = self._try()
         except OSError as error:
-            unfinished = error.errno in _UNFINISHED
+            # UNIX says EAGAIN while the peer's backlog is full; from IP it would be an error.
+            unfinished = error.errno in _UNFINISHED or (error.errno == errno.EAGAIN and not self.act.ip)
             reply = None if unfinished and not self._late() else Reply(error=self._shown(errno_of(error)))
         if reply is not None:
             self._restore()

@@ -14,6 +14,11 @@ from supervisor.profile.model import Entry, Layers
 from supervisor.vocabulary.events import ExecEvent
 
 
+class Refusal(NamedTuple):
+    message: str
+    source: str
+
+
 class CommandRules(NamedTuple):
     """One pair per layer that sets ``commands``: names, and patterns over paths in the tree. Empty: no limit."""
 
@@ -30,14 +35,16 @@ def compile_commands(layers: Layers) -> CommandRules:
     return CommandRules(tuple(found))
 
 
-def forbids(rules: CommandRules, event: ExecEvent, relative: bytes | None, writable: bool, alias_writable: bool) -> str:
-    """Why the program may not run, or an empty string.
+def forbids(
+    rules: CommandRules, event: ExecEvent, relative: bytes | None, writable: bool, alias_writable: bool
+) -> Refusal:
+    """Why the program may not run, and where the list that lacks it is written; empty when it may.
 
     ``relative``: the program's path in the tree, None outside; ``writable``: the run could have written it;
     ``alias_writable``: the run could have made the other name it was started by.
     """
     if not rules.layers:
-        return ""
+        return Refusal("", "")
     path = event.target.path.decode("utf-8", "surrogateescape")
     name = path.rpartition("/")[2]
     alias = "" if alias_writable else event.alias.decode("utf-8", "surrogateescape").rpartition("/")[2]
@@ -46,8 +53,9 @@ def forbids(rules: CommandRules, event: ExecEvent, relative: bytes | None, writa
             continue
         if not writable and any(_fits(entry.value, path, name, alias) for entry in names):
             continue
-        return f"{name or path} is not among the commands of this scope"
-    return ""
+        source = next((entry.source for entry in (*names, *paths.entries)), "")
+        return Refusal(f"{name or path} is not among the commands of this scope", source)
+    return Refusal("", "")
 
 
 def _fits(pattern: str, path: str, name: str, alias: str) -> bool:

@@ -55,7 +55,8 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     scope = profile.scope
     hide, in_tree = _hidden(scope, context)
     granted = [Entry(host, "agent pack") for host in context.agent_hosts]
-    protect = Globs(scope.protect)
+    protect = Globs(entry for entry in scope.protect if not entry.value.startswith("~/"))
+    at_home = Globs(entry._replace(value=entry.value[1:]) for entry in scope.protect if entry.value.startswith("~/"))
     invariants = {found.id: found for found in _invariants(profile, context, bool(in_tree))}
     policy = CompiledPolicy(
         tree=context.tree,
@@ -68,9 +69,11 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         protect=protect,
         protected_files=frozenset(path.encode("utf-8", "surrogateescape") for path in profile.protected_files),
         ancestors=protect.ancestors(),
+        home_protect=at_home,
         hide=hide,
         hosts=compile_hosts(scope.hosts, context.resolvers, granted, context.home.decode("utf-8", "surrogateescape")),
         commands=compile_commands(scope.commands),
+        words=dict(scope.layers),
         scope_then=EFFECTS[scope.then],
         debug=scope.debug,
         timeout=scope.timeout,
@@ -82,7 +85,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
 
 
 def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[Entry, ...]]:
-    """Whole folders outside the tree that the kernel can hide, and the entries it cannot (in the tree, or no folder)."""
+    """Whole folders outside the tree, which the kernel can hide, and the entries that it cannot."""
     folders: list[bytes] = []
     others: list[Entry] = []
     for entry in scope.hide:
@@ -92,7 +95,10 @@ def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[En
         bare = path.removesuffix(b"/**").rstrip(b"/")
         plain = bare.startswith(b"/") and not any(sign in bare for sign in b"*?[")
         inside = bare == context.tree or bare.startswith(context.tree + b"/")
-        if plain and not inside and (path.endswith(b"/**") or path.endswith(b"/")):
+        if plain and (context.tree + b"/").startswith(bare + b"/") and not inside:
+            what = f"{entry.source}: {entry.value} would hide the working tree itself"
+            raise ProfileError("a hidden folder contains the working tree", what, "take it out of hide")
+        if plain and not inside and path.endswith((b"/**", b"/")):
             folders.append(bare)
         else:
             others.append(entry)
@@ -101,13 +107,15 @@ def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[En
 
 def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
     yield from _built_in(context)
-    yield from _scope(profile.scope, context, hides_in_tree)
+    yield from _scope(profile.scope, hides_in_tree)
     for rule in (*profile.rules, *profile.contracts):
         yield _unjudged(rule)
 
 
 def _built_in(context: Context) -> Iterator[Invariant]:
-    def rule(ident: str, why: str, use: str = "", coverage: Coverage = Coverage.SUPERVISED, note: str = "") -> Invariant:
+    def rule(
+        ident: str, why: str, use: str = "", coverage: Coverage = Coverage.SUPERVISED, note: str = ""
+    ) -> Invariant:
         return Invariant(ident, "builtin", "deny", why, use, source="govrun", coverage=coverage, note=note)
 
     enforced, supervised = Coverage.ENFORCED, Coverage.SUPERVISED
@@ -118,13 +126,16 @@ def _built_in(context: Context) -> Iterator[Invariant]:
     scoped = context.abi >= 6
     note = "Landlock signal scope" if scoped else "notify; this kernel has no signal scope"
     yield rule(
-        "govrun.processes", "a run acts on its own processes only", coverage=enforced if scoped else supervised, note=note
+        "govrun.processes",
+        "a run acts on its own processes only",
+        coverage=enforced if scoped else supervised,
+        note=note,
     )
     if context.git is not None:
         yield rule("git.internals", "git would run or trust what is written there")
 
 
-def _scope(scope: Scope, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
+def _scope(scope: Scope, hides_in_tree: bool) -> Iterator[Invariant]:
     def rule(key: str, coverage: Coverage, note: str, why: str) -> Invariant:
         source = scope.sources.get(key, "govrun")
         return Invariant(f"scope.{key}", "scope", scope.then, why, source=source, coverage=coverage, note=note)
@@ -158,9 +169,7 @@ def _unjudged(rule: Rule) -> Invariant:
     note = f"[[{rule.kind}]] is not judged by this version"
     adr, blob = (rule.adr.id or rule.adr.ref, rule.adr.sha1_blob) if rule.adr is not None else ("", "")
     then = rule.then or "deny"
-    return Invariant(
-        rule.id, rule.kind, then, rule.why, rule.use, adr, blob, rule.source, Coverage.UNENFORCEABLE, note
-    )
+    return Invariant(rule.id, rule.kind, then, rule.why, rule.use, adr, blob, rule.source, Coverage.UNENFORCEABLE, note)
 
 
 def _check_required(profile: Profile, invariants: dict[str, Invariant]) -> None:

@@ -13,6 +13,7 @@ from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Ta
 
 INVARIANT = "git.internals"
 
+_SKELETON = (b"HEAD", b"commondir", b"gitdir", b"objects", b"refs")
 _HOOK = re.compile(rb"(?:^|/)hooks/([^/]+)(?:$|/)")
 _SCRATCH = re.compile(
     rb"(?:\.lock|(?:^|/)tmp_[^/]*|(?:^|/)[A-Z_]*(?:HEAD|MSG|DESCR)|~|\.swp|\.swx|\.orig|\.new)$|(?:^|/)(?:rebase-[a-z]+|sequencer)(?:/|$)"
@@ -24,23 +25,23 @@ class Refusal(NamedTuple):
     use: str = ""
 
 
-def refuses(event: FsEvent, target: Target, base: bytes, relative: bytes, *, new: bool) -> Refusal | None:
-    """Why this change inside the git directory ``base`` is refused, or None.
+def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool) -> Refusal | None:
+    """Why this change inside a git directory is refused, or None.
 
-    ``relative`` is below ``base``; ``new``: the change puts something at this name (create, write, rename or link
+    ``relative`` is the path in it; ``new``: the change puts something at this name (create, write, rename or link
     onto it), else it takes something away or alters what is there.
     """
     if relative == b"":
-        return _whole(event, target, base, new=new)
+        return _whole(event, target, new=new)
     if reserved := _reserved(relative, target, event, new=new):
         return reserved
-    if not new and event.op in (FsOp.UNLINK, FsOp.RENAME) and not event.git_tool and not target.made:
-        if not _SCRATCH.search(relative):
-            return Refusal("only git may remove what a git directory keeps", "git gc, git branch -d, git worktree remove …")
+    takes = not new and event.op in (FsOp.UNLINK, FsOp.RENAME)
+    if takes and not event.git_tool and not target.made and not _SCRATCH.search(relative):
+        return Refusal("only git may remove what a git directory keeps", "git gc, git branch -d, git worktree remove …")
     return None
 
 
-def _whole(event: FsEvent, target: Target, base: bytes, *, new: bool) -> Refusal | None:
+def _whole(event: FsEvent, target: Target, *, new: bool) -> Refusal | None:
     if new and event.op is FsOp.CREATE and target.kind is Kind.ABSENT and event.makes in (Kind.DIR, Kind.FILE):
         return None  # git init, clone, submodule and worktree make it
     if event.op is FsOp.WRITE and target.kind is Kind.FILE and target.made:
@@ -64,21 +65,31 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
         return None if target.made else Refusal("the hooks folder cannot be moved or removed")
     if relative.endswith(b"hooks") and new and event.makes is Kind.LINK:
         return Refusal("hooks cannot become a symbolic link")
-    if b"info" in parts[:-1] or parts[-1] == b"info":
-        return _info(relative, parts, target, event)
+    if ((inner := _within(parts)) and inner[0] == b"info") or (parts[-2:-1] == [b"info"] and parts[-1] in _INFO_FILES):
+        return _info(parts, target, event)
     if is_record(relative) and not _is_housekeeping(event, relative):
         return Refusal("these refs hold the record of runs; govrun alone writes them")
     if event.records:
         return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
     if parts[-1] in (b"config", b"config.worktree") and b"refs" not in parts and b"logs" not in parts:
         return _config(target, event)
-    if parts[-1] in (b"HEAD", b"commondir", b"gitdir", b"objects", b"refs") and len(parts) == 1 and not target.made:
-        if event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new) or event.makes is Kind.LINK:
-            return None if target.kind is Kind.ABSENT else Refusal("a git directory cannot be taken apart")
+    takes = event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new) or event.makes is Kind.LINK
+    if takes and relative in _SKELETON and not target.made and target.kind is not Kind.ABSENT:
+        return Refusal("a git directory cannot be taken apart")
     return None
 
 
-def _info(relative: bytes, parts: list[bytes], target: Target, event: FsEvent) -> Refusal | None:
+_INFO_FILES = (b"attributes", b"exclude", b"grafts", b"alternates", b"http-alternates", b"sparse-checkout")
+
+
+def _within(parts: list[bytes]) -> list[bytes]:
+    """The path inside the git directory of a submodule or linked worktree, whose layout is that of any other."""
+    while len(parts) > 2 and parts[0] in (b"modules", b"worktrees"):
+        parts = parts[2:]
+    return parts
+
+
+def _info(parts: list[bytes], target: Target, event: FsEvent) -> Refusal | None:
     if parts[-1] in (b"alternates", b"http-alternates"):
         return Refusal("alternates would make foreign objects part of this repository")
     if parts[0] in (b"refs", b"logs") or (b"objects" in parts and parts[-1] != b"info"):
@@ -87,7 +98,11 @@ def _info(relative: bytes, parts: list[bytes], target: Target, event: FsEvent) -
         return None  # a repository that this run made (git init and clone copy info/exclude)
     if parts[-1] == b"info" and event.op is FsOp.META:
         return None
-    return Refusal("info/ changes what git sees and runs (attributes, exclude, grafts)", ".gitignore and .gitattributes")
+    if event.git_tool and parts[-1].startswith((b"refs", b"sparse-checkout")):
+        return None  # git update-server-info, git sparse-checkout: no code, no other objects
+    return Refusal(
+        "info/ changes what git sees and runs (attributes, exclude, grafts)", ".gitignore and .gitattributes"
+    )
 
 
 def _config(target: Target, event: FsEvent) -> Refusal | None:
@@ -98,7 +113,7 @@ def _config(target: Target, event: FsEvent) -> Refusal | None:
 
 
 def _is_housekeeping(event: FsEvent, relative: bytes) -> bool:
-    """git gc packs refs: it locks each, and unlinks the loose one once packed-refs holds its value."""
+    """Git gc packs refs: it locks each, and unlinks the loose one once packed-refs holds its value."""
     if not event.git_tool:
         return False
     if relative.endswith(b".lock"):

@@ -6,22 +6,25 @@ no file never needs it.
 
 from __future__ import annotations
 
-
 import re
 from collections.abc import Iterable, Iterator
 
 from supervisor.profile.model import Entry
 
+_GROUP = re.compile(r"\(\?P<[^>]+>")
+
 
 class Globs:
     """An ordered set of patterns, each with where it was written. ``**`` alone is answered without a pattern."""
 
-    __slots__ = ("_all", "_compiled", "entries")
+    __slots__ = ("_all", "_ancestors", "_any", "_compiled", "entries")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(entries)
         self._all = any(entry.value in ("**", "/**", "*") for entry in self.entries)
-        self._compiled: tuple[tuple[re.Pattern[str], Entry], ...] | None = None
+        self._compiled: tuple[tuple[re.Pattern[str], Entry], ...] = ()
+        self._any: re.Pattern[str] | None = None
+        self._ancestors: frozenset[bytes] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -33,20 +36,23 @@ class Globs:
         """
         if self._all:
             return next(entry for entry in self.entries if entry.value in ("**", "/**", "*"))
+        if not self.entries:
+            return None
         text = relative.decode("utf-8", "surrogateescape") + ("/" if directory else "")
-        for pattern, entry in self._patterns():
-            if pattern.match(text):
-                return entry
-        return None
-
-    def _patterns(self) -> tuple[tuple[re.Pattern[str], Entry], ...]:
-        if self._compiled is None:
+        if self._any is None:
             self._compiled = tuple(_translate(self.entries))
-        return self._compiled
+            # One alternation answers "none of them", which is the usual answer; groups would clash and are not needed.
+            joined = "|".join(f"(?:{_GROUP.sub('(?:', pattern.pattern)})" for pattern, _ in self._compiled)
+            self._any = re.compile(joined or r"(?!)", re.DOTALL)
+        if self._any.match(text) is None:
+            return None
+        return next((entry for pattern, entry in self._compiled if pattern.match(text)), None)
 
     def ancestors(self) -> frozenset[bytes]:
         """Directories that an anchored pattern names literally on the way to what it matches: replacing one of them
         (by a symbolic link, a rename) would move the matched paths away without touching them."""
+        if self._ancestors is not None:
+            return self._ancestors
         found: set[bytes] = set()
         for entry in self.entries:
             parts = entry.value.lstrip("/").split("/")
@@ -56,11 +62,12 @@ class Globs:
                 if any(sign in part for part in parts[:at] for sign in "*?["):
                     break
                 found.add("/".join(parts[:at]).encode("utf-8", "surrogateescape"))
-        return frozenset(found - {b""})
+        self._ancestors = frozenset(found - {b""})
+        return self._ancestors
 
 
 def _translate(entries: Iterable[Entry]) -> Iterator[tuple[re.Pattern[str], Entry]]:
-    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415 - 40 ms to import
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
     for entry in entries:
         text, include = GitIgnoreSpecPattern.pattern_to_regex(entry.value)
@@ -73,7 +80,7 @@ class IgnoreRules:
     """One ``.gitignore``: the last pattern that matches decides (gitignore(5))."""
 
     def __init__(self, content: bytes) -> None:
-        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415 - 40 ms to import
+        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
         self._patterns: list[tuple[re.Pattern[str], bool]] = []
         for line in content.decode("utf-8", "surrogateescape").splitlines():

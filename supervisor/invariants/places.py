@@ -42,8 +42,15 @@ def below(path: bytes, base: bytes) -> bytes:
 
 
 def locate(policy: CompiledPolicy, path: bytes) -> Place:
-    """The zone of ``path``. The strictest zone that contains it wins: what lies in the state folder is state even if
-    the tree contained that folder."""
+    """The zone of ``path``. State and hidden folders lie outside the tree (compilation sees to it), so the common case
+    is answered first."""
+    tree = policy.tree
+    if path.startswith(tree) and (path[len(tree) : len(tree) + 1] in (b"/", b"")):
+        if b"/.git" in path:
+            found = _git_zone(policy, path)
+            if found is not None:
+                return found
+        return Place(Zone.TREE, tree, path[len(tree) + 1 :])
     if is_under(path, policy.state):
         return Place(Zone.STATE, policy.state, below(path, policy.state))
     for folder in policy.hide:
@@ -52,8 +59,6 @@ def locate(policy: CompiledPolicy, path: bytes) -> Place:
     git = _git_zone(policy, path)
     if git is not None:
         return git
-    if is_under(path, policy.tree):
-        return Place(Zone.TREE, policy.tree, below(path, policy.tree))
     for grant in policy.grants:
         if path == grant.path or (grant.folder and is_under(path, grant.path)):
             return Place(Zone.GRANTED, grant.path, below(path, grant.path), grant.source)

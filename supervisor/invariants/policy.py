@@ -7,6 +7,7 @@ from typing import NamedTuple
 from supervisor.invariants.commands import CommandRules
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.hosts import HostRules
+from supervisor.profile.model import Words
 from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect
 
@@ -20,8 +21,8 @@ class Grant(NamedTuple):
 
 
 class GitDir(NamedTuple):
-    """A git directory of the tree: ``path`` is this work tree's own, ``common`` the shared one (gitrepository-layout(5),
-    equal for a main work tree)."""
+    """A git directory of the tree: ``path`` is this work tree's own, ``common`` the shared one; equal for a main work
+    tree (gitrepository-layout(5))."""
 
     path: bytes
     common: bytes
@@ -40,9 +41,11 @@ class CompiledPolicy(NamedTuple):
     protect: Globs
     protected_files: frozenset[bytes]
     ancestors: frozenset[bytes]
+    home_protect: Globs
     hide: tuple[bytes, ...]
     hosts: HostRules
     commands: CommandRules
+    words: dict[str, Words]
     scope_then: Effect
     debug: bool
     timeout: float | None
@@ -51,6 +54,23 @@ class CompiledPolicy(NamedTuple):
 
     def invariant(self, ident: str) -> Invariant:
         return self.invariants[ident]
+
+    def rule(self, ident: str, source: str) -> tuple[Invariant, Effect]:
+        """A scope invariant in the words of the layer that wrote ``source`` (``govrun.toml:7``), and its effect."""
+        found = self.invariants[ident]
+        words = self.words.get(source.rpartition(":")[0])
+        if words is None:
+            return found, self.scope_then
+        adr, blob = (words.adr.id or words.adr.ref, words.adr.sha1_blob) if words.adr is not None else ("", "")
+        told = found._replace(
+            then=words.then,
+            why=words.why or found.why,
+            use=words.use or found.use,
+            adr=adr,
+            adr_blob=blob,
+            source=source,
+        )
+        return told, Effect[words.then.upper()]
 
 
 class RunState(NamedTuple):

@@ -28,14 +28,20 @@ def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
     yield from _names(policy, event, event.target, event.beneath, new=event.op in (FsOp.CREATE, FsOp.WRITE))
     if event.other is not None:
         yield from _names(policy, event, event.other, event.beneath, new=True)
-        if event.op is FsOp.RENAME and event.other.kind is not Kind.ABSENT and (event.exchange or _is_folder_kind(event)):
+        if (
+            event.op is FsOp.RENAME
+            and event.other.kind is not Kind.ABSENT
+            and (event.exchange or _is_folder_kind(event))
+        ):
             yield from _names(policy, event, event.other, event.beneath_other, new=False)
         if event.exchange:
             yield from _names(policy, event, event.target, event.beneath_other, new=True)
 
 
 # Writing to these changes nothing that outlives the writer; terminals are the agent's own. The floor grants the same.
-DEVICES = frozenset((b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx"))
+DEVICES = frozenset(
+    (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx")
+)
 
 
 def _is_free_device(path: bytes) -> bool:
@@ -77,7 +83,9 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
         return  # an inode without a name: nobody else can reach it
     if target.kind in (Kind.CHAR, Kind.BLOCK):
         if event.op is not FsOp.WRITE or target.kind is Kind.BLOCK or not _is_free_device(target.path):
-            yield Match(policy.invariant(WRITE), Effect.DENY, f"the device {_show(target.path)} is outside the write scope")
+            yield Match(
+                policy.invariant(WRITE), Effect.DENY, f"the device {_show(target.path)} is outside the write scope"
+            )
         return
     if event.mode & 0o4000 and target.kind is not Kind.DIR and event.makes is Kind.FILE:
         yield Match(policy.invariant(PATH), Effect.DENY, f"{_show(target.path)}: no set-user-id programs from a run")
@@ -87,17 +95,25 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
         case Zone.HIDDEN:
             yield Match(policy.invariant(HIDE), _at_least_deny(policy), f"{_show(target.path)} is hidden from this run")
         case Zone.GIT:
-            refusal = gitdir.refuses(event, target, place.base, place.relative, new=new)
+            refusal = gitdir.refuses(event, target, place.relative, new=new)
             if refusal is not None:
                 told = f"{_show(target.path)}: {refusal.message}" + (f"; use {refusal.use}" if refusal.use else "")
                 yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, told)
         case Zone.TREE:
             yield from _in_tree(policy, event, target, place.relative, new=new)
         case Zone.GRANTED:
-            if place.relative == b"" and not new and event.op in (FsOp.UNLINK, FsOp.RENAME) and _is_folder(policy, place):
-                yield Match(policy.invariant(WRITE), _at_least_deny(policy), "a granted folder itself cannot be removed")
+            yield from _at_home(policy, target)
+            if (
+                place.relative == b""
+                and not new
+                and event.op in (FsOp.UNLINK, FsOp.RENAME)
+                and _is_folder(policy, place)
+            ):
+                yield Match(
+                    policy.invariant(WRITE), _at_least_deny(policy), "a granted folder itself cannot be removed"
+                )
         case Zone.TEMP:
-            if not _may_touch_temp(event, target, place, new=new):
+            if not _may_touch_temp(target, place, new=new):
                 message = f"{_show(target.path)} was there before this run"
                 yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
         case Zone.OUTSIDE:
@@ -105,11 +121,20 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
             yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
 
 
+def _at_home(policy: CompiledPolicy, target: Target) -> Iterator[Match]:
+    """Protected files in the home folder stay protected inside what an agent pack grants."""
+    if target.path.startswith(policy.home + b"/"):
+        entry = policy.home_protect.match(target.path[len(policy.home) + 1 :], target.kind is Kind.DIR)
+        if entry is not None:
+            rule, effect = policy.rule(PROTECT, entry.source)
+            yield Match(rule, effect, f"{_show(target.path)} is protected (~{entry.value})")
+
+
 def _is_folder(policy: CompiledPolicy, place: Place) -> bool:
     return any(grant.folder and grant.path == place.base for grant in policy.grants)
 
 
-def _may_touch_temp(event: FsEvent, target: Target, place: Place, *, new: bool) -> bool:
+def _may_touch_temp(target: Target, place: Place, *, new: bool) -> bool:
     if place.relative == b"":
         return False
     if target.made:
@@ -120,14 +145,17 @@ def _may_touch_temp(event: FsEvent, target: Target, place: Place, *, new: bool) 
 def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: bytes, *, new: bool) -> Iterator[Match]:
     directory = target.kind is Kind.DIR or (target.kind is Kind.ABSENT and event.makes is Kind.DIR)
     if relative == b"" and event.op in (FsOp.UNLINK, FsOp.RENAME):
-        yield Match(policy.invariant(WRITE), _at_least_deny(policy), "the working tree itself cannot be moved or removed")
+        yield Match(
+            policy.invariant(WRITE), _at_least_deny(policy), "the working tree itself cannot be moved or removed"
+        )
         return
     if target.path in policy.protected_files or relative.rpartition(b"/")[2] == b"govrun.toml":
         message = f"{_show(relative)} binds this run; write govrun.toml.proposed instead"
         yield Match(policy.invariant(POLICY), _at_least_deny(policy), message)
     entry = policy.protect.match(relative, directory)
     if entry is not None:
-        yield Match(policy.invariant(PROTECT), policy.scope_then, f"{_show(relative)} is protected ({entry.value})")
+        rule, effect = policy.rule(PROTECT, entry.source)
+        yield Match(rule, effect, f"{_show(relative)} is protected ({entry.value})")
     if relative in policy.ancestors and _becomes_link(event, target, new=new):
         message = f"{_show(relative)} leads to protected files and cannot become a symbolic link"
         yield Match(policy.invariant(PROTECT), _at_least_deny(policy), message)
@@ -137,8 +165,8 @@ def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: b
         if layer.match(relative, directory) is None and not (directory and relative in layer.ancestors()):
             if relative == b"" and event.op is FsOp.META:
                 continue
-            yield Match(policy.invariant(WRITE), policy.scope_then, f"{_show(relative)} is outside the write scope")
-            return
+            rule, effect = policy.rule(WRITE, layer.entries[0].source if layer else "")
+            yield Match(rule, effect, f"{_show(relative)} is outside the write scope")
 
 
 def _becomes_link(event: FsEvent, target: Target, *, new: bool) -> bool:

@@ -12,41 +12,33 @@ wins" and need several comparisons where one JSET does.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import os
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from supervisor import __version__
-from supervisor.kernel.libc import syscall
+from supervisor.kernel.seccomp import INSTRUCTION, LISTENER, load, seccomp_number
 from supervisor.vocabulary.errors import HostError, InternalError
 
 if TYPE_CHECKING:
-    from supervisor.kernel.syscall_table import Case, Check
+    from supervisor.kernel.syscall_table import Case, Check, Opens
 
 
 class FilterSpec(NamedTuple):
-    """What varies between runs. ``opens``: which opens are put to the supervisor, "writes", "folders" or "all"; ``abi`` is the Landlock
-    ABI that will be in force (signals between threads are asked about below 6)."""
+    """What varies between runs.
+
+    ``opens`` says which opens are put to the supervisor: "writes", "folders" (those with O_DIRECTORY too) or "all".
+    ``abi`` is the Landlock ABI that will be in force (signals between threads are asked about below 6).
+    """
 
     debug: bool
-    opens: str
+    opens: Opens
     abi: int
 
 
-# linux/seccomp.h
-SET_MODE_FILTER: Final = 1
-GET_ACTION_AVAIL: Final = 2
-FLAG_NEW_LISTENER: Final = 8
-FLAG_WAIT_KILLABLE_RECV: Final = 0x20
-LISTENER: Final = FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV
-# seccomp(2) by machine: asm/unistd_64.h; asm-generic/unistd.h
-SECCOMP_NUMBERS: Final = {"x86_64": 317, "aarch64": 277}
-INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter, linux/filter.h
 _MAX_INSTRUCTIONS: Final = 4096  # BPF_MAXINSNS
 
 _LD_ABS: Final = 0x20
@@ -60,20 +52,6 @@ _TRACE: Final = 0x7FF00000
 _MAGIC: Final = b"govrun-bpf-1\n"
 
 Instruction = tuple[int, int, int, int]
-
-
-def seccomp_number() -> int:
-    """The number of seccomp(2) here. Errors: ``HostError`` on a machine type there is no table for."""
-    machine = os.uname().machine
-    if machine not in SECCOMP_NUMBERS:
-        raise HostError(
-            f"no system call table for {machine}",
-            "the filter has to know every system call by number",
-            "run govrun on x86_64 or aarch64 with a 64-bit Python",
-        )
-    if struct.calcsize("P") != 8:
-        raise HostError("a 32-bit Python cannot supervise", "the filter covers one architecture", "use a 64-bit Python")
-    return SECCOMP_NUMBERS[machine]
 
 
 def build(spec: FilterSpec) -> bytes:
@@ -212,25 +190,6 @@ def _link(program: list[Instruction], blocks: list[list[Instruction]]) -> list[I
     return linked + [instruction for block in blocks for instruction in block]
 
 
-class _Program(ctypes.Structure):
-    """struct sock_fprog, linux/filter.h."""
-
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-
-
-def load(program: bytes, flags: int = LISTENER) -> int:
-    """Put the calling thread under ``program``; returns the listener (close-on-exec) when ``flags`` ask for one.
-
-    seccomp(2). The caller needs no_new_privs. Errors: ``OSError``; EBUSY means that a filter with a listener is already
-    in force (the kernel allows one per process), EINVAL that a flag is unknown (before 5.19) or the program is bad.
-    """
-    if not program or len(program) % INSTRUCTION.size:
-        raise OSError(errno.EINVAL, "seccomp: not a filter program")
-    code = ctypes.create_string_buffer(program, len(program))
-    head = _Program(len(program) // INSTRUCTION.size, ctypes.addressof(code))
-    return syscall(seccomp_number(), SET_MODE_FILTER, flags, ctypes.addressof(head), name="seccomp")
-
-
 def cache_key(spec: FilterSpec) -> str:
     """Names the program: spec, kernel release, machine, govrun version, and the sources that decide its contents."""
     uname = os.uname()
@@ -297,3 +256,6 @@ def _write_cached(path: Path, key: str, program: bytes) -> None:
     except OSError:
         os.unlink(temporary)
         raise
+
+
+__all__ = ["INSTRUCTION", "LISTENER", "FilterSpec", "build", "cache_key", "cached", "load", "resolve", "seccomp_number"]

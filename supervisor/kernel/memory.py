@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from typing import Any
 
 from supervisor.kernel.libc import fail, libc
 
@@ -21,7 +22,7 @@ class _Iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
 
-def _bind(name: str) -> ctypes._CFuncPtr:
+def _bind(name: str) -> Any:
     fn = ctypes.CFUNCTYPE(
         ctypes.c_ssize_t,
         ctypes.c_int,
@@ -73,7 +74,7 @@ def _pieces(pid: int, spans: list[tuple[int, int]]) -> list[bytes]:
     total = sum(size for _, size in spans)
     buffer = ctypes.create_string_buffer(total)
     local = _Iovec(ctypes.addressof(buffer), total)
-    remote = (_Iovec * len(spans))(*spans)
+    remote = (_Iovec * len(spans))(*(_Iovec(*span) for span in spans))
     done = _readv(pid, ctypes.addressof(local), 1, ctypes.addressof(remote), len(spans), 0)
     if done < 0:
         raise fail("process_vm_readv")

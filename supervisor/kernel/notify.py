@@ -80,9 +80,7 @@ class Listener:
 
         Errors: ``Gone``; OSError(EMFILE) when its table is full, the notification is then still unanswered.
         """
-        return self._ioctl(
-            IOCTL_ADDFD, _ADDFD.pack(ident, ADDFD_FLAG_SEND, fd, 0, _O_CLOEXEC if cloexec else 0)
-        )
+        return self._ioctl(IOCTL_ADDFD, _ADDFD.pack(ident, ADDFD_FLAG_SEND, fd, 0, _O_CLOEXEC if cloexec else 0))
 
     def valid(self, ident: int) -> bool:
         """Whether the thread still waits for this answer."""
@@ -96,7 +94,8 @@ class Listener:
 
     def _ioctl(self, request: int, packed: bytes) -> int:
         try:
-            return fcntl.ioctl(self.fd, request, bytearray(packed))
+            done: int = fcntl.ioctl(self.fd, request, bytearray(packed))
+            return done
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EINPROGRESS):
                 raise Gone from error

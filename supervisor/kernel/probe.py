@@ -16,8 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from supervisor.kernel import caps, landlock
-from supervisor.kernel import filter as seccomp
+from supervisor.kernel import caps, landlock, seccomp
 from supervisor.kernel.libc import prctl, syscall
 from supervisor.vocabulary.host import Gap, HostFacts
 

@@ -19,9 +19,9 @@ EVENT_EXEC = 4
 EVENT_STOP = 128
 WALL = 0x40000000  # __WALL, linux/wait.h: threads too
 
-_ptrace = ctypes.CFUNCTYPE(
-    ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long, use_errno=True
-)(("ptrace", libc))
+_ptrace = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long, use_errno=True)(
+    ("ptrace", libc)
+)
 
 
 def _call(request: int, tid: int, data: int) -> None:

@@ -2,8 +2,8 @@
 
 Runs before ``tomllib``, whose memory grows with the square of a dotted key's parts (128,000 parts: the OOM killer) and
 which recurses per bracket: what is too deep is refused here. Otherwise it tracks structure and checks nothing; on text
-that is not TOML its answer means nothing, and ``tomllib`` says what is wrong. Strings, comments and brackets are stepped
-over by hand: compiling a regular expression would cost more than the scan of a usual profile.
+that is not TOML its answer means nothing, and ``tomllib`` says what is wrong. Strings, comments and brackets are
+stepped over by hand: compiling a regular expression would cost more than the scan of a usual profile.
 """
 
 from __future__ import annotations

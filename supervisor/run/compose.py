@@ -30,7 +30,9 @@ def check_tree(place: Place, home: Path, state: Path, *, explicit: bool) -> None
     tree = place.tree
     repository = place.repository
     if repository is not None and repository.bare:
-        raise UsageError("this is a bare repository", "there is no working tree to govern", "call govrun from a checkout")
+        raise UsageError(
+            "this is a bare repository", "there is no working tree to govern", "call govrun from a checkout"
+        )
     if repository is not None and repository.ref_format != "files":
         why = f"its refs are stored as {repository.ref_format!r}, which cannot be judged yet"
         raise UsageError("this repository's ref storage is not supported", why, "git refs migrate --ref-format=files")
@@ -65,7 +67,7 @@ def cache_base(environ: dict[str, str], home: Path, tree: Path) -> Path:
     return folder / "govrun" / hashlib.sha256(os.fsencode(tree)).hexdigest()[:16]
 
 
-def grants(agent: AgentPack, home: Path, caches: Path, repository: Repository | None) -> tuple[Grant, ...]:
+def grants(agent: AgentPack, home: Path, caches: Path) -> tuple[Grant, ...]:
     """Places outside the tree that the run may write. They come from shipped packs and from this list only."""
     found = [Grant(os.fsencode(os.path.realpath(caches)), "package caches of this tree")]
     for pattern in agent.state:
@@ -102,7 +104,7 @@ def compile_for(
         home=os.fsencode(home),
         temp=tuple(os.fsencode(os.path.realpath(path)) for path in TEMPORARY if os.path.isdir(path)),
         git=git,
-        grants=grants(agent, home, caches, repository),
+        grants=grants(agent, home, caches),
         resolvers=resolvers(),
         agent_hosts=agent.hosts,
         abi=host.landlock_abi,

@@ -63,9 +63,7 @@ class Waiting(NamedTuple):
 class Judge:
     """``told`` gets reasons that could not be given in band; ``stop`` ends the run after a kill verdict."""
 
-    def __init__(
-        self, parts: Parts, told: Callable[[str], None], stop: Callable[[Verdict], None]
-    ) -> None:
+    def __init__(self, parts: Parts, told: Callable[[str], None], stop: Callable[[Verdict], None]) -> None:
         self._parts = parts
         self._policy = parts.policy
         self._told = told

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel import ptrace
 from supervisor.kernel.notify import Gone, Listener, Notification
+from supervisor.kernel.signals import SignalFd
 from supervisor.run.judge import Judge, Waiting
 from supervisor.vocabulary.acts import Reply
 from supervisor.vocabulary.errors import StopRun
@@ -49,7 +50,6 @@ class Loop:
         deadline: float | None,
         stopped: Callable[[], None],
         timed_out: Callable[[], None],
-        reaped: Callable[[int], None],
     ) -> None:
         self._listener = listener
         self._judge = judge
@@ -59,18 +59,12 @@ class Loop:
         self._deadline = deadline
         self._stopped = stopped
         self._timed_out = timed_out
-        self._reaped = reaped
         self._held: list[_Held] = []
         self._by_fd: dict[int, _Held] = {}
         self._next_look = 0.0
         self.end: End | None = None
         self._epoll = select.epoll()
-        self._wakeup, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(write, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.finish(End("operator", None)))
+        self._signals = SignalFd((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT))
 
     def finish(self, end: End) -> None:
         """End the loop after the current event; the first reason counts."""
@@ -81,7 +75,7 @@ class Loop:
         """Until the agent ended, the run was stopped, or govrun itself failed (``StopRun``)."""
         epoll = self._epoll
         epoll.register(self._listener.fd, select.EPOLLIN)
-        epoll.register(self._wakeup, select.EPOLLIN)
+        epoll.register(self._signals.fd, select.EPOLLIN)
         epoll.register(self._guard, select.EPOLLERR)
         while self.end is None:
             for fd, event in epoll.poll(self._timeout()):
@@ -90,8 +84,9 @@ class Loop:
                         self._notified()
                     else:  # nobody is left under the filter
                         epoll.unregister(fd)
-                elif fd == self._wakeup:
-                    os.read(self._wakeup, 4096)
+                elif fd == self._signals.fd:
+                    if self._signals.read() & {signal.SIGTERM, signal.SIGINT}:
+                        self.finish(End("operator", None))
                     self._children()
                 elif fd == self._guard:
                     self.finish(End("crash", None))
@@ -215,7 +210,6 @@ class Loop:
             if os.WIFSTOPPED(status):
                 continue
             self._judge.tracer.gone(pid)
-            self._reaped(pid)
             if pid == self._root:
                 self.finish(End("signal" if os.WIFSIGNALED(status) else "exit", status))
         self._job_control()

@@ -59,7 +59,9 @@ class RefWatch:
             name = os.fsdecode(path[len(common) :])
             return None if name.endswith(".lock") else name
         if path in (own + b"HEAD", common + b"HEAD") or (
-            path.startswith(common + b"worktrees/") and path.endswith(b"/HEAD") and path.count(b"/") == common.count(b"/") + 2
+            path.startswith(common + b"worktrees/")
+            and path.endswith(b"/HEAD")
+            and path.count(b"/") == common.count(b"/") + 2
         ):
             return "HEAD" if path == own + b"HEAD" else os.fsdecode(path[len(common) :])
         return None

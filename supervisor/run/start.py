@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from supervisor.confine import terminal
 from supervisor.confine.domains import agent_domain, supervisor_domain
 from supervisor.confine.environment import Environment, build, cache_folders
 from supervisor.confine.guard import Ended, Guard
+from supervisor.enforce.explain import safe
 from supervisor.enforce.kill import stop_tree
 from supervisor.git import refs as git_refs
 from supervisor.git.layout import discover
@@ -137,7 +137,7 @@ def _check_committed(profile: Profile, options: Options) -> None:
 
 def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     """Run the command; returns the exit code of govrun. Called once per process. Errors: ``GovrunError``."""
-    prepared.caches.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folders(prepared)
     seccomp = _filter(prepared)
     run, folder = new_run(prepared.state)
     _write_start(prepared, run, folder, time.time())
@@ -148,8 +148,6 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     read, write = os.pipe2(os.O_CLOEXEC)
     process.become_subreaper()
     order = _order(prepared, run, folder, seccomp, write, tty, say)
-    sys.stdout.flush()
-    sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(read)
@@ -171,12 +169,14 @@ def _supervisor(order: Order) -> int:
         for line in error.lines():
             order.say(line)
         os.write(order.guard, b"exit %d\n" % error.exit_code)
-        update_meta(order.folder, end={"status": "UNKNOWN", "reason": "internal", "exit": None, "code": error.exit_code})
+        update_meta(
+            order.folder, end={"status": "UNKNOWN", "reason": "internal", "exit": None, "code": error.exit_code}
+        )
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback never reaches a user, and the guard must be told
         order.say(f"govrun: BUG: {type(error).__name__}: {error}")
         if os.environ.get("GOVRUN_DEBUG"):
-            import traceback  # noqa: PLC0415
+            import traceback
 
             traceback.print_exc()
         return EXIT_FAILED
@@ -213,6 +213,18 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
         }
         write_refs(folder, git_refs.snapshot(repository.common_dir))
     write_meta(folder, meta)
+
+
+def _make_folders(prepared: Prepared) -> None:
+    """Folders that the run may write have to exist before the domains are entered: a grant is on an inode."""
+    for grant in prepared.policy.grants:
+        if grant.folder:
+            try:
+                os.makedirs(grant.path, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise HostError(
+                    f"cannot make {os.fsdecode(grant.path)!r}", str(error), "make it, or free space"
+                ) from error
 
 
 def _filter(prepared: Prepared) -> bytes:
@@ -274,8 +286,8 @@ def banner(prepared: Prepared, run: str) -> list[str]:
     if prepared.environment.withheld:
         parts.append(f"withheld: {', '.join(prepared.environment.withheld)}")
     parts.append(" ".join(f"{source.name}@{source.sha256[:7]}" for source in prepared.profile.sources))
-    lines = [" · ".join(parts)]
-    lines += [f"govrun: warning: {text}" for text in prepared.profile.warnings]
+    lines = [safe(" · ".join(parts))]
+    lines += [safe(f"govrun: warning: {text}") for text in prepared.profile.warnings]
     unjudged = [rule.id for rule in found if rule.coverage is Coverage.UNENFORCEABLE]
     if unjudged:
         lines.append(f"govrun: not judged here: {', '.join(unjudged[:12])} (govrun explain says why)")

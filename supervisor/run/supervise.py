@@ -116,8 +116,12 @@ def _prepare_self(order: Order) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
     scheduling.prefer(_NICE)
     caps.drop_all()
-    with order.own_domain.ruleset() as domain:
-        domain.restrict_self()
+    try:
+        with order.own_domain.ruleset() as domain:
+            domain.restrict_self()
+    except OSError as error:
+        why = f"{error}\na container or another sandbox may keep Landlock away"
+        raise HostError("the supervisor could not enter its Landlock domain", why, "govrun doctor") from error
 
 
 class _Run:
@@ -128,7 +132,7 @@ class _Run:
         self._recorder = recorder
         self._started = started
         self._feed: Feed | None = None
-        self._commits = False
+        self._tell = -1
         self._verdict: Verdict | None = None
         self._timeout = False
         self._loop: Loop | None = None
@@ -158,7 +162,6 @@ class _Run:
             deadline=self._started + limit if limit is not None else None,
             stopped=lambda: _tell(order.guard, b"stopped\n"),
             timed_out=self._timed_out,
-            reaped=lambda pid: None,
         )
         os.write(self._go, b"+")
         os.close(self._go)
@@ -181,11 +184,13 @@ class _Run:
         os.close(wait)
         os.umask(0)  # from here on modes are given with the process's own mask taken off
         line = _line(tell_read)
-        os.close(tell_read)
+        self._tell = tell_read
         if not line.startswith(b"L"):
             raise _launch_error(line)
         listener = Listener(process.borrow(root, int(line[1:])))
         listener.wake_synchronously()
+        # From here on nobody of this user may look into this process: not its descriptors, not its memory.
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
         return root, listener
 
     def _parts(self, root: int) -> Parts:
@@ -266,6 +271,7 @@ class _Run:
         if self._refs is not None:
             self._refs.last_look(Actor(os.getpid(), os.getppid(), 0, b"", (), 0))
         code, status = self._outcome(end)
+        self._say_why_not()
         seconds = time.monotonic() - self._started
         counts = self._recorder.counts
         agent = end.status if end.status is not None else None
@@ -289,6 +295,20 @@ class _Run:
         _tell(self._order.guard, b"exit %d\n" % code)
         return Result(code, status, end.reason)
 
+    def _say_why_not(self) -> None:
+        """The child reports an exec that failed before the agent ever ran."""
+        if self._tell < 0:
+            return
+        os.set_blocking(self._tell, False)
+        try:
+            line = os.read(self._tell, 4096)
+        except BlockingIOError:
+            return
+        if line.startswith(b"E"):
+            text = line.strip().decode("utf-8", "replace").partition(" ")[2]
+            self._order.say(f"govrun: cannot execute {self._order.program}")
+            self._order.say(f"  why: {text}")
+
     def _outcome(self, end: End) -> tuple[int, str]:
         if end.reason in ("internal", "crash"):
             return EXIT_FAILED, "UNKNOWN"
@@ -300,9 +320,7 @@ class _Run:
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
         counts = self._recorder.counts
         fail_on = self._order.fail_on
-        crossed = fail_on is not None and (
-            counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0)
-        )
+        crossed = fail_on is not None and (counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0))
         if code == 0 and crossed:
             return EXIT_ENFORCED, "FAILED"
         return code, "WARNED" if counts.warned else "PASSED"
@@ -317,7 +335,7 @@ def _tell(pipe: int, line: bytes) -> None:
 
 def _line(fd: int) -> bytes:
     """One line from the child; empty when it died first. Bounded in time: a child that hangs is no start."""
-    import select  # noqa: PLC0415
+    import select
 
     data = b""
     end = time.monotonic() + _LAUNCH_PATIENCE

@@ -33,7 +33,7 @@ class Oracles:
         """Whether the path is untracked at the base commit and its ignore rules cover it."""
         if self._repository is None or not self._repository.head_commit or self._failed:
             return False
-        from supervisor.run.ignores import BaseIgnores  # noqa: PLC0415 - git and pathspec, only when asked
+        from supervisor.run.ignores import BaseIgnores
 
         try:
             if self._ignores is None:
@@ -55,7 +55,7 @@ class Oracles:
 
     def close(self) -> None:
         """End what was started."""
-        from supervisor.run.ignores import BaseIgnores  # noqa: PLC0415
+        from supervisor.run.ignores import BaseIgnores
 
         if isinstance(self._ignores, BaseIgnores):
             self._ignores.close()
@@ -70,5 +70,5 @@ def git_tools() -> tuple[bytes, ...]:
             found.append(real)
     for folder in (b"/usr/lib/git-core", b"/usr/libexec/git-core", b"/usr/local/libexec/git-core"):
         if os.path.isdir(folder):
-            found.append(folder + b"/")
+            found.append(folder + b"/")  # noqa: PERF401 - reads as the loop above
     return tuple(dict.fromkeys(found))

@@ -58,7 +58,9 @@ class Attributes:
                 c, self._at(c, AT_FDCWD, c.args[0], AT_SYMLINK_NOFOLLOW), c.args[1]
             ),
             "fremovexattr": lambda c: self._removexattr(c, self._fd(c, c.args[0]), c.args[1]),
-            "removexattrat": lambda c: self._removexattr(c, self._at(c, _int(c.args[0]), c.args[1], c.args[2]), c.args[3]),
+            "removexattrat": lambda c: self._removexattr(
+                c, self._at(c, _int(c.args[0]), c.args[1], c.args[2]), c.args[3]
+            ),
         }
 
     def _at(self, call: Call, base: int, address: int, flags: int) -> Spot:

@@ -5,6 +5,7 @@ Errors of the arguments themselves (EFAULT, ENOENT, ELOOP …) leave as ``OSErro
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -167,6 +168,7 @@ class Files:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         spot = self._resolver.entry(call.caller, base, memory.string(call.caller.tid, address))
         self._must_exist(spot)
+        self._must_be_removable(spot, bool(flags & AT_REMOVEDIR))
         records = self._renames.unpacked(spot.target.path)
         event = FsEvent(call.actor, FsOp.UNLINK, call.name, spot.target, git_tool=call.git_tool, records=records)
         name = "rmdir" if flags & AT_REMOVEDIR else "unlink"
@@ -238,6 +240,20 @@ class Files:
         if spot.target.kind is Kind.ABSENT:
             spot.close()
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    @staticmethod
+    def _must_be_removable(spot: Spot, folder: bool) -> None:
+        """What the kernel would refuse anyway is answered as it would: git tries rmdir on folders in use."""
+        is_folder = spot.target.kind is Kind.DIR
+        number = 0
+        if is_folder != folder:
+            number = errno.EISDIR if is_folder else errno.ENOTDIR
+        elif folder and spot.handle >= 0:
+            with contextlib.suppress(OSError), os.scandir(b"/proc/self/fd/%d" % spot.handle) as entries:
+                number = errno.ENOTEMPTY if next(entries, None) is not None else 0
+        if number:
+            spot.close()
+            raise OSError(number, os.strerror(number))
 
     @staticmethod
     def _must_be_absent(spot: Spot) -> None:

@@ -79,6 +79,13 @@ class _Call:
         return _TRANSPORTS.get((self.facts.type, self.facts.protocol), "")
 
     @property
+    def objection(self) -> str:
+        """SCTP, DCCP and MPTCP can reach further peers by calls that are not seen."""
+        if self.ip and not self.transport:
+            return f"{self.call}: only TCP, UDP and ping sockets can be judged"
+        return ""
+
+    @property
     def stream(self) -> bool:
         return self.facts.type == sockets.SOCK_STREAM
 
@@ -170,9 +177,10 @@ class Network:
             many = args[2] & 0xFFFFFFFF if taken.call == "sendmmsg" else None
             copied = copy_messages(taken.tid, args[1], many, limit, taken.hold, taken.ip)
         if not copied.address or taken.stream or (taken.family == "unix" and taken.transport == "seqpacket"):
-            # Streams ignore or refuse the address; without one a message goes to the peer that connect judged.
+            # TCP ignores the address, UNIX streams refuse it; without one a message goes to the peer connect judged.
             event = _nowhere(taken, "netlink" if taken.transport == "netlink" else "peer")
-            return event._replace(refusal=copied.refusal), self._sending(taken, copied, flags)
+            event = event._replace(refusal=copied.refusal or taken.objection)
+            return event, self._sending(taken, copied._replace(address=b"") if taken.ip else copied, flags)
         if int.from_bytes(copied.address[:2], "little") == AF_UNSPEC and taken.facts.domain == AF_INET6:
             # udpv6_sendmsg drops such an address; cut off here so that nothing depends on it
             return _nowhere(taken, "peer"), self._sending(taken, copied._replace(address=b""), flags)
@@ -229,12 +237,9 @@ class Network:
         self, taken: _Call, address: Address | None = None, *, unix: bytes = b"", standing: Standing | None = None
     ) -> NetEvent:
         host, port = (show(address), address.port) if address is not None else ("", 0)
-        refusal = ""
-        if taken.ip and not taken.transport:
-            refusal = f"{taken.call}: only TCP, UDP and ping sockets can be judged"
         own, local = (standing.own, standing.local) if standing is not None else (False, False)
         op = _op(taken.call)
-        return NetEvent(taken.actor, op, taken.family, taken.transport, host, port, unix, own, local, refusal)
+        return NetEvent(taken.actor, op, taken.family, taken.transport, host, port, unix, own, local, taken.objection)
 
 
 def _op(call: str) -> str:

@@ -111,9 +111,8 @@ class Processes:
         record = self.of(pid)
         if self.root == 0:
             self.root = pid
-        if pid == self.root or record.ppid == self.root or record.action == 0:
+        if self.root in (pid, record.ppid) or record.action == 0:
             record.action = self._next()
-        record.umask = record.umask
         record.actor = Actor(pid, record.ppid, record.start, exe, argv, record.action)
         self._groups[record.pgrp] = record.action
         return record
@@ -150,7 +149,8 @@ class Processes:
 
     def chain(self, record: Process) -> list[int]:
         """Process ids from the process up to the agent process."""
-        found, at = [], record.parent
+        found: list[int] = []
+        at = record.parent
         while at is not None and len(found) < 64:
             found.append(at.pid)
             at = at.parent

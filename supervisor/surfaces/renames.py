@@ -30,8 +30,12 @@ class ConfigDelta(NamedTuple):
 
 
 class Renames:
-    """``is_git`` says whether a path lies in a git directory; ``delta`` compares two configuration files (bytes;
-    the third argument says that it is a submodule's), raising ValueError when one cannot be read; ``plain`` says that a move between two paths needs no look inside."""
+    """What renames need to know.
+
+    ``is_git``: whether a path lies in a git directory. ``delta`` compares two configuration files (their bytes; the
+    third argument says that it is a submodule's), raising ValueError when one cannot be read. ``plain``: a move between
+    two paths needs no look inside.
+    """
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Renames:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         act = PathAct("rename", old.parent, old.name, old.handle, new.parent, new.name, flags=flags)
         exchange = bool(flags & RENAME_EXCHANGE)
-        if not exchange and self._is_config(old.target.path, new.target.path):
+        if not exchange and self._is_config(new.target.path):
             return self._config(call, old, new, act)
         if not exchange and new.target.path.endswith(b"/packed-refs") and self._is_git(new.target.path):
             return self._packed(call, old, new, act)
@@ -99,7 +103,7 @@ class Renames:
             return ()
         return names_in(moved.handle)
 
-    def _is_config(self, old: bytes, new: bytes) -> bool:
+    def _is_config(self, new: bytes) -> bool:
         name = new.rpartition(b"/")[2]
         if name not in (b"config", b"config.worktree") or not self._is_git(new):
             return False
@@ -109,7 +113,8 @@ class Renames:
         """Git moves loose refs into packed-refs. What lands is the copy that is judged; govrun's own refs may only
         move there with the value they have."""
         folder = new.target.path.rpartition(b"/")[0]
-        refusal, content, altered = "", b"", ()
+        refusal, content = "", b""
+        altered: tuple[bytes, ...] = ()
         try:
             content = _content(old, _PACKED_MOST)
             before = _content(new, _PACKED_MOST) if new.target.kind is not Kind.ABSENT else b""
@@ -131,7 +136,7 @@ class Renames:
         """For a loose ref of govrun that is about to go: its name, unless packed-refs holds the same value."""
         for mark in (b"/refs/notes/govrun", b"/refs/govrun/"):
             folder, found, rest = path.rpartition(mark)
-            if not found or not self._is_git(folder):
+            if not found or folder.endswith(b"/logs") or rest.endswith(b".lock") or not self._is_git(folder):
                 continue
             name = mark[1:] + rest
             value = loose_value(folder, name)
@@ -146,20 +151,20 @@ class Renames:
     def _config(self, call: Call, old: Spot, new: Spot, act: PathAct) -> Attempt:
         """Git replaces a configuration by its lock file. What lands is the copy that is judged here: the process may
         still hold the lock file open for writing."""
-        refusal, changes, executable, content = "", (), (), b""
+        refusal, content = "", b""
+        delta = ConfigDelta((), ())
         try:
             content = _content(old, _CONFIG_MOST)
             before = _content(new, _CONFIG_MOST) if new.target.kind is not Kind.ABSENT else b""
             delta = self._delta(before, content, b"/modules/" in new.target.path)
-            changes, executable = delta.changes, delta.executable
         except (OSError, ValueError) as error:
             refusal = f"the new configuration cannot be read: {error}"
-        event = GitConfigEvent(call.actor, new.target, changes, executable, refusal)
+        event = GitConfigEvent(call.actor, new.target, delta.changes, delta.executable, refusal)
         return Attempt(event, act._replace(replace=content), (old, new))
 
 
 def altered_records(before: bytes, after: bytes) -> tuple[bytes, ...]:
-    """govrun's refs whose line differs between two versions of packed-refs (git-pack-refs(1))."""
+    """Govrun's refs whose line differs between two versions of packed-refs (git-pack-refs(1))."""
     old, new = _records(before), _records(after)
     return tuple(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))
 

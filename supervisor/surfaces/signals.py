@@ -146,6 +146,3 @@ def _signal(register: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-

@@ -124,7 +124,7 @@ class RefEvent(NamedTuple):
 class ExecEvent(NamedTuple):
     """A program is about to run. ``stage`` is ``call`` (copied from memory) or ``stop`` (read at the exec stop, from
     what is really there). ``given``: the path as the process named it; ``alias``: its canonical folder
-    and its last component, where that differs from the program's own name. ``chain``: scripts between argv and the image.
+    and its last component, where that differs from the program's own name. ``chain``: scripts before the image.
     ``anonymous``: the image has no name (memfd, unlinked). ``hidden``: arguments that name hidden folders."""
 
     actor: Actor
@@ -185,13 +185,4 @@ class ObservationGap(NamedTuple):
     detail: str
 
 
-Event = (
-    FsEvent
-    | GitConfigEvent
-    | RefEvent
-    | ExecEvent
-    | NetEvent
-    | ProcessEvent
-    | LifecycleEvent
-    | ObservationGap
-)
+Event = FsEvent | GitConfigEvent | RefEvent | ExecEvent | NetEvent | ProcessEvent | LifecycleEvent | ObservationGap

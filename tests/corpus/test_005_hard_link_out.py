@@ -13,7 +13,7 @@ def test_hard_link_out(cage: Cage) -> None:
 
 
 def test_write_to_a_link_made_before_the_run(cage: Cage) -> None:
-    """A name in the tree shares its inode with one outside (package stores do that): the outside file must not change."""
+    """A name in the tree shares its inode with one outside, as package stores do: the outside file must not change."""
     cage.both('ln "$OUT/victim" inner')
     before = cage.outside.joinpath("victim").read_bytes()
     outcome = cage.run("echo x >> inner; cat inner")

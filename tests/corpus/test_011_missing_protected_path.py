@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 def test_missing_attributes(cage: Cage) -> None:
     cage.both("rm -rf .git/info")
-    cage.escape("mkdir -p .git/info; echo '* filter=x' > .git/info/attributes", cage.GIT, guarded=[".git/info/attributes"])
+    cage.escape(
+        "mkdir -p .git/info; echo '* filter=x' > .git/info/attributes", cage.GIT, guarded=[".git/info/attributes"]
+    )
 
 
 def test_missing_hook(cage: Cage) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     ],
 )
 def test_proc_root(cage: Cage, name: str) -> None:
-    bare = not name.startswith("/dev/fd")  # there a shell's own /dev/fd link decides; the governed run must refuse anyway
+    bare = not name.startswith(
+        "/dev/fd"
+    )  # there a shell's own /dev/fd link decides; the governed run must refuse anyway
     cage.escape(f'echo x >> "{name}"', None, bare=bare)
     refused = cage.run(f'echo x >> "{name}"').denied()
     assert refused, name

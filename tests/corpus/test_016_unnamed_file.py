@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
 
-LINK = "os.link(f'/proc/self/fd/{fd}', OUT + '/new', follow_symlinks=True)"
+LINK = "print(sc(265, AT, c(f'/proc/self/fd/{fd}'), AT, c(OUT + '/new'), 0x400))"
 
 
 def test_unnamed_file_outside(cage: Cage) -> None:
@@ -17,13 +17,13 @@ def test_unnamed_file_outside(cage: Cage) -> None:
 
 
 def test_unnamed_file_of_the_tree_linked_outside(cage: Cage) -> None:
-    code = f"fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600); os.write(fd, b'x'); print(attempt(lambda: {LINK}))"
+    code = f"fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600); os.write(fd, b'x'); {LINK}"
     cage.escape(cage.script(code), cage.WRITE)
 
 
 def test_unnamed_file_becomes_a_hook(cage: Cage) -> None:
     code = (
         "fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o755); os.write(fd, b'#!/bin/sh')\n"
-        "print(attempt(os.link, f'/proc/self/fd/{fd}', '.git/hooks/pre-commit', follow_symlinks=True))"
+        "print(sc(265, AT, c(f'/proc/self/fd/{fd}'), AT, c('.git/hooks/pre-commit'), 0x400))"
     )
     cage.escape(cage.script(code), cage.GIT, guarded=[".git/hooks/pre-commit"])

@@ -29,7 +29,8 @@ def test_exchange_with_profile(cage: Cage) -> None:
 
 @pytest.mark.needs("root")
 def test_whiteout(cage: Cage) -> None:
-    cage.escape(cage.script(_rename("VICTIM", "OUT + '/moved'", 4)), cage.WRITE)
+    """A whiteout is a device node: without capabilities the kernel's own answer is EPERM, and nothing is judged."""
+    cage.escape(cage.script(_rename("VICTIM", "OUT + '/moved'", 4)), None)
 
 
 def test_exchange_hides_which_side_is_protected(cage: Cage) -> None:

@@ -28,6 +28,8 @@ def test_foreign_file_in_temporary_space(cage: Cage, place: str) -> None:
 @pytest.mark.parametrize("place", ["/tmp", "/var/tmp", "/dev/shm"])
 def test_own_file_in_temporary_space(cage: Cage, place: str) -> None:
     """The other half: what the run makes there is its own."""
-    script = f'set -e; d=$(mktemp -d {place}/cage.XXXXXX); echo x > $d/f; mv $d/f $d/g; cat $d/g; rm -r $d; test ! -e $d'
+    script = (
+        f"set -e; d=$(mktemp -d {place}/cage.XXXXXX); echo x > $d/f; mv $d/f $d/g; cat $d/g; rm -r $d; test ! -e $d"
+    )
     outcome = cage.run(script).ok()
     assert outcome.stdout == b"x\n"

@@ -24,6 +24,8 @@ def test_spelling(cage: Cage, script: str) -> None:
     cage.escape(script, cage.WRITE)
 
 
-@pytest.mark.parametrize("name", [".git//hooks/pre-commit", ".git/./hooks/../hooks/pre-commit", "src/../.git/hooks/pre-commit"])
+@pytest.mark.parametrize(
+    "name", [".git//hooks/pre-commit", ".git/./hooks/../hooks/pre-commit", "src/../.git/hooks/pre-commit"]
+)
 def test_spelling_of_protected(cage: Cage, name: str) -> None:
     cage.escape(f"cp evil {name}", cage.GIT, guarded=[".git/hooks/pre-commit"])

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
 
-CODE = "print(attempt(os.setxattr, 'evil', 'security.capability', bytes.fromhex('0100000200200000000000000000000000000000')))"
+CODE = (
+    "print(attempt(os.setxattr, 'evil', 'security.capability', "
+    "bytes.fromhex('0100000200200000000000000000000000000000')))"
+)
 
 
 @pytest.mark.needs("root")

@@ -13,8 +13,10 @@ def test_hidden_folder(cage: Cage) -> None:
         (home / ".ssh").mkdir(mode=0o700)
         (home / ".ssh/id").write_text("not-a-real-key\n")
     script = (
-        "cat $HOME/.ssh/id; ln -s $HOME/.ssh s; cat s/id; cp -r $HOME/.ssh copy; cat copy/id; mv $HOME/.ssh moved; cat moved/id;"
-        "ln $HOME/.ssh/id linked; cat linked; cat /proc/self/root$HOME/.ssh/id; cat < $HOME/.ssh/id; tar c $HOME/.ssh; ls $HOME/.ssh"
+        "cat $HOME/.ssh/id; ln -s $HOME/.ssh s; cat s/id; cp -r $HOME/.ssh copy; cat copy/id; mv "
+        "$HOME/.ssh moved; cat moved/id;"
+        "ln $HOME/.ssh/id linked; cat linked; cat /proc/self/root$HOME/.ssh/id; cat < "
+        "$HOME/.ssh/id; tar c $HOME/.ssh; ls $HOME/.ssh"
     )
     assert b"not-a-real-key" in cage.bare(script).stdout
     before = (cage.home / ".ssh/id").stat()

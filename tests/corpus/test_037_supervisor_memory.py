@@ -37,7 +37,8 @@ print(json.dumps({
 def test_supervisor_memory(cage: Cage) -> None:
     outcome = cage.run(cage.script(CODE) + '; echo x >> "$OUT/victim"')
     answers = json.loads(outcome.stdout)
-    assert set(answers.values()) <= {"EPERM", "EACCES"}, answers
+    reached = {name for name, answer in answers.items() if answer not in ("EPERM", "EACCES")}
+    assert not reached, reached
     cage.refused(outcome, cage.PROCESS)
     cage.refused(outcome, cage.WRITE)  # it still supervises
     assert (cage.outside / "victim").read_text() == "original victim\n"

@@ -31,7 +31,8 @@ for name, pid in (("supervisor", target), ("guard", guard)):
     answers[f"{name} tgkill"] = sc(234, pid, pid, 9)
     answers[f"{name} rt_sigqueueinfo"] = sc(129, pid, 9, info)
     answers[f"{name} pidfd_send_signal"] = sc(424, pidfd, 9, None, 0)
-    answers[f"{name} group"] = attempt(os.killpg, os.getpgid(pid), signal.SIGKILL) if os.getpgid(pid) != os.getpgid(0) else "EPERM"
+    if os.getpgid(pid) != os.getpgid(0):
+        answers[f"{name} group"] = attempt(os.killpg, os.getpgid(pid), signal.SIGKILL)
 print(json.dumps(answers))
 """
 
@@ -55,7 +56,8 @@ attr = ctypes.create_string_buffer(struct.pack("IIQiIQQQ", 48, 3, 0, 19, 0, 0, 0
 def state():
     with open(f"/proc/{target}/limits") as source:
         limits = source.read()
-    return [limits, os.getpriority(os.PRIO_PROCESS, target), os.sched_getscheduler(target), len(os.sched_getaffinity(target))]
+    cpus = len(os.sched_getaffinity(target))
+    return [limits, os.getpriority(os.PRIO_PROCESS, target), os.sched_getscheduler(target), cpus]
 before = state()
 left, right = socket.socketpair()
 answers = {

@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
 
-NAMES = ["GOVRUN", "GOVRUN_DISABLE", "GOVRUN_OFF", "GOVRUN_BYPASS", "GOVRUN_PROFILE", "GOVRUN_RUN", "NO_SANDBOX", "IS_SANDBOX"]
+NAMES = [
+    "GOVRUN",
+    "GOVRUN_DISABLE",
+    "GOVRUN_OFF",
+    "GOVRUN_BYPASS",
+    "GOVRUN_PROFILE",
+    "GOVRUN_RUN",
+    "NO_SANDBOX",
+    "IS_SANDBOX",
+]
 
 
 def test_variables_set_by_the_agent(cage: Cage) -> None:

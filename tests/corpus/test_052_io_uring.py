@@ -15,7 +15,10 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="call num
 
 
 def test_io_uring(cage: Cage) -> None:
-    code = "area = ctypes.create_string_buffer(256); print(json.dumps([sc(425, 4, area), sc(426, 3, 0, 0, 0, None, 0), sc(427, 3, 0, None, 0)]))"
+    code = (
+        "area = ctypes.create_string_buffer(256); print(json.dumps([sc(425, 4, area), sc(426, 3, "
+        "0, 0, 0, None, 0), sc(427, 3, 0, None, 0)]))"
+    )
     assert cage.probe(code) == ["ENOSYS", "ENOSYS", "ENOSYS"]
 
 

@@ -60,5 +60,8 @@ def test_not_dumpable(cage: Cage) -> None:
 
 def test_clock(cage: Cage) -> None:
     """No bare twin: it would set the clock of the host. The value given is the clock's own."""
-    code = "import time; now = time.time_ns(); t = (ctypes.c_long * 2)(*divmod(now, 10**9)); print(json.dumps([sc(227, 0, t), sc(164, t, None)]))"
+    code = (
+        "import time; now = time.time_ns(); t = (ctypes.c_long * 2)(*divmod(now, 10**9)); "
+        "print(json.dumps([sc(227, 0, t), sc(164, t, None)]))"
+    )
     assert cage.probe(code) == ["EPERM", "EPERM"]

@@ -33,6 +33,7 @@ def test_refused(cage: Cage, name: str) -> None:
 
 def test_ordinary_sockets_open(cage: Cage) -> None:
     code = (
-        "print(json.dumps([attempt(socket.socket, f, t, 0) for f, t in ((1, 1), (1, 2), (1, 5), (2, 1), (2, 2), (10, 1), (16, 3))]))"
+        "print(json.dumps([attempt(socket.socket, f, t, 0) for f, t in ((1, 1), (1, 2), (1, 5), "
+        "(2, 1), (2, 2), (10, 1), (16, 3))]))"
     )
     assert set(cage.probe(code)) == {"ok"}

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 PROFILE = """
 [scope]
-commands = ["bash", "sh", "env", "nice", "timeout", "setsid", "xargs", "find", "python3", "cp", "ln", "cat", "true", "chmod"]
+commands = [
+    "bash", "sh", "env", "nice", "timeout", "setsid", "xargs",
+    "find", "python3", "cp", "ln", "cat", "true", "chmod",
+]
 """
 
 
@@ -23,7 +26,7 @@ WAYS = {
     "copy": "cp /usr/bin/touch ./zzz; ./zzz mark",
     "symlink": "ln -s /usr/bin/touch cat; ./cat mark",
     "proc root": "/proc/self/root/usr/bin/touch mark",
-    "subshell": 'x=$(touch mark); : <(touch mark) | cat',
+    "subshell": "x=$(touch mark); : <(touch mark) | cat",
     "background": "touch mark & wait",
     "wrappers": "env nice timeout 5 setsid -w touch mark",
     "xargs": "echo mark | xargs touch",
@@ -39,7 +42,7 @@ WAYS = {
 def test_command_names(cage: Cage, name: str) -> None:
     cage.profile(PROFILE)
     guarded = ["mark"] if name != "shebang" else ["evil"]
-    outcome = cage.escape(WAYS[name], cage.COMMANDS, guarded=guarded, bare=name != "shebang")
+    outcome = cage.escape(WAYS[name], (cage.COMMANDS, cage.EXEC), guarded=guarded, bare=name != "shebang")
     assert not (cage.tree / "mark").exists()
     assert outcome.stdout == b""
 
@@ -73,7 +76,11 @@ print(attempt(os.execve, fd, ["cat", "mark"], {}))
 """
 
 
-@pytest.mark.parametrize("code", [LOADER, BY_DESCRIPTOR, EMPTY_PATH, MEMORY_FILE, UNLINKED], ids=["loader", "fexecve", "empty", "memfd", "unlinked"])
+@pytest.mark.parametrize(
+    "code",
+    [LOADER, BY_DESCRIPTOR, EMPTY_PATH, MEMORY_FILE, UNLINKED],
+    ids=["loader", "fexecve", "empty", "memfd", "unlinked"],
+)
 def test_without_a_name(cage: Cage, code: str) -> None:
     cage.profile(PROFILE)
     cage.escape(cage.script(code), (cage.COMMANDS, cage.EXEC), guarded=["mark"])

@@ -33,7 +33,12 @@ def _listener(family: int = socket.AF_INET, host: str = "127.0.0.1") -> tuple[so
 def test_foreign_listener_on_loopback(cage: Cage) -> None:
     """A service of the user's on loopback acts for whoever connects: a deputy. Spelling the address does not matter."""
     server, port = _listener()
-    addresses = [(2, ("127.0.0.1", port)), (2, ("127.0.0.2", port)), (2, ("0.0.0.0", port)), (10, ("::ffff:127.0.0.1", port))]
+    addresses = [
+        (2, ("127.0.0.1", port)),
+        (2, ("127.0.0.2", port)),
+        (2, ("0.0.0.0", port)),
+        (10, ("::ffff:127.0.0.1", port)),
+    ]
     with server:
         script = cage.script(CODE.format(addresses=addresses))
         assert cage.bare(script).stdout.startswith(b'["ok"')

@@ -23,7 +23,8 @@ CODE = """
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 ADDRESS = ("127.0.0.1", {port})
 def mmsg():
-    name = ctypes.create_string_buffer(struct.pack("=H", 2) + struct.pack("!H", ADDRESS[1]) + socket.inet_aton(ADDRESS[0]) + bytes(8), 16)
+    raw = struct.pack("=H", 2) + struct.pack("!H", ADDRESS[1]) + socket.inet_aton(ADDRESS[0])
+    name = ctypes.create_string_buffer(raw + bytes(8), 16)
     data = ctypes.create_string_buffer(b"x", 1)
     vector = (ctypes.c_uint64 * 2)(ctypes.addressof(data), 1)
     message = (ctypes.c_uint64 * 8)(ctypes.addressof(name), 16, ctypes.addressof(vector), 1, 0, 0, 0, 0)

@@ -99,10 +99,14 @@ def test_tmux_of_the_user(cage: Cage) -> None:
     """A command typed into the user's terminal multiplexer would run outside."""
     folder = tempfile.mkdtemp(prefix="gv", dir="/tmp")
     name = f"{folder}/t"
-    started = subprocess.run(["tmux", "-S", name, "-f", "/dev/null", "new-session", "-d", "sleep 120"], capture_output=True)
+    started = subprocess.run(
+        ["tmux", "-S", name, "-f", "/dev/null", "new-session", "-d", "sleep 120"], capture_output=True
+    )
     assert started.returncode == 0, started.stderr
     try:
-        outcome = cage.run(f"""tmux -S {name} run-shell 'echo x >> {cage.outside}/victim'; tmux -S {name} kill-server""")
+        outcome = cage.run(
+            f"""tmux -S {name} run-shell 'echo x >> {cage.outside}/victim'; tmux -S {name} kill-server"""
+        )
         assert outcome.code != 0
         assert (cage.outside / "victim").read_text() == "original victim\n"
         assert subprocess.run(["tmux", "-S", name, "has-session"], capture_output=True).returncode == 0

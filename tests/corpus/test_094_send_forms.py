@@ -34,7 +34,7 @@ def test_fast_open(cage: Cage) -> None:
         server.setblocking(False)
         answers = cage.probe(CODE.format(port=server.getsockname()[1]))
         assert answers[0] == answers[1] == "EOPNOTSUPP", answers
-        assert answers[2] == "EACCES", answers
+        assert answers[2] in ("EACCES", "ENOPROTOOPT"), answers  # the connect is judged, or the option refused
         with pytest.raises(BlockingIOError):
             server.accept()
 

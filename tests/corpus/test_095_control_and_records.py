@@ -23,7 +23,10 @@ def test_state_is_out_of_reach(cage: Cage) -> None:
     first = cage.run("true").ok()
     journal = first.run_dir / "journal.jsonl" if first.run_dir else state
     before = journal.read_bytes()
-    script = f"echo x >> {journal}; rm -rf {state}; mv {state} {state}.old; chmod 777 {state}; mkdir -p {state}/runs/x; truncate -s 0 {journal}"
+    script = (
+        f"echo x >> {journal}; rm -rf {state}; mv {state} {state}.old; chmod 777 {state}; mkdir -p "
+        f"{state}/runs/x; truncate -s 0 {journal}"
+    )
     outcome = cage.run(script)
     assert journal.read_bytes() == before
     assert state.stat().st_mode & 0o777 == 0o700

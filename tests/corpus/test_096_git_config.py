@@ -91,7 +91,7 @@ def test_an_unset_key_that_guards(cage: Cage) -> None:
         "printf '[core]\\n\\thooksPath = x\\n' > .git/config.lock; mv -f .git/config.lock .git/config",
         "printf '[core]\\n\\thooksPath = x\\n' > c; ln -f c .git/config",
         "printf '[core]\\n\\thooksPath = x\\n' > c; ln -sf ../c .git/config",
-        "sed -i 's/bare/fsmonitor/' .git/config",
+        "sed -i 's/bare/hooksPath/' .git/config",
     ],
 )
 def test_without_git(cage: Cage, script: str) -> None:
@@ -113,4 +113,5 @@ def test_global_config(cage: Cage) -> None:
 
 def test_hidden_from_the_environment(cage: Cage) -> None:
     """`git -c` and GIT_CONFIG_COUNT run at once, inside: nothing is handed over, and the rules bind the child."""
-    cage.escape("""git -c core.pager='echo x >> "$OUT/victim"; cat' -p log -1""", cage.WRITE)
+    cage.both("echo 'echo x >> \"$OUT/victim\"' > monitor.sh")
+    cage.escape("git -c core.fsmonitor='sh ./monitor.sh' status", cage.WRITE)

@@ -56,5 +56,5 @@ def test_proposal_is_welcome(cage: Cage) -> None:
 
 def test_decision_in_force(cage: Cage) -> None:
     cage.both("mkdir -p docs/adr; printf -- '---\\nid: 1\\nstatus: accepted\\n---\\n# One\\n' > docs/adr/0001-one.md")
-    cage.profile('adr_dir = "docs/adr"\n[[command]]\nid = "no-x"\nadr = "0001"\ndeny = ["x"]\n')
+    cage.profile('adr_dir = "docs/adr"\n[[command]]\nid = "no-x"\nadr = "0001"\ndeny = ["deploy"]\n')
     cage.escape("echo '# other' > docs/adr/0001-one.md", cage.POLICY, guarded=["docs/adr/0001-one.md"])

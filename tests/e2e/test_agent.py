@@ -56,7 +56,7 @@ class Model:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *args: object) -> None:
                 """Quiet: the agent's own output is what a failing test shows."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -81,7 +81,14 @@ class Model:
         }
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-        return {"id": "1", "object": "chat.completion", "created": 1, "model": "scripted", "choices": [choice], "usage": usage}
+        return {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "scripted",
+            "choices": [choice],
+            "usage": usage,
+        }
 
     def seen(self, number: int) -> str:
         """What the tool said in reply to step `number`, as the model received it."""
@@ -135,7 +142,9 @@ END = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 
 @pytest.mark.needs("registry")
 @pytest.mark.timeout(900)
-def test_agent_works_and_is_governed(govrun: Govrun, repo: Path, agent: Path, model: Callable[[list[Step]], Model]) -> None:
+def test_agent_works_and_is_governed(
+    govrun: Govrun, repo: Path, agent: Path, model: Callable[[list[Step]], Model]
+) -> None:
     notes: list[str] = []
 
     def show() -> str:

@@ -24,14 +24,14 @@ def test_own_code(govrun: Govrun, code: int) -> None:
     """Agents may use govrun's own numbers too; then the run's `end` tells them apart."""
     outcome = govrun("bash", "-c", f"exit {code}")
     assert outcome.code == code
-    assert outcome.records(kind="run.end")[-1]["op"]["end"] == "exit"
+    assert outcome.records(kind="run.end")[-1]["reason"] == "exit"
 
 
 @pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV", "HUP", "PIPE"])
 def test_own_signal(govrun: Govrun, name: str) -> None:
     outcome = govrun("bash", "-c", f"kill -{name} $$")
     assert outcome.code == 128 + signal.Signals[f"SIG{name}"]
-    assert outcome.records(kind="run.end")[-1]["op"]["end"] == "signal"
+    assert outcome.records(kind="run.end")[-1]["reason"] == "signal"
 
 
 def _told(text: str, *words: str) -> None:
@@ -52,7 +52,7 @@ def test_command_not_found(govrun: Govrun) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-@pytest.mark.parametrize("name", ["./plain", ".", "./src", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["./plain", "./src", "/etc/passwd"])
 def test_command_not_executable(govrun: Govrun, repo: Path, name: str) -> None:
     (repo / "plain").write_text("echo no\n")
     outcome = govrun(name)
@@ -68,7 +68,7 @@ def test_time_out(govrun: Govrun, repo: Path) -> None:
     (repo / "govrun.toml").write_text('version = 1\n[scope]\ntimeout = "1s"\n')
     outcome = govrun("bash", "-c", "sleep 60 & trap '' TERM; echo $! > pids; echo $$ >> pids; sleep 60; sleep 60")
     assert outcome.code == 124
-    assert outcome.records(kind="run.end")[-1]["op"]["end"] == "timeout"
+    assert outcome.records(kind="run.end")[-1]["reason"] == "timeout"
     assert "timeout" in outcome.stderr
     for pid in (repo / "pids").read_text().split():
         assert not Path(f"/proc/{pid}").exists()
@@ -82,7 +82,9 @@ def test_fail_on_deny(govrun: Govrun) -> None:
     assert govrun("true", options=["--fail-on", "deny"]).code == 0
 
 
-@pytest.mark.parametrize("words", [[], ["--"], ["--no-such-option", "--", "true"], ["no-such-command"], ["--root", "/none", "--", "true"]])
+@pytest.mark.parametrize(
+    "words", [[], ["--"], ["--no-such-option", "--", "true"], ["no-such-command"], ["--root", "/none", "--", "true"]]
+)
 def test_usage(govrun: Govrun, words: list[str]) -> None:
     """Nothing ran: 125 (or the 2 of command-line parsers for a misspelt subcommand), a short text, no run recorded."""
     outcome = govrun.cli(*words)
@@ -189,10 +191,8 @@ def test_runs_and_log_as_json(govrun: Govrun) -> None:
 
 
 def test_explain_and_doctor_as_json(govrun: Govrun) -> None:
-    explained = govrun.cli("explain", "--json").ok()
-    rows = [json.loads(line) for line in explained.stdout.splitlines()]
-    assert "scope.write" in explained.stdout.decode()
-    assert rows
+    explained = json.loads(govrun.cli("explain", "--json").ok().stdout)
+    assert "scope.write" in {each["id"] for each in explained["invariants"]}
     doctor = govrun.cli("doctor", "--json").ok()
     assert isinstance(json.loads(doctor.stdout), dict)
     assert govrun.cli("doctor").ok().stdout

@@ -21,13 +21,17 @@ int main(void) { printf("%d\\n", part(20) + 2); return 0; }
 C
 printf 'int part(int);\\n' > part.h
 printf '#include "part.h"\\nint part(int x) { return 2 * x; }\\n' > part.c
-printf 'CFLAGS = -O1 -Wall\\napp: main.o part.o\\n\\t$(CC) -o $@ $^\\n%%.o: %%.c part.h\\n\\t$(CC) $(CFLAGS) -c $<\\nclean:\\n\\trm -f *.o app\\n' > Makefile
+printf 'CFLAGS = -O1 -Wall\\napp: main.o part.o\\n\\t$(CC) -o $@ $^\\n' > Makefile
+printf '%%.o: %%.c part.h\\n\\t$(CC) $(CFLAGS) -c $<\\nclean:\\n\\trm -f *.o app\\n' >> Makefile
 """
 
 
 @pytest.mark.needs("gcc", "make")
 def test_make_and_gcc(pair: Pair) -> None:
-    script = C_PROGRAM + "make -s -j4; ./app; make -s clean; make -s; ar rcD lib.a part.o; gcc -shared -fPIC -o part.so part.c; ./app"
+    script = (
+        C_PROGRAM
+        + "make -s -j4; ./app; make -s clean; make -s; ar rcD lib.a part.o; gcc -shared -fPIC -o part.so part.c; ./app"
+    )
     assert pair.same(script).stdout == b"42\n42\n"
 
 
@@ -36,7 +40,8 @@ def test_venv_and_pip(pair: Pair, wheels: Path) -> None:
     """From a folder of wheels: no network, so only the file work counts."""
     script = (
         "/usr/bin/python3 -m venv .venv; .venv/bin/pip install -q --no-index --disable-pip-version-check"
-        f" --find-links '{wheels}' iniconfig toolz; .venv/bin/python -c 'import iniconfig, toolz; print(toolz.__version__)';"
+        f" --find-links '{wheels}' iniconfig toolz; .venv/bin/python -c 'import iniconfig, toolz; "
+        f"print(toolz.__version__)';"
         ".venv/bin/pip uninstall -qy iniconfig; .venv/bin/pip list --format=freeze | grep -c toolz"
     )
     assert pair.same(script, skip=["RECORD"]).stdout == b"1.0.0\n1\n"  # RECORD: digests of scripts with absolute names
@@ -46,7 +51,10 @@ def test_venv_and_pip(pair: Pair, wheels: Path) -> None:
 @pytest.mark.timeout(300)
 def test_pip_from_the_index(pair: Pair, client_environment: dict[str, str]) -> None:
     pair.env.update(client_environment)
-    script = "/usr/bin/python3 -m venv .venv; .venv/bin/pip install -q iniconfig==2.0.0; .venv/bin/python -c 'import iniconfig; print(1)'"
+    script = (
+        "/usr/bin/python3 -m venv .venv; .venv/bin/pip install -q iniconfig==2.0.0; "
+        ".venv/bin/python -c 'import iniconfig; print(1)'"
+    )
     assert pair.same(script, skip=["RECORD"]).stdout == b"1\n"
 
 
@@ -61,10 +69,14 @@ def test_pytest_of_a_package(pair: Pair, wheels: Path) -> None:
 def test_npm_install(pair: Pair, client_environment: dict[str, str]) -> None:
     """With scripts, links in .bin and a lock file; the packages are small and real."""
     pair.env.update(client_environment)
-    pair.both("""echo '{"name":"x","version":"1.0.0","scripts":{"postinstall":"echo done > post.txt"}}' > package.json""")
+    pair.both(
+        """echo '{"name":"x","version":"1.0.0","scripts":{"postinstall":"echo done > post.txt"}}' > package.json"""
+    )
     script = (
-        "npm install --silent --no-audit --no-fund semver@7.6.0 is-odd@3.0.1 >/dev/null; node -e 'console.log(require(\"is-odd\")(3))';"
-        "./node_modules/.bin/semver 1.2.3; npm run --silent postinstall; npm uninstall --silent is-odd >/dev/null; ls node_modules; cat post.txt"
+        "npm install --silent --no-audit --no-fund semver@7.6.0 is-odd@3.0.1 >/dev/null; node -e "
+        "'console.log(require(\"is-odd\")(3))';"
+        "./node_modules/.bin/semver 1.2.3; npm run --silent postinstall; npm uninstall --silent "
+        "is-odd >/dev/null; ls node_modules; cat post.txt"
     )
     pair.same(script, skip=[".package-lock.json"])
 
@@ -103,25 +115,39 @@ sqlite3 t.db 'pragma integrity_check'; ls
 
 
 TOOLS = {
-    "tar": "mkdir d; for i in 1 2 3; do echo $i > d/f$i; done; ln -s f1 d/l; ln d/f1 d/h; chmod 600 d/f2; mkfifo d/p; tar cf d.tar d; rm -r d;"
+    "tar": "mkdir d; for i in 1 2 3; do echo $i > d/f$i; done; ln -s f1 d/l; ln d/f1 d/h; chmod 600 "
+    "d/f2; mkfifo d/p; tar cf d.tar d; rm -r d;"
     "tar xpf d.tar; tar czf d.tgz d; tar xzf d.tgz; tar tf d.tar | sort; rm d.tar d.tgz",
-    "patch": "cp src/app.py old; sed s/42/43/ old > new; diff -u old new > p || true; patch -s src/app.py p; cat src/app.py; patch -sR src/app.py p;"
+    "patch": "cp src/app.py old; sed s/42/43/ old > new; diff -u old new > p || true; patch -s "
+    "src/app.py p; cat src/app.py; patch -sR src/app.py p;"
     "patch -s -b src/app.py p; rm p",
-    "sed in place": "sed -i s/42/43/ src/app.py; sed -i.bak s/43/44/ src/app.py; perl -pi -e 's/44/45/' src/app.py; cat src/app.py src/app.py.bak",
-    "install and cp": "install -D -m 750 README.md a/b/c; cp -a src copy; cp -l README.md linked; cp -s $PWD/README.md s; mv copy moved; rm s",
-    "rsync like": "cp -r src one; find one -type f -exec touch -d 2001-01-01 {} +; cp -ru src/. one/; find one -newermt 2002-01-01 | sort",
-    "find and xargs": "mkdir m; (cd m; seq 200 | xargs touch); find m -name '1*' -delete; ls m | wc -l; find m -type f | xargs -P4 -n20 rm; rmdir m",
+    "sed in place": "sed -i s/42/43/ src/app.py; sed -i.bak s/43/44/ src/app.py; perl -pi -e 's/44/45/' "
+    "src/app.py; cat src/app.py src/app.py.bak",
+    "install and cp": "install -D -m 750 README.md a/b/c; cp -a src copy; cp -l README.md linked; cp -s "
+    "$PWD/README.md s; mv copy moved; rm s",
+    "rsync like": "cp -r src one; find one -type f -exec touch -d 2001-01-01 {} +; cp -ru src/. one/; find "
+    "one -newermt 2002-01-01 | sort",
+    "find and xargs": "mkdir m; (cd m; seq 200 | xargs touch); find m -name '1*' -delete; ls m | wc -l; find m "
+    "-type f | xargs -P4 -n20 rm; rmdir m",
     "rename like an editor": "printf 'one\\n' > f; printf 'two\\n' > .f.tmp; mv -f .f.tmp f; cp f f~; cat f f~",
     "ed": "printf '1s/example/changed/\\nw\\nq\\n' | ed -s README.md; cat README.md",
-    "dd and truncate": "dd if=/dev/zero of=z bs=4096 count=8 status=none; truncate -s 100 z; fallocate -l 8192 z; dd if=/dev/zero of=z conv=notrunc bs=1 count=9 status=none; stat -c %s z",
-    "mktemp": "d=$(mktemp -d); echo x > $d/f; ln -s $d/f l; cat l; rm -r $d l; f=$(mktemp); echo y > $f; cat $f; rm $f; f=$(mktemp -p .); rm $f",
-    "heredoc and pipes": "cat <<X > h\nline\nX\nmkfifo q; (cat h > q &) ; cat q; rm q; tee t < h; cat < <(echo sub); seq 5 | sort -r | head -2",
-    "permissions": "chmod 000 README.md; stat -c %a README.md; chmod u=rw README.md; umask 077; touch u; mkdir v; stat -c %a u v; setfacl -m u:12345:r u || true",
-    "cpio and zip": "/usr/bin/python3 -m zipfile -c z.zip src; /usr/bin/python3 -m zipfile -e z.zip out; rm z.zip; find out | sort",
-    "long running writers": "(for i in $(seq 50); do echo $i >> log; done) & (for i in $(seq 50); do echo $i >> log; done) & wait; sort -n log | uniq -c | sort | head -1; rm log",
+    "dd and truncate": "dd if=/dev/zero of=z bs=4096 count=8 status=none; truncate -s 100 z; fallocate -l 8192 z;"
+    " dd if=/dev/zero of=z conv=notrunc bs=1 count=9 status=none; stat -c %s z",
+    "mktemp": "d=$(mktemp -d); echo x > $d/f; ln -s $d/f l; cat l; rm -r $d l; f=$(mktemp); echo y > $f;"
+    " cat $f; rm $f; f=$(mktemp -p .); rm $f",
+    "heredoc and pipes": "cat <<X > h\nline\nX\nmkfifo q; (cat h > q &) ; cat q; rm q; tee t < h; cat < <(echo "
+    "sub); seq 5 | sort -r | head -2",
+    "permissions": "chmod 000 README.md; stat -c %a README.md; chmod u=rw README.md; umask 077; touch u; "
+    "mkdir v; stat -c %a u v; setfacl -m u:12345:r u || true",
+    "cpio and zip": "/usr/bin/python3 -m zipfile -c z.zip src; /usr/bin/python3 -m zipfile -e z.zip out; rm "
+    "z.zip; find out | sort",
+    "long running writers": "(for i in $(seq 50); do echo $i >> log; done) & (for i in $(seq 50); do echo $i >> log; "
+    "done) & wait; sort -n log | uniq -c | sort | head -1; rm log",
     "flock": "flock l -c 'echo held; flock -n l true || echo busy'; rm l",
-    "python files": "/usr/bin/python3 -c \"import shutil, os, tempfile, pathlib; shutil.copytree('src', 'c'); shutil.move('c', 'd'); os.replace('d/app.py', 'e');"
-    "t = tempfile.NamedTemporaryFile(dir='.', delete=False); t.write(b'x'); t.close(); os.rename(t.name, 'f'); pathlib.Path('g').touch(); shutil.rmtree('d')\"",
+    "python files": "/usr/bin/python3 -c \"import shutil, os, tempfile, pathlib; shutil.copytree('src', 'c'); "
+    "shutil.move('c', 'd'); os.replace('d/app.py', 'e');"
+    "t = tempfile.NamedTemporaryFile(dir='.', delete=False); t.write(b'x'); t.close(); "
+    "os.rename(t.name, 'f'); pathlib.Path('g').touch(); shutil.rmtree('d')\"",
 }
 
 
@@ -133,7 +159,10 @@ def test_tool(pair: Pair, name: str) -> None:
 def test_vim_saves(pair: Pair) -> None:
     """Backup, rename, swap file: three of vim's ways to write."""
     for style in ("backupcopy=yes", "backupcopy=no", "nobackup nowritebackup"):
-        script = f"vim -u NONE -es -N -c 'set {style}' -c '1s/^/changed /' -c wq README.md < /dev/null; cat README.md"
+        script = (
+            f"vim -u NONE -i NONE -es -N -c 'set {style}' -c '1s/^/changed /' -c wq README.md < "
+            f"/dev/null; cat README.md"
+        )
         pair.same(script)
 
 

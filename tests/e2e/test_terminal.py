@@ -107,8 +107,8 @@ def test_control_c_handled_by_the_command(terminal: Opener) -> None:
 
 
 def test_interactive_shell_with_job_control(terminal: Opener) -> None:
-    run = terminal("--", "bash", "--norc", "--noprofile", "-i")
-    run.expect(b"$ ")
+    run = terminal("--", "env", "PS1=prompt> ", "bash", "--norc", "--noprofile", "-i")
+    run.expect(b"prompt> ")
     run.send(b"sleep 100\n")
     time.sleep(0.5)
     run.send(b"\x1a")

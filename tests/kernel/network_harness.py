@@ -7,6 +7,7 @@ a race is real); HOSTS is a JSON list of entries or null. Prints one JSON object
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -89,12 +90,13 @@ class Loop:
     def one(self) -> None:
         notification = self.listener.receive()
         if notification is None:
-            return None
+            return
         actor = Actor(status(notification.tid).tgid, 0, 0, b"", (), 0)
         call = self.calls[notification.number]
         taken = self.network.materialize(call, notification.tid, notification.args, actor)
         if isinstance(taken, Reply):
-            return self.answer(notification.id, taken)
+            self.answer(notification.id, taken)
+            return
         event, act = taken
         ruling = judge(self.rules, event)
         if len(self.events) < 400:
@@ -103,7 +105,8 @@ class Loop:
         naive = self.mode == "continue" and call not in ("bind", "listen")
         if ruling.blocks or naive:
             enforcer.release(act)
-            return self.answer(notification.id, Reply(error=13) if ruling.blocks else Reply(cont=True))
+            self.answer(notification.id, Reply(error=errno.EACCES) if ruling.blocks else Reply(cont=True))
+            return
         result = enforcer.perform(act, self.own, 0o027)
         if isinstance(result, Held):
             self.held.append((notification.id, result))

@@ -18,7 +18,8 @@ PRELUDE = """
 import ctypes, errno, json, os, signal, socket, struct, sys
 sys.path.insert(0, ROOT)
 from supervisor.kernel import caps, filter as bpf, landlock, libc
-def name(number): return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode.get(number, str(number)) if number else "ok"
+NAMES = {0: "ok", **errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
+def name(number): return NAMES.get(number, str(number))
 def attempt(call, *args, **kwargs):
     try:
         call(*args, **kwargs)
@@ -32,11 +33,12 @@ def addr(text): return ctypes.cast(ctypes.c_char_p(text), ctypes.c_void_p).value
 """
 
 # Forks a child that loads the filter, and plays supervisor: every notification is answered with EREMOTEIO, which no
-# path of these calls gives by itself, or as ``answers`` says (number -> errno or "continue"); the numbers asked about are collected.
+# path of these calls gives by itself, or as ``answers`` says (number -> errno or "continue"). The numbers asked about
+# are returned beside what the child said and its wait status.
 SUPERVISED = """
 from supervisor.kernel import notify, process
 def supervised(act, spec=None, answers=None):
-    spec = spec or bpf.FilterSpec(False, False, landlock.abi())
+    spec = spec or bpf.FilterSpec(False, "writes", landlock.abi())
     program = bpf.build(spec)
     result_r, result_w = os.pipe()
     fd_r, fd_w = os.pipe()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import signal
 import subprocess
@@ -21,6 +20,8 @@ pytestmark = [
 REFUSED = """
 area = ctypes.create_string_buffer(256)
 path, text = addr(b"/nonexistent"), addr(b"x")
+passing = bytes([6, 0, 0, 0, 0, 0, 255, 127])
+# Arguments that are harmless, or wrong in another way, should the filter ever let the call through.
 def fd(): return os.open("/etc/passwd", os.O_RDONLY)
 def act():
     file = fd()
@@ -33,8 +34,8 @@ def act():
         "pivot_root": sc(155, path, path), "bpf": sc(321, 0, 0, 0), "perf": sc(298, 0, 0, -1, -1, 0),
         "userfaultfd": sc(323, 0), "keyctl": sc(250, 0, 0), "add_key": sc(248, text, text, text, 1, -3),
         "open_by_handle_at": sc(304, file, 0, 0), "kexec": sc(246, 0, 0, 0, 0), "fanotify": sc(300, 0, 0),
-        "memfd_secret": sc(447, 0), "swapon": sc(167, path, 0), "acct": sc(163, 0), "reboot": sc(169, 0, 0, 0, 0),
-        "sethostname": sc(170, text, 1), "iopl": sc(172, 0), "settimeofday": sc(164, 0, 0),
+        "memfd_secret": sc(447, 0), "swapon": sc(167, path, 0), "acct": sc(163, path), "reboot": sc(169, 0, 0, 0, 0),
+        "sethostname": sc(170, 0, 1), "iopl": sc(172, 0), "settimeofday": sc(164, 0, 0),
         "TIOCSTI": sc(16, file, 0x5412, text), "TIOCLINUX": sc(16, file, 0x541C, text),
         "SETFLAGS": sc(16, file, 0x40086602, ctypes.addressof(area)),
         "GETFLAGS": sc(16, file, 0x80086601, ctypes.addressof(area)) in ("ok", "ENOTTY", "EOPNOTSUPP"),
@@ -42,8 +43,8 @@ def act():
         "MPTCP": sc(41, 2, 1, 262), "raw": sc(41, 2, 3, 1), "packet": sc(41, 17, 3, 0), "alg": sc(41, 38, 5, 0),
         "vsock": sc(41, 40, 1, 0), "uevent": sc(41, 16, 3, 15), "route": sc(41, 16, 3, 0), "tcp": sc(41, 2, 1, 0),
         "PR_SET_MM": sc(157, 35, 1, 0, 0, 0), "undumpable": sc(157, 4, 0), "dumpable": libc.prctl(3),
-        "personality": sc(135, 0x400000), "unknown": sc(600), "listener": attempt(bpf.load, bytes([6,0,0,0,0,0,255,127]),
-        bpf.LISTENER), "own filter": attempt(bpf.load, bytes([6,0,0,0,0,0,255,127]), 0),
+        "personality": sc(135, 0x400000), "unknown": sc(600),
+        "listener": attempt(bpf.load, passing, bpf.LISTENER), "own filter": attempt(bpf.load, passing, 0),
     }
 told, seen, status = supervised(act)
 print(json.dumps([told, seen]))
@@ -79,7 +80,8 @@ def act():
     file = os.open("/etc/passwd", os.O_RDONLY)
     unix = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     calls = [
-        (257, -100, path, 1), (257, -100, path, 0o100, 0o600), (257, -100, path, 0o1000), (2, path, 2), (85, path, 0o600),
+        (257, -100, path, 1), (257, -100, path, 0o100, 0o600), (257, -100, path, 0o1000), (2, path, 2),
+        (85, path, 0o600),
         (437, -100, path, ctypes.addressof(empty), 24), (82, path, other), (264, -100, path, -100, other),
         (316, -100, path, -100, other, 2), (87, path), (263, -100, path, 0), (84, path), (86, path, other),
         (265, -100, path, -100, other, 0), (88, path, other), (266, path, -100, other), (83, path, 0o700),
@@ -117,7 +119,7 @@ def test_reads_are_asked_only_on_request() -> None:
     def act():
         return [attempt(os.open, "/etc/passwd", flags) for flags in (os.O_RDONLY, os.O_PATH)]
     plain = supervised(act)
-    reads = supervised(act, bpf.FilterSpec(False, True, 7))
+    reads = supervised(act, bpf.FilterSpec(False, "all", 7))
     print(json.dumps([plain[:2], reads[:2]]))
     """
     assert run(snippet, supervised=True) == [[["ok", "ok"], []], [["EREMOTEIO", "ok"], [257]]]
@@ -127,7 +129,7 @@ def test_debug_lets_tracing_through() -> None:
     snippet = """
     def act():
         return [sc(101, 16, 2**22 + 1, 0, 0), sc(438, 99, 0, 0)]
-    print(json.dumps([supervised(act)[:2], supervised(act, bpf.FilterSpec(True, False, 7))[:2]]))
+    print(json.dumps([supervised(act)[:2], supervised(act, bpf.FilterSpec(True, "writes", 7))[:2]]))
     """
     assert run(snippet, supervised=True) == [[["EREMOTEIO"] * 2, [101, 438]], [["ESRCH", "EBADF"], []]]
 
@@ -136,7 +138,7 @@ def test_thread_signals_below_landlock_6() -> None:
     snippet = """
     def act():
         return [sc(200, os.getpid(), 0), sc(234, os.getpid(), os.getpid(), 0)]
-    print(json.dumps([supervised(act, bpf.FilterSpec(False, False, abi))[:2] for abi in (5, 6)]))
+    print(json.dumps([supervised(act, bpf.FilterSpec(False, "writes", abi))[:2] for abi in (5, 6)]))
     """
     assert run(snippet, supervised=True) == [[["EREMOTEIO"] * 2, [200, 234]], [["ok", "ok"], []]]
 
@@ -177,7 +179,7 @@ def test_listener_is_closed_on_exec_and_wait_killable() -> None:
     pid = os.fork()
     if pid == 0:
         caps.no_new_privs()
-        fd = bpf.load(bpf.build(bpf.FilterSpec(False, False, 7)))
+        fd = bpf.load(bpf.build(bpf.FilterSpec(False, "writes", 7)))
         os._exit(0 if fcntl.fcntl(fd, fcntl.F_GETFD) == fcntl.FD_CLOEXEC else 1)
     print(json.dumps([os.waitpid(pid, 0)[1], bpf.LISTENER]))
     """
@@ -192,7 +194,11 @@ def test_load_needs_no_new_privs_of_a_user() -> None:
     assert run(snippet) == "EACCES"
 
 
-@pytest.mark.parametrize("program", [b"", b"1234567", bytes(8), bytes([6, 0, 0, 0, 1]) * 3, bytes([5, 0, 0, 0, 9, 0, 0, 0])])
+@pytest.mark.parametrize(
+    "program",
+    [b"", b"1234567", bytes(8), bytes([6, 0, 0, 0, 1]) * 3, bytes([5, 0, 0, 0, 9, 0, 0, 0])],
+    ids=["empty", "cut", "unknown", "no instructions", "jump out"],
+)
 def test_bad_program_is_refused(program: bytes) -> None:
     assert run(f"caps.no_new_privs(); print(json.dumps(attempt(bpf.load, {program!r}, 0)))") == "EINVAL"
 
@@ -203,7 +209,7 @@ def test_a_missing_supervisor_fails_closed() -> None:
     pid = os.fork()
     if pid == 0:
         caps.no_new_privs()
-        os.close(bpf.load(bpf.build(bpf.FilterSpec(False, False, 7))))
+        os.close(bpf.load(bpf.build(bpf.FilterSpec(False, "writes", 7))))
         got = [attempt(os.mkdir, "/tmp/govrun-never"), attempt(os.open, "/dev/null", os.O_WRONLY)]
         os._exit(0 if got == ["ENOSYS", "ENOSYS"] else 1)
     print(json.dumps([os.waitpid(pid, 0)[1], os.path.exists("/tmp/govrun-never")]))
@@ -234,6 +240,6 @@ def test_the_interpreter_works_under_it() -> None:
     assert run(snippet, supervised=True) == [None, [59], 42]
 
 
-def test_spec_of_this_host_builds_within_limits() -> None:
-    assert os.sysconf("SC_PAGESIZE") >= 4096
-    assert 200 < run("print(len(bpf.build(bpf.FilterSpec(False, False, landlock.abi()))) // 8)") < 2048
+def test_the_program_stays_small() -> None:
+    """Every call that is not constant in the kernel's bitmap walks it; a table that exploded would show here."""
+    assert 200 < run("print(len(bpf.build(bpf.FilterSpec(False, 'writes', landlock.abi()))) // 8)") < 1500

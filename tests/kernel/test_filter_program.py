@@ -22,6 +22,7 @@ from supervisor.kernel.syscall_table import (
     by_name,
     refused,
 )
+from supervisor.vocabulary.errors import InternalError
 
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[platform.machine()]
 I386 = 0x40000003
@@ -29,7 +30,13 @@ X32 = 0x40000000
 SPEC = bpf.FilterSpec(debug=False, opens="writes", abi=7)
 PROGRAMS = {
     spec: bpf.build(spec)
-    for spec in (SPEC, SPEC._replace(debug=True), SPEC._replace(opens="all"), SPEC._replace(abi=5))
+    for spec in (
+        SPEC,
+        SPEC._replace(debug=True),
+        SPEC._replace(opens="all"),
+        SPEC._replace(opens="folders"),
+        SPEC._replace(abi=5),
+    )
 }
 
 
@@ -252,7 +259,7 @@ def test_blocks_mean_what_the_rules_say(spec: bpf.FilterSpec) -> None:
 
 
 def test_unknown_numbers_do_not_exist() -> None:
-    known = {bpf.resolve(name) for name in [*by_name(False, 7), *by_argument(False)]}
+    known = {bpf.resolve(name) for name in [*by_name(False, 7), *by_argument("writes")]}
     for number in [*range(700), 4095, 100000, X32 - 1]:
         if number not in known:
             assert interpret(PROGRAMS[SPEC], number) == ENOSYS, number
@@ -269,11 +276,21 @@ def test_specs_differ_where_they_should() -> None:
     reads = SPEC._replace(opens="all")
     assert answer("openat", 0, 0, 0, spec=reads) == NOTIFIED
     assert answer("openat", 0, 0, O_PATH, spec=reads) == ALLOWED
+    folders = SPEC._replace(opens="folders")
+    assert answer("openat", 0, 0, 0, spec=folders) == ALLOWED
+    assert answer("openat", 0, 0, os.O_DIRECTORY, spec=folders) == NOTIFIED
+    assert answer("openat", 0, 0, os.O_DIRECTORY | O_PATH, spec=folders) == ALLOWED
     debug = SPEC._replace(debug=True)
     for name in ("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd"):
         assert (answer(name), answer(name, spec=debug)) == (NOTIFIED, ALLOWED)
     for name in ("tkill", "tgkill"):
         assert (answer(name), answer(name, spec=SPEC._replace(abi=5))) == (ALLOWED, NOTIFIED)
+
+
+@pytest.mark.parametrize("opens", [True, "", "reads", None])
+def test_an_unknown_choice_of_opens_builds_nothing(opens: object) -> None:
+    with pytest.raises(InternalError, match="opens"):
+        bpf.build(SPEC._replace(opens=opens))
 
 
 def test_program_is_one_the_kernel_takes() -> None:

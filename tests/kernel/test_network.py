@@ -16,6 +16,11 @@ from typing import Any
 
 import pytest
 
+from supervisor.enforce.network import perform
+from supervisor.kernel.sockets import unix_address
+from supervisor.surfaces.sockets import OwnSockets
+from supervisor.vocabulary.acts import Reply
+from supervisor.vocabulary.netacts import NetAct
 from tests.kernel.network_kit import HERE, bare, mediated
 
 pytestmark = pytest.mark.needs("notify")
@@ -34,7 +39,7 @@ def test_same_as_bare(user: bool) -> None:
     got = json.loads(report.output)
     assert set(expected) == set(CASES)
     assert {name: got.get(name) for name in expected} == expected
-    assert not [event for event in report.denied]
+    assert report.denied == []
     assert report.leaked == 0
     assert report.exit == 0
 
@@ -186,8 +191,10 @@ own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); own.bind(('127.0.0.1', 0
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 keep = []
 def header(port):
-    name = ctypes.create_string_buffer(struct.pack('=H', 2) + port.to_bytes(2, 'big') + bytes([127, 0, 0, 1]) + bytes(8), 16)
-    data = ctypes.create_string_buffer(b'x'); iov = ctypes.create_string_buffer(struct.pack('=QQ', ctypes.addressof(data), 1), 16)
+    address = struct.pack('=H', 2) + port.to_bytes(2, 'big') + bytes([127, 0, 0, 1]) + bytes(8)
+    name = ctypes.create_string_buffer(address, 16)
+    data = ctypes.create_string_buffer(b'x')
+    iov = ctypes.create_string_buffer(struct.pack('=QQ', ctypes.addressof(data), 1), 16)
     keep.extend([name, data, iov])
     return struct.pack('=QI4xQQQQI4xI4x', ctypes.addressof(name), 16, ctypes.addressof(iov), 1, 0, 0, 0, 0)
 both = ctypes.create_string_buffer(header(own.getsockname()[1]) + header({port}), 128)
@@ -225,7 +232,8 @@ def test_port_shared_with_a_stranger_is_not_own(tmp_path: Path) -> None:
         stranger.listen(8)
         port = stranger.getsockname()[1]
         text = f"""(lambda s: [s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1),
-            attempt(s.bind, ('127.0.0.1', {port})), attempt(s.listen, 5), tcp(('127.0.0.1', {port}))])(socket.socket())"""
+            attempt(s.bind, ('127.0.0.1', {port})), attempt(s.listen, 5),
+            tcp(('127.0.0.1', {port}))])(socket.socket())"""
         got, denied = client(tmp_path, text)
     assert got == [None, "ok", "ok", "EACCES"]
     assert len(denied) == 1
@@ -256,6 +264,35 @@ def namespaced(*words: str) -> str:
     return done.stdout
 
 
+def test_bind_goes_nowhere_else_when_the_directory_was_replaced(tmp_path: Path) -> None:
+    """The name is resolved again at the act; if it leads elsewhere by then, nothing is made, there or here."""
+    for name in ("judged", "other"):
+        (tmp_path / name).mkdir()
+    os.symlink("other", tmp_path / "link")
+    before = os.getcwd(), os.umask(0o22)
+    for text in (bytes(tmp_path / "link" / "x"), b"link/x"):
+        sock = socket.socket(socket.AF_UNIX)
+        cwd, parent = os.open(tmp_path, os.O_PATH), os.open(tmp_path / "judged", os.O_PATH)
+        handles: dict[str, Any] = {"parent": parent, "name": b"x", "cwd": -1 if text.startswith(b"/") else cwd}
+        act = NetAct("bind", sock.detach(), os.getpid(), os.getpid(), unix_address(text), **handles)  # type: ignore[arg-type]
+        assert perform(act, OwnSockets(), 0) == Reply(error=errno.EACCES)
+    assert (os.getcwd(), os.umask(before[1])) == (before[0], 0o22)
+    assert [*(tmp_path / "judged").iterdir(), *(tmp_path / "other").iterdir()] == []
+
+
+def test_sctp_is_refused(tmp_path: Path) -> None:
+    """It connects by a socket option and sends to further addresses; where one can be made, nothing gets out."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()  # MPTCP stands in: SCTP is seldom built in
+    except OSError:
+        pytest.skip("neither SCTP nor MPTCP here")
+    text = """(lambda s: [attempt(s.connect, ('8.8.8.8', 9)), attempt(s.sendto, b'x', ('8.8.8.8', 9)),
+        attempt(s.sendmsg, [b'x']), attempt(s.listen, 1)])(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262))"""
+    got, denied = client(tmp_path, text)
+    assert got == ["EACCES"] * 4
+    assert len(denied) == 4
+
+
 @pytest.mark.needs("userns")
 def test_lo_keeps_neighbours_out() -> None:
     """A neighbour behind a veth pair reaches an open listener and not a confined one. Nor does this machine by its
@@ -274,13 +311,16 @@ def listener(host, family=socket.AF_INET):
     server = socket.socket(family)
     server.bind((host, 0))
     return server, attempt(server.listen, 5), server.getsockname()[1]
-wide, one, port = listener("0.0.0.0"); wide6, two, port6 = listener("::", socket.AF_INET6); near, three, inner = listener("127.0.0.1")
+wide, one, port = listener("0.0.0.0")
+wide6, two, port6 = listener("::", socket.AF_INET6)
+near, three, inner = listener("127.0.0.1")
 result = [one, two, three, tcp(("10.9.9.1", port)), tcp(("::ffff:10.9.9.1", port6), socket.AF_INET6),
     tcp(("fd09::1", port6), socket.AF_INET6), tcp(("10.9.9.1", inner)), listener("10.9.9.1")[1]]
 """
     (tmp_path / "client.py").write_text(CLIENT + text + "\nprint(json.dumps(result))\n")
     setup = (
-        "set -e; ip link set lo up; ip link add d0 type veth peer name d1; ip link set d1 up; ip addr add 10.9.9.1/24 dev d0;"
+        "set -e; ip link set lo up; ip link add d0 type veth peer name d1; ip link set d1 up;"
+        " ip addr add 10.9.9.1/24 dev d0;"
         " ip -6 addr add fd09::1/64 dev d0 nodad; ip link set d0 up;"
     )
     words = [

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,10 +119,10 @@ def _governed(probe: str, govrun: Govrun, tree: Path) -> dict[str, Any]:
 
 
 def _decoded(stdout: bytes, tree: Path) -> dict[str, Any]:
-    for folder, inner, _ in os.walk(tree):  # cases leave folders without permissions behind
-        for name in inner:
-            if not os.path.islink(f"{folder}/{name}"):
-                os.chmod(f"{folder}/{name}", 0o700)
+    for _, folders, _, fd in os.fwalk(tree):  # cases leave folders without permissions, and deeper than PATH_MAX
+        for name in folders:
+            if not stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                os.chmod(name, 0o700, dir_fd=fd)
     shutil.rmtree(tree)
     decoded: dict[str, Any] = json.loads(stdout)
     return decoded

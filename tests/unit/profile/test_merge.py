@@ -91,6 +91,13 @@ def test_the_strictest_word_stands_for_all(tmp_path: Path, packs: Path) -> None:
     assert scope.words_of("somewhere:1").then == "deny"
 
 
+def test_repeating_a_value_with_a_laxer_word_does_not_loosen_it(tmp_path: Path, packs: Path) -> None:
+    scope = loaded(tmp_path, "[scope]\nthen = 'observe'\nhide = ['~/.ssh/**']\n").scope
+    assert [scope.words_of(entry.source).then for entry in scope.hide] == ["deny"]
+    scope = loaded(tmp_path, "[scope]\nthen = 'kill'\nhide = ['~/.ssh/**']\n").scope
+    assert [scope.words_of(entry.source).then for entry in scope.hide] == ["kill"]
+
+
 def test_the_profile_default_does_not_reach_into_packs(tmp_path: Path, packs: Path) -> None:
     profile = loaded(tmp_path, "default = { then = 'observe' }\n[scope]\nwrite = ['a']\n")
     assert {rule.id: rule.then for rule in profile.rules} == {"no-deploy": "deny", "ask-push": "ask"}

@@ -1,0 +1,1 @@
+"""Mechanism: the only importer of ctypes. Knows no policy word."""

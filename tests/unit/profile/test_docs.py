@@ -1,0 +1,50 @@
+"""The documented example and tables are what the loader takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from supervisor.profile.kinds import KINDS
+from supervisor.profile.layer import HEAD
+from supervisor.profile.load import load
+from supervisor.profile.scope import LISTS, PLAIN, TABLES, WORDS
+from supervisor.vocabulary.errors import ProfileError
+
+TEXT = (Path(__file__).parents[3] / "docs/profile.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_example_loads(tmp_path: Path) -> None:
+    (example,) = blocks("toml")
+    (record,) = blocks("yaml")
+    (tmp_path / "docs/adr").mkdir(parents=True)
+    (tmp_path / "docs/adr/0007-http.md").write_text("Status: accepted\n")
+    (tmp_path / "docs/adr/0008-pad.md").write_text(record)
+    (tmp_path / "govrun.toml").write_text(example)
+    assert [rule.id for rule in load(tmp_path).rules] == ["one-http-client", "no-left-pad"]
+
+
+def test_the_error_text_is_real(tmp_path: Path) -> None:
+    profile = "version = 1\n\n[scope]\nhots = []\n\n\n\n\n[[deploy]]\nid = 'a'\ndeny = ['deploy']\n"
+    (tmp_path / "govrun.toml").write_text(profile)
+    with pytest.raises(ProfileError) as caught:
+        load(tmp_path)
+    assert blocks("text") == ["\n".join(caught.value.lines()) + "\n"]
+
+
+@pytest.mark.parametrize("key", [key for group in (HEAD, LISTS, PLAIN, TABLES, WORDS) for key, _ in group])
+def test_every_key_is_documented(key: str) -> None:
+    assert f"`{key}`" in TEXT
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_kind_is_documented(kind: object) -> None:
+    row = next(line for line in TEXT.splitlines() if line.startswith(f"| `[[{kind.name}]]`"))
+    for key, _ in kind.keys:
+        assert re.search(rf"\b{key}\b", row), key
