@@ -72,6 +72,8 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
     if event.anonymous:
         yield Match(policy.invariant("govrun.exec"), Effect.DENY, "a program without a name cannot be judged")
         return
+    if not policy.commands.layers:
+        return
     place = locate(policy, event.target.path)
     relative = place.relative if place.zone is Zone.TREE else None
     message, source = commands.forbids(

@@ -8,7 +8,6 @@ told on the next command's standard error.
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import termios
 from collections.abc import Callable
@@ -128,5 +127,7 @@ def _is_drawn_on(fd: int) -> bool:
 
 
 def _send(tid: int, data: bytes) -> bool:
+    import socket
+
     with socket.socket(fileno=process.borrow(tid, 2)) as borrowed:
         return borrowed.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(data)

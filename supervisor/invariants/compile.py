@@ -44,6 +44,7 @@ class Context(NamedTuple):
     temp: tuple[bytes, ...]
     git: GitDir | None
     grants: tuple[Grant, ...]
+    code: tuple[bytes, ...]
     resolvers: tuple[str, ...]
     agent_hosts: tuple[str, ...]
     abi: int
@@ -66,6 +67,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         git=context.git,
         grants=context.grants,
         write=tuple(Globs(layer) for layer in scope.write),
+        code=context.code,
         protect=protect,
         protected_files=frozenset(path.encode("utf-8", "surrogateescape") for path in profile.protected_files),
         ancestors=protect.ancestors(),
@@ -121,6 +123,10 @@ def _built_in(context: Context) -> Iterator[Invariant]:
     enforced, supervised = Coverage.ENFORCED, Coverage.SUPERVISED
     yield rule("govrun.state", "the record of a run is out of its reach", coverage=enforced, note="Landlock")
     yield rule("govrun.policy", "what binds a run cannot be changed by it", "write govrun.toml.proposed")
+    if context.code:
+        yield rule(
+            "govrun.code", "the code that supervises a run cannot be changed by it", "an installed copy of govrun"
+        )
     yield rule("govrun.path", "a path that cannot be resolved safely is refused", "name the file by its plain path")
     yield rule("govrun.exec", "what runs must be what was judged")
     scoped = context.abi >= 6

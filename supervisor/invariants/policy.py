@@ -38,6 +38,7 @@ class CompiledPolicy(NamedTuple):
     git: GitDir | None
     grants: tuple[Grant, ...]
     write: tuple[Globs, ...]
+    code: tuple[bytes, ...]
     protect: Globs
     protected_files: frozenset[bytes]
     ancestors: frozenset[bytes]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from supervisor.invariants import gitdir
-from supervisor.invariants.places import Place, Zone, locate
+from supervisor.invariants.places import Place, Zone, is_under, locate
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.vocabulary.events import FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Match
 
 WRITE, PROTECT, HIDE = "scope.write", "scope.protect", "scope.hide"
-STATE, POLICY, PATH = "govrun.state", "govrun.policy", "govrun.path"
+STATE, POLICY, PATH, CODE = "govrun.state", "govrun.policy", "govrun.path", "govrun.code"
 
 
 def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
@@ -66,7 +66,8 @@ def _names(
 ) -> Iterator[Match]:
     yield from _name(policy, event, target, locate(policy, target.path), new=new)
     if beneath is None:
-        message = f"{_show(target.path)} holds too many files to judge a move of it"
+        why = "it holds too many files, or a folder that cannot be listed"
+        message = f"a move of {_show(target.path)} cannot be judged: {why}"
         yield Match(policy.invariant(PATH), Effect.DENY, message)
         return
     for relative in beneath:
@@ -89,6 +90,11 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
         return
     if event.mode & 0o4000 and target.kind is not Kind.DIR and event.makes is Kind.FILE:
         yield Match(policy.invariant(PATH), Effect.DENY, f"{_show(target.path)}: no set-user-id programs from a run")
+    if any(is_under(target.path, code) for code in policy.code):
+        yield Match(
+            policy.invariant(CODE), Effect.DENY, f"{_show(target.path)} is part of the govrun that supervises this run"
+        )
+        return
     match place.zone:
         case Zone.STATE:
             yield Match(policy.invariant(STATE), _at_least_deny(policy), "govrun's own records are out of reach")

@@ -107,25 +107,32 @@ def status(tid: int) -> Status:
         raise OSError(errno.ESRCH, "unreadable status") from error
 
 
-def start_time(pid: int) -> int:
-    """Start of the process in clock ticks since boot; with the pid it names a process for good (proc(5), field 22).
+def pidfd_of_leader(tid: int) -> int | None:
+    """A pidfd when ``tid`` leads its thread group, None when it is another thread. OSError (ESRCH) when it is gone."""
+    try:
+        return syscall(NR_PIDFD_OPEN, tid, 0, name="pidfd_open")
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return None
+        raise
 
-    The name in field 2 may hold spaces and parentheses, hence the split after the last ``)``.
+
+def family(pid: int) -> tuple[int, int, int]:
+    """(parent, process group, start in clock ticks since boot) from ``/proc/PID/stat``, fields 4, 5 and 22 (proc(5)).
+
+    With the start a pid names a process for good. The name in field 2 may hold spaces and parentheses.
     """
     text = _read(f"/proc/{pid}/stat")
     try:
-        return int(text[text.rindex(b")") + 2 :].split()[19])
+        words = text[text.rindex(b")") + 2 :].split()
+        return int(words[1]), int(words[2]), int(words[19])
     except (ValueError, IndexError) as error:
         raise OSError(errno.ESRCH, "unreadable stat") from error
 
 
 def parent_of(pid: int) -> int:
-    """Parent process id from ``/proc/PID/stat`` (field 4)."""
-    text = _read(f"/proc/{pid}/stat")
-    try:
-        return int(text[text.rindex(b")") + 2 :].split()[1])
-    except (ValueError, IndexError) as error:
-        raise OSError(errno.ESRCH, "unreadable stat") from error
+    """Parent process id. OSError when the process is gone."""
+    return family(pid)[0]
 
 
 def open_descriptors(tid: int) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.git.layout import Repository
 from supervisor.invariants.compile import Context, compile_policy
+from supervisor.invariants.places import is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import AgentPack, Profile
 from supervisor.vocabulary.errors import UsageError
@@ -84,6 +86,14 @@ def _state_path(pattern: str, home: Path) -> tuple[str, bool]:
     return path.rstrip("/"), path.endswith("/")
 
 
+def own_code(writable: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Where this very govrun and its interpreter lie, as far as a run could write there. Modules are loaded while the
+    agent works, so they are no more its to change than the policy is."""
+    places = {os.path.dirname(os.path.dirname(os.path.abspath(__file__))), sys.prefix, sys.base_prefix}
+    found = {os.fsencode(os.path.realpath(place)) for place in places}
+    return tuple(sorted(place for place in found if any(is_under(place, base) for base in writable)))
+
+
 def compile_for(
     place: Place,
     profile: Profile,
@@ -98,13 +108,17 @@ def compile_for(
     git = None
     if repository is not None:
         git = GitDir(os.fsencode(repository.git_dir), os.fsencode(repository.common_dir))
+    tree = os.fsencode(place.tree)
+    granted = grants(agent, home, caches)
+    temp = tuple(os.fsencode(os.path.realpath(path)) for path in TEMPORARY if os.path.isdir(path))
     context = Context(
-        tree=os.fsencode(place.tree),
+        tree=tree,
         state=os.fsencode(state),
         home=os.fsencode(home),
-        temp=tuple(os.fsencode(os.path.realpath(path)) for path in TEMPORARY if os.path.isdir(path)),
+        temp=temp,
         git=git,
-        grants=grants(agent, home, caches),
+        grants=granted,
+        code=own_code((tree, *(grant.path for grant in granted))),
         resolvers=resolvers(),
         agent_hosts=agent.hosts,
         abi=host.landlock_abi,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
-from supervisor.enforce import network as enforce_network
 from supervisor.enforce.explain import Explainer, reason
 from supervisor.invariants.places import Place, Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
@@ -22,13 +21,15 @@ from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.execs import Execs, Judged
 from supervisor.surfaces.files import Args, Call, Files
 from supervisor.surfaces.made import Made
-from supervisor.surfaces.network import Network
 from supervisor.surfaces.paths import Caller, Refused
 from supervisor.surfaces.processes import Process, Processes
 from supervisor.surfaces.signals import Signals
 from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
 from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
 from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from supervisor.surfaces.network import Network
 
 RESERVED_PRCTL = 0x676F7672  # "govr": answered with the run's id, EINVAL outside a run
 _ULID_LENGTH = 26
@@ -44,7 +45,7 @@ class Parts(NamedTuple):
     files: Files
     execs: Execs
     signals: Signals
-    network: Network
+    network: Callable[[], Network]
     recorder: Recorder
     explainer: Explainer
     refs: RefWatch | None
@@ -249,8 +250,11 @@ class Judge:
         return CONTINUE
 
     def _net(self, call: Call) -> Reply | Waiting:
+        from supervisor.enforce import network as enforce_network
+
         parts = self._parts
-        result = parts.network.materialize(call.name, call.caller.tid, call.args, call.actor)
+        network = parts.network()
+        result = network.materialize(call.name, call.caller.tid, call.args, call.actor)
         if isinstance(result, Reply):
             return result
         event, act = result
@@ -263,8 +267,7 @@ class Judge:
         trivial = event.family == "other" or (event.op == "send" and not event.host and not event.unix)
         governed = verdict.effect is not Effect.ALLOW or not trivial
         seq = parts.recorder.intent(event, verdict) if governed else 0
-        umask = 0o077 if call.process.umask is None else call.process.umask
-        done = enforce_network.perform(act, parts.network.own, umask)
+        done = enforce_network.perform(act, network.own, parts.processes.umask(call.process))
         if isinstance(done, Held):
             return Waiting(
                 done, lambda reply: self._finish(event, seq, reply), lambda: self._abandoned(done, event, seq)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.confine.child import Launch, become
 from supervisor.confine.domains import Domain
@@ -33,15 +34,16 @@ from supervisor.surfaces.execs import Execs
 from supervisor.surfaces.files import Files
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
-from supervisor.surfaces.network import Network
 from supervisor.surfaces.paths import Resolver
 from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
-from supervisor.surfaces.sockets import OwnSockets
 from supervisor.vocabulary.errors import HostError, StopRun
 from supervisor.vocabulary.events import Actor, LifecycleEvent, RefEvent
 from supervisor.vocabulary.verdicts import ALLOWED, Effect, Verdict
+
+if TYPE_CHECKING:
+    from supervisor.surfaces.network import Network
 
 EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
 _LAUNCH_PATIENCE = 10.0  # seconds until the child has confined itself
@@ -208,6 +210,7 @@ class _Run:
                 lambda old, new: all(locate(policy, p).zone in (Zone.TEMP, Zone.GRANTED) for p in (old, new)),
             ),
             Attributes(resolver),
+            processes.umask,
         )
         if policy.git is not None:
             self._refs = RefWatch(policy.git, order.refs, order.head, self._moved)
@@ -219,7 +222,7 @@ class _Run:
             files=files,
             execs=Execs(resolver, (policy.state, *policy.hide)),
             signals=Signals(processes, order.scoped),
-            network=Network(OwnSockets()),
+            network=functools.cache(_network),
             recorder=self._recorder,
             explainer=Explainer(self._may_write_reason),
             refs=self._refs,
@@ -324,6 +327,13 @@ class _Run:
         if code == 0 and crossed:
             return EXIT_ENFORCED, "FAILED"
         return code, "WARNED" if counts.warned else "PASSED"
+
+
+def _network() -> Network:
+    from supervisor.surfaces.network import Network
+    from supervisor.surfaces.sockets import OwnSockets
+
+    return Network(OwnSockets())
 
 
 def _tell(pipe: int, line: bytes) -> None:

@@ -47,10 +47,13 @@ def dirfd(register: int) -> int:
 
 
 class Files:
-    """``renames`` and ``attributes`` decode the two largest families."""
+    """``renames`` and ``attributes`` decode the two largest families; ``mask`` tells a process's umask."""
 
-    def __init__(self, resolver: Resolver, renames: Renames, attributes: Attributes) -> None:
+    def __init__(
+        self, resolver: Resolver, renames: Renames, attributes: Attributes, mask: Callable[[Process], int]
+    ) -> None:
         self._resolver = resolver
+        self._mask = mask
         self._renames = renames
         self._attributes = attributes
         calls: dict[str, Callable[[Call], Attempt]] = {
@@ -267,8 +270,7 @@ class Files:
         try:
             os.getxattr(b"/proc/self/fd/%d" % folder, b"system.posix_acl_default")
         except OSError:
-            mask = call.process.umask
-            return 0o077 if mask is None else mask
+            return self._mask(call.process)
         return 0
 
 

@@ -125,6 +125,8 @@ class Resolver:
 
     def creating(self, caller: Caller, dirfd: int, path: bytes, *, resolve: int = 0) -> Spot:
         """Where open(O_CREAT) would create: like ``entry``, but dangling symbolic links are followed."""
+        if path == b"":
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         base = self.base(caller, dirfd, path)
         try:
             for _ in range(_FOLLOW_LIMIT):
@@ -135,6 +137,8 @@ class Resolver:
                 os.close(spot.handle)
                 _close(base)
                 base = spot.parent
+                if path.endswith(b"/"):
+                    raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         finally:
             _close(base)

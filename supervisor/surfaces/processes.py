@@ -21,7 +21,7 @@ _IDLE = 2.0  # seconds without a mutation after which the agent's own changes fo
 class Process:
     """What is known of one process (thread group)."""
 
-    __slots__ = ("action", "actor", "parent", "pgrp", "pid", "pidfd", "ppid", "queued", "seized", "start", "umask")
+    __slots__ = ("action", "actor", "parent", "pgrp", "pid", "pidfd", "ppid", "start", "umask")
 
     def __init__(self, pid: int, pidfd: int, ppid: int, start: int, pgrp: int) -> None:
         self.pid, self.pidfd, self.ppid, self.start, self.pgrp = pid, pidfd, ppid, start, pgrp
@@ -29,7 +29,6 @@ class Process:
         self.action = 0
         self.umask: int | None = None
         self.actor = Actor(pid, ppid, start, b"", (), 0)
-        self.seized = False
 
     def alive(self) -> bool:
         try:
@@ -64,21 +63,21 @@ class Processes:
         tgid = self._threads.get(tid)
         if tgid is not None and tgid in self._known and self._known[tgid].alive() and _is_thread(tgid, tid):
             return self._known[tgid]
-        status = kernel.status(tid)
-        if status.tgid != tid:
-            self._threads[tid] = status.tgid
-            return self.of(status.tgid)
-        return self._learn(tid, status.umask)
-
-    def _learn(self, pid: int, umask: int) -> Process:
         if len(self._known) >= _KEEP:
             self._sweep()
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read()
-        words = fields[fields.rindex(b")") + 2 :].split()
-        ppid, pgrp, start = int(words[1]), int(words[2]), int(words[19])
-        record = Process(pid, kernel.pidfd_open(pid), ppid, start, pgrp)
-        record.umask = umask
+        pidfd = kernel.pidfd_of_leader(tid)
+        if pidfd is None:
+            self._threads[tid] = tgid = kernel.status(tid).tgid
+            return self.of(tgid)
+        return self._learn(tid, pidfd)
+
+    def _learn(self, pid: int, pidfd: int) -> Process:
+        try:
+            ppid, pgrp, start = kernel.family(pid)
+        except OSError:
+            os.close(pidfd)
+            raise
+        record = Process(pid, pidfd, ppid, start, pgrp)
         self._known[pid] = record
         record.parent = self._parent(ppid)
         if record.parent is not None:
@@ -86,8 +85,19 @@ class Processes:
         else:
             record.action = self._groups.get(pgrp, 0)
         self._groups.setdefault(pgrp, record.action)
-        self._describe(record)
+        if record.parent is not None:
+            # A fork runs its parent's image until it executes, which passes here too.
+            image = record.parent.actor
+            record.actor = Actor(pid, ppid, start, image.exe, image.argv, record.action)
+        else:
+            self._describe(record)
         return record
+
+    def umask(self, record: Process) -> int:
+        """The process's file mode mask, read once and kept in step with its umask(2) calls."""
+        if record.umask is None:
+            record.umask = kernel.status(record.pid).umask
+        return record.umask
 
     def _parent(self, ppid: int) -> Process | None:
         if ppid in (0, 1, self._supervisor):

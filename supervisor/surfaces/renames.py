@@ -56,12 +56,19 @@ class Renames:
 
     def _rename(self, call: Call, old_base: int, old_at: int, new_base: int, new_at: int, flags: int) -> Attempt:
         flags &= 0xFFFFFFFF
+        both = flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)
+        if both or flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         if flags & RENAME_WHITEOUT:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # needs CAP_MKNOD
-        if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         old_path = memory.string(call.caller.tid, old_at)
         new_path = memory.string(call.caller.tid, new_at)
+        if any(
+            path.rstrip(b"/").rpartition(b"/")[2] in (b".", b"..") or not path.strip(b"/")
+            for path in (old_path, new_path)
+            if path
+        ):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         old = self._resolver.entry(call.caller, old_base, old_path)
         try:
             new = self._resolver.entry(call.caller, new_base, new_path)

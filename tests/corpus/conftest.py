@@ -30,19 +30,19 @@ libc = ctypes.CDLL(None, use_errno=True)
 OUT = os.environ["OUT"]
 VICTIM = OUT + "/victim"
 AT = -100
-def name(number):
+def word(number):
     return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode[number]
 def c(text):
     return ctypes.c_char_p(os.fsencode(text))
 def sc(nr, *args):
     ctypes.set_errno(0)
     got = libc.syscall(ctypes.c_long(nr), *[ctypes.c_long(a) if isinstance(a, int) else a for a in args])
-    return "ok" if got != -1 else name(ctypes.get_errno())
+    return "ok" if got != -1 else word(ctypes.get_errno())
 def attempt(call, *args, **more):
     try:
         call(*args, **more)
     except OSError as error:
-        return name(error.errno)
+        return word(error.errno)
     return "ok"
 def supervisor():
     pid = os.getpid()

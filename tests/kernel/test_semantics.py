@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import ANY
 
 import pytest
 
@@ -39,7 +40,36 @@ class Difference(NamedTuple):
     ours: Callable[[Any], Any]
 
 
-DIFFERENCES: dict[str, Difference] = {}
+def _refused(answers: Any) -> Any:
+    """Every answer of a nested result becomes EACCES."""
+    if isinstance(answers, dict):
+        return {key: _refused(value) for key, value in answers.items()}
+    return ["!EACCES"] * len(answers)
+
+
+def _closes_after_truncate(events: Any) -> Any:
+    """truncate(2) is an open, an ftruncate and a close when somebody else performs it: IN_CLOSE_WRITE as well."""
+    at = events.index(["0x2", "old"]) + 1
+    return [*events[:at], ["0x8", "old"], *events[at:]]
+
+
+DIFFERENCES: dict[str, Difference] = {
+    "modes-setuid": Difference(
+        "a run makes no set-user-id programs", lambda bare: ["!EACCES"] * 6 + ["0o100755", ["f"]]
+    ),
+    "pathnames-deep_directories": Difference(
+        "a name that is longer than PATH_MAX cannot be judged",
+        lambda bare: [ANY, "!ENAMETOOLONG", ["!ENAMETOOLONG", "!ENAMETOOLONG", ANY, ANY, [], ANY]],
+    ),
+    "special-magic_links_in_the_middle": Difference(
+        "magic links as intermediate components are denied", lambda bare: [_refused(bare[0]), bare[1], bare[2]]
+    ),
+    "special-names_in_proc_cannot_be_changed": Difference(
+        "/proc is outside the write scope, and judged before the kernel says EXDEV, EPERM or EEXIST",
+        lambda bare: [*["!EACCES"] * 4, bare[4]],
+    ),
+    "contents-watchers_see_the_same": Difference("truncate on behalf", _closes_after_truncate),
+}
 
 
 def _programs() -> list[Path]:
@@ -136,7 +166,7 @@ def _unlike(bare: Any, ours: Any, at: str = "") -> Iterator[str]:
     elif isinstance(bare, list) and isinstance(ours, list) and len(bare) == len(ours):
         for number, (left, right) in enumerate(zip(bare, ours, strict=True)):
             yield from _unlike(left, right, f"{at}[{number}]")
-    elif bare != ours:
+    elif bare is not ANY and bare != ours:
         yield f"{at}: bare {bare!r}, govrun {ours!r}"
 
 

@@ -31,7 +31,7 @@ def chmod() -> object:
     os.symlink("nowhere", "dangling")
     os.mkfifo("p")
     seen = {}
-    for mode in (0, 0o644, 0o1777, 0o2755, 0o4711, 0o7777, 0o10644, 0o177777):
+    for mode in (0, 0o644, 0o1777, 0o2755, 0o2711, 0o3777, 0o10644, 0o173777):
         seen[oct(mode)] = [
             raw("fchmodat", AT_FDCWD, b"f", mode),
             look("f"),
@@ -94,7 +94,7 @@ def chmod_of_an_unlinked_file() -> object:
 
 @case
 def chown_to_self() -> object:
-    put("f", "x", 0o6755)
+    put("f", "x", 0o2755)
     os.symlink("f", "l")
     me, mine = os.getuid(), os.getgid()
     fd = os.open("f", os.O_RDONLY)
@@ -128,9 +128,9 @@ def chown_to_others() -> object:
 
 
 @case
-def chown_clears_setuid() -> object:
+def chown_clears_setgid() -> object:
     put("f", "x")
-    os.chmod("f", 0o6755)
+    os.chmod("f", 0o2755)
     os.chown("f", os.getuid(), os.getgid())
     return look("f")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 import kit
-from kit import AT_FDCWD, case, look, opened, put, raw, t
+from kit import AT_FDCWD, case, look, names, opened, put, raw, t
 
 
 @case
 def every_bit_of_open() -> object:
     os.umask(0)
     seen = {}
-    for mode in (0, 0o1, 0o444, 0o644, 0o1644, 0o2755, 0o4755, 0o7777, 0o17777, 0o100644, 0o177777):
+    for mode in (0, 0o1, 0o444, 0o644, 0o1644, 0o2755, 0o3777, 0o13777, 0o100644, 0o173777):
         seen[oct(mode)] = [
             opened(raw("openat", AT_FDCWD, b"f%o" % mode, os.O_RDWR | os.O_CREAT, mode)),
             look(f"f{mode:o}"),
@@ -69,20 +69,38 @@ def setgid_directory_is_inherited() -> object:
 
 
 @case
-def write_clears_setuid() -> object:
+def write_clears_setgid() -> object:
     os.umask(0)
     put("f", "abc", 0o755)
-    os.chmod("f", 0o6755)
+    os.chmod("f", 0o2755)
     fd = os.open("f", os.O_WRONLY)
     os.write(fd, b"x")
     os.close(fd)
     after_write = look("f")
-    os.chmod("f", 0o6755)
+    os.chmod("f", 0o2755)
     os.truncate("f", 1)
     after_truncate = look("f")
-    os.chmod("f", 0o6755)
+    os.chmod("f", 0o2755)
     os.close(os.open("f", os.O_WRONLY | os.O_TRUNC))
     return [after_write, after_truncate, look("f")]
+
+
+@case
+def setuid() -> object:
+    """A set-user-id file: by open, mknod and the three ways of chmod."""
+    os.umask(0)
+    put("f", mode=0o755)
+    fd = os.open("f", os.O_RDONLY)
+    return [
+        opened(raw("openat", AT_FDCWD, b"new", os.O_RDWR | os.O_CREAT, 0o4755)),
+        opened(raw("openat", AT_FDCWD, b".", os.O_RDWR | os.O_TMPFILE, 0o4755)),
+        raw("mknodat", AT_FDCWD, b"node", 0o104755, 0),
+        raw("fchmodat", AT_FDCWD, b"f", 0o4755),
+        raw("fchmod", fd, 0o6755),
+        raw("fchmodat2", AT_FDCWD, b"f", 0o4711, 0),
+        oct(os.stat("f").st_mode),
+        names(),
+    ]
 
 
 kit.main()

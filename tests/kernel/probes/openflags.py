@@ -133,7 +133,7 @@ def tmpfile() -> object:
         _open(b".", os.O_TMPFILE | os.O_RDONLY),
         _open(b"f", os.O_TMPFILE | os.O_RDWR),
         _open(b"missing", os.O_TMPFILE | os.O_RDWR),
-        _open(b".", os.O_TMPFILE | os.O_WRONLY, 0o4640),
+        _open(b".", os.O_TMPFILE | os.O_WRONLY, 0o2640),
         _open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CREAT),
         names(),
     ]

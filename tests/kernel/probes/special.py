@@ -247,17 +247,21 @@ def tee_to_stderr() -> object:
 
 
 @case
-def cwd_and_root_links() -> object:
+def magic_links_in_the_middle() -> object:
     os.mkdir("d")
-    put("/proc/self/cwd/f", "1")
     fd = os.open("d", os.O_PATH | os.O_DIRECTORY)
-    seen = [
-        t(put, f"/proc/self/fd/{fd}/g", "2"),
-        t(put, f"/dev/fd/{fd}/h", "3"),
-        t(os.mkdir, f"/proc/self/fd/{fd}/sub"),
-    ]
-    seen += [t(os.rename, f"/proc/self/fd/{fd}/g", f"/proc/self/fd/{fd}/g2"), t(os.unlink, f"/proc/self/fd/{fd}/h")]
+    seen = {}
+    for label, top in (("cwd", "/proc/self/cwd/d"), ("fd", f"/proc/self/fd/{fd}"), ("dev", f"/dev/fd/{fd}")):
+        seen[label] = [t(put, f"{top}/g", "2"), t(os.mkdir, f"{top}/sub"), t(os.truncate, f"{top}/g", 1)]
+        seen[label] += [t(os.rename, f"{top}/g", f"{top}/g2"), t(os.unlink, f"{top}/g2"), t(os.rmdir, f"{top}/sub")]
     return [seen, names(), names("d")]
+
+
+@case
+def names_in_proc_cannot_be_changed() -> object:
+    put("f", "data")
+    path = f"/proc/self/fd/{os.open('f', os.O_RDONLY)}"
+    return [t(os.rename, path, "x"), t(os.unlink, path), t(os.rename, "f", path), t(os.symlink, "x", path), names()]
 
 
 @case
@@ -272,8 +276,6 @@ def truncate_and_metadata_by_number() -> object:
         t(os.setxattr, path, "user.k", b"v"),
         t(os.getxattr, "f", "user.k").decode(),
         raw("linkat", AT_FDCWD, path, AT_FDCWD, b"hard", kit.AT_SYMLINK_FOLLOW),
-        t(os.rename, path, "x"),
-        t(os.unlink, path),
         look("f"),
         names(),
     ]
