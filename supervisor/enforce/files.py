@@ -19,6 +19,8 @@ from supervisor.vocabulary.events import Kind
 
 _ONLY_CREATION = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _GUARDED = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# What F_SETFL takes (fcntl(2)); it leaves the access mode alone.
+_SETTABLE = os.O_APPEND | os.O_ASYNC | os.O_DIRECT | os.O_NOATIME | os.O_NONBLOCK
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 
 
@@ -64,7 +66,7 @@ def _open_unlinked_copy(act: OpenAct) -> int:
 
 def _reply(act: OpenAct, fd: int) -> Reply:
     if not act.flags & os.O_NONBLOCK:
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        fcntl.fcntl(fd, fcntl.F_SETFL, act.flags & _SETTABLE)
     return Reply(fd=fd, cloexec=bool(act.flags & os.O_CLOEXEC))
 
 

@@ -80,8 +80,8 @@ def _names(
 
 
 def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, *, new: bool) -> Iterator[Match]:
-    if target.unlinked:
-        return  # an inode without a name: nobody else can reach it
+    if target.unlinked or (target.given and event.op is FsOp.WRITE):
+        return  # an inode without a name: nobody else can reach it; a file that the user handed in for writing
     if target.kind in (Kind.CHAR, Kind.BLOCK):
         if event.op is not FsOp.WRITE or target.kind is Kind.BLOCK or not _is_free_device(target.path):
             yield Match(

@@ -24,7 +24,7 @@ from supervisor.kernel import landlock, probe, process
 from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
-from supervisor.run.compose import Place, cache_base, check_tree, compile_for
+from supervisor.run.compose import Place, cache_base, check_tree, compile_for, handed_in
 from supervisor.run.supervise import EXIT_FAILED, Order, supervise
 from supervisor.run.world import Oracles, git_tools
 from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
@@ -240,6 +240,7 @@ def _order(
     fail_on = prepared.options.fail_on
     umask = os.umask(0)
     os.umask(umask)
+    given = handed_in()
     writable = [policy.tree, policy.state, *policy.temp, *(grant.path for grant in policy.grants)]
     if policy.git is not None:
         writable += [policy.git.path, policy.git.common]
@@ -253,7 +254,8 @@ def _order(
         cwd=os.fsencode(prepared.place.cwd),
         seccomp=seccomp,
         agent_domain=agent_domain((policy.state, *policy.hide), landlock.scopes(prepared.host.landlock_abi)),
-        own_domain=supervisor_domain(writable),
+        own_domain=supervisor_domain([*writable, *(path for path, _ in given)]),
+        given=frozenset(inode for _, inode in given),
         scoped=scoped,
         fail_on=Effect[fail_on.upper()] if fail_on else None,
         files=prepared.profile.scope.files,

@@ -65,6 +65,7 @@ class Order(NamedTuple):
     seccomp: bytes
     agent_domain: Domain
     own_domain: Domain
+    given: frozenset[tuple[int, int]]
     scoped: bool
     fail_on: Effect | None
     files: int | None
@@ -198,7 +199,7 @@ class _Run:
     def _parts(self, root: int) -> Parts:
         order, policy = self._order, self._order.policy
         made = Made(policy.temp, policy.tree)
-        resolver = Resolver(made, Ignored(policy.tree, order.oracles.ignored))
+        resolver = Resolver(made, Ignored(policy.tree, order.oracles.ignored), order.given)
         processes = Processes(os.getpid(), self.keep)
         processes.root = root
         files = Files(

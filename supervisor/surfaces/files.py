@@ -110,24 +110,27 @@ class Files:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if creates and flags & os.O_DIRECTORY:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # since 6.4; a racy oddity before
-        if not excl:
-            try:
-                spot = self._resolver.existing(
-                    call.caller, base, path, nofollow=bool(flags & os.O_NOFOLLOW), resolve=resolve
-                )
-                return self._reopen(call, spot, flags)
-            except FileNotFoundError:
-                if not creates:
-                    raise
-        look = self._resolver.entry if excl or flags & os.O_NOFOLLOW else self._resolver.creating
-        spot = look(call.caller, base, path, resolve=resolve)
-        if spot.target.kind is not Kind.ABSENT:
+        if not creates or (not excl and path.startswith((b"/dev/", b"/proc/", b"//"))):
+            return self._reopen(call, self._follow(call, base, path, flags, resolve), flags)
+        spot = self._resolver.entry(call.caller, base, path, resolve=resolve)
+        if spot.target.kind is Kind.LINK and not flags & (os.O_EXCL | os.O_NOFOLLOW):
             spot.close()
-            raise OSError(errno.EEXIST if excl else errno.ELOOP, "exists")
+            try:
+                return self._reopen(call, self._follow(call, base, path, flags, resolve), flags)
+            except FileNotFoundError:
+                spot = self._resolver.creating(call.caller, base, path, resolve=resolve)
+        if spot.target.kind is not Kind.ABSENT:
+            if not excl:
+                return self._reopen(call, spot, flags)
+            spot.close()
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
         masked = mode & ~self._umask(call, spot.parent)
         event = FsEvent(call.actor, FsOp.CREATE, call.name, spot.target, git_tool=call.git_tool, mode=masked)
         act = OpenAct(spot.parent, spot.name, -1, flags, masked, call.caller.tid, Kind.ABSENT, spot.target.path)
         return Attempt(event, act, (spot,))
+
+    def _follow(self, call: Call, base: int, path: bytes, flags: int, resolve: int) -> Spot:
+        return self._resolver.existing(call.caller, base, path, nofollow=bool(flags & os.O_NOFOLLOW), resolve=resolve)
 
     def _reopen(self, call: Call, spot: Spot, flags: int) -> Attempt:
         target = spot.target
@@ -147,8 +150,8 @@ class Files:
         folder = spot.target
         # A file without a name in that folder: judged as a creation there, and again when it is linked in.
         target = Target(folder.path + b"/#tmpfile", Kind.ABSENT, made=folder.made, ignored=folder.ignored)
-        event = FsEvent(call.actor, FsOp.CREATE, call.name, target, git_tool=call.git_tool)
         masked = mode & ~self._umask(call, spot.handle)
+        event = FsEvent(call.actor, FsOp.CREATE, call.name, target, git_tool=call.git_tool, mode=masked)
         act = OpenAct(-1, b"", spot.handle, flags, masked, call.caller.tid, folder.kind, target.path)
         return Attempt(event, act, (spot,))
 

@@ -64,10 +64,12 @@ def name_of(handle: int) -> bytes:
 
 
 class Resolver:
-    """``tree`` paths get their ``ignored`` fact; ``made`` knows the run's own names."""
+    """``tree`` paths get their ``ignored`` fact; ``made`` knows the run's own names; ``given`` are the
+    (device, inode) of files that were handed in open for writing."""
 
-    def __init__(self, made: Made, ignored: Ignored) -> None:
+    def __init__(self, made: Made, ignored: Ignored, given: frozenset[tuple[int, int]] = frozenset()) -> None:
         self._made = made
+        self._given = given
         self._ignored = ignored
 
     def base(self, caller: Caller, dirfd: int, path: bytes) -> int:
@@ -190,6 +192,7 @@ class Resolver:
             made=self._made.contains(path),
             ignored=self._ignored.covers(path),
             unlinked=unlinked and kind is not Kind.BLOCK,
+            given=(found.st_dev, found.st_ino) in self._given,
         )
 
     def _walk(self, base: int, path: bytes, flags: int, resolve: int) -> int:
@@ -198,8 +201,13 @@ class Resolver:
         except OSError as error:
             if error.errno != errno.ELOOP or resolve & 0x04:  # RESOLVE_NO_SYMLINKS answers ELOOP itself
                 raise
-        # ELOOP is a loop of symbolic links or a magic link; without the flag only the former stays one.
-        os.close(openat2(base, path, flags, 0, resolve))
+        # ELOOP is a loop of symbolic links or a magic link; without the flag only the former stays one. Where that walk
+        # ends says nothing: magic links lead it through the supervisor.
+        try:
+            os.close(openat2(base, path, flags, 0, resolve))
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise
         raise Refused("the path goes through a magic link of /proc")
 
     def _descriptor(self, caller: Caller, path: bytes) -> int | None:

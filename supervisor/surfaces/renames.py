@@ -63,12 +63,6 @@ class Renames:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # needs CAP_MKNOD
         old_path = memory.string(call.caller.tid, old_at)
         new_path = memory.string(call.caller.tid, new_at)
-        if any(
-            path.rstrip(b"/").rpartition(b"/")[2] in (b".", b"..") or not path.strip(b"/")
-            for path in (old_path, new_path)
-            if path
-        ):
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         old = self._resolver.entry(call.caller, old_base, old_path)
         try:
             new = self._resolver.entry(call.caller, new_base, new_path)
@@ -76,6 +70,8 @@ class Renames:
             old.close()
             raise
         try:
+            if any(spot.name.rstrip(b"/") in (b".", b"..") for spot in (old, new)):
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
             return self._judged(call, old, new, flags)
         except BaseException:
             old.close()

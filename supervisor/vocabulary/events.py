@@ -49,6 +49,7 @@ class Target(NamedTuple):
 
     ``made``: the run itself created the name (temporary space, a git directory). ``ignored``: untracked, and the
     base commit's ignore rules cover it. ``unlinked``: reached through a descriptor, the name no longer exists.
+    ``given``: a file that whoever started the run handed in as standard output or error.
     """
 
     path: bytes
@@ -59,6 +60,7 @@ class Target(NamedTuple):
     made: bool = False
     ignored: bool = False
     unlinked: bool = False
+    given: bool = False
 
 
 class FsOp(StrEnum):
