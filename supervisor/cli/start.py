@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from supervisor.kernel import probe
 from supervisor.run.start import Options, launch, prepare
 from supervisor.vocabulary.errors import UsageError
 
@@ -16,6 +17,9 @@ _FLAGS = {"--require-committed", "--dry-run", "--quiet"}
 def start(words: list[str]) -> int:
     """Run the command after ``--``; the exit code of the run."""
     options = parse(words)
+    outer = probe.run_id()
+    if outer:
+        return _inside(outer, options)
     prepared = prepare(options, os.environ)
     if options.dry_run:
         from supervisor.cli.explain import plan
@@ -27,6 +31,18 @@ def start(words: list[str]) -> int:
         if stream is not None:  # None: closed by the caller; what is buffered must not be written by two processes
             stream.flush()
     return launch(prepared, say)
+
+
+def _inside(run: str, options: Options) -> int:
+    """Called by something that is already supervised: a second filter could not be loaded, and is not needed."""
+    if not options.quiet:
+        say(f"govrun: already inside run {run}; the command starts under the supervision that is there")
+    try:
+        os.execvp(options.command[0], options.command)
+    except FileNotFoundError:
+        raise UsageError(f"command not found: {options.command[0]!r}", exit_code=127) from None
+    except OSError as error:
+        raise UsageError(f"cannot execute {options.command[0]!r}", str(error), exit_code=126) from error
 
 
 def say(line: str) -> None:

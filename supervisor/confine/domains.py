@@ -48,7 +48,7 @@ def agent_domain(hidden: Iterable[bytes], scoped: int) -> Domain:
 
 def supervisor_domain(writable: Iterable[bytes]) -> Domain:
     """Writes only beneath ``writable``: the floor under the supervisor's own path handling."""
-    places = (*writable, b"/dev/null", b"/dev/tty", *DEVICE_FOLDERS)
+    places = (*writable, *DEVICES, *DEVICE_FOLDERS)
     return Domain(landlock.WRITE_ALL, 0, tuple((path, landlock.WRITE_ALL) for path in places))
 
 

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import resource
+import signal
 
 from supervisor.enforce.links import break_link
 from supervisor.kernel import libc, process
@@ -50,7 +51,10 @@ def _open(act: OpenAct) -> int:
     if act.handle >= 0:
         flags = act.flags & ~(0 if act.flags & _TMPFILE else _ONLY_CREATION) | _GUARDED
         return os.open(b"/proc/self/fd/%d" % act.handle, flags, act.mode)
-    return os.open(act.name, act.flags | _GUARDED | os.O_NOFOLLOW, act.mode, dir_fd=act.parent)
+    # Not O_NOFOLLOW: it would stay visible in the file's flags.
+    resolve = libc.RESOLVE_NO_SYMLINKS | libc.RESOLVE_NO_MAGICLINKS
+    flags = act.flags | _GUARDED
+    return libc.openat2(act.parent, act.name, flags, act.mode if flags & os.O_CREAT else 0, resolve)
 
 
 def _open_unlinked_copy(act: OpenAct) -> int:
@@ -179,6 +183,7 @@ def _rename(act: PathAct) -> None:
 
 def _truncate(act: PathAct) -> Reply | Held:
     """truncate(2) as open and ftruncate: the call itself would wait for a lease holder, and the loop with it."""
+    _within_file_limit(act)
     path = b"/proc/self/fd/%d" % act.handle
     if act.flags:
         handle = break_link(act.handle, os.readlink(path), True)
@@ -207,6 +212,14 @@ def _truncate(act: PathAct) -> Reply | Held:
             os.close(handle)
     _truncate_fd(fd, act.size)
     return DONE
+
+
+def _within_file_limit(act: PathAct) -> None:
+    """RLIMIT_FSIZE of the process, which the kernel would look up in ours: EFBIG, and SIGXFSZ for the process."""
+    soft, _ = resource.prlimit(act.tid, resource.RLIMIT_FSIZE)
+    if soft != resource.RLIM_INFINITY and act.size > soft and act.size > os.fstat(act.handle).st_size:
+        os.kill(act.tid, signal.SIGXFSZ)
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
 def _truncate_fd(fd: int, size: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from json.encoder import encode_basestring_ascii
 from typing import cast
 
 MAX_LINE = 64 << 10
@@ -60,6 +61,17 @@ _ENCODE = json.JSONEncoder(
 def encode(record: dict[str, object]) -> str:
     """Compact JSON of a record. Raises ``ValueError``, ``TypeError`` or ``RecursionError`` on what JSON cannot say."""
     return _ENCODE(record)
+
+
+def quote(value: str | bytes) -> str:
+    """One JSON string, with its quotes."""
+    return encode_basestring_ascii(value if isinstance(value, str) else text_of(value))
+
+
+def encode_members(head: str, members: str) -> bytes | None:
+    """A line from members that are JSON already (``"kind":"exec",…``); None when it would be too long for one."""
+    line = f"{head}{members}}}\n"
+    return line.encode("ascii") if len(line) <= MAX_LINE else None
 
 
 def encode_line(head: str, record: dict[str, object]) -> bytes:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from supervisor.journal import chain
-from supervisor.journal.codec import encode_line
+from supervisor.journal.codec import encode_line, encode_members
 from supervisor.vocabulary.errors import StopRun
 
 JOURNAL = "journal.jsonl"
@@ -81,13 +82,27 @@ class Journal:
         if self._failed is not None:
             raise StopRun("the journal failed before", self._failed)
         seq = self.seq + 1
-        head = f'{{"v":1,"run":"{self.run}","seq":{seq},"time":"{self._now()}",'
         try:
-            line = encode_line(head, record)
+            line = encode_line(self._head(seq), record)
         except (ValueError, TypeError, RecursionError) as error:
             raise self._fail(f"BUG: a record cannot be written as JSON: {error}") from error
+        return self._append(seq, line, closing=record.get("kind") in _CLOSING_KINDS)
+
+    def append_members(self, members: str, record: Callable[[], dict[str, object]]) -> int:
+        """``append`` for the hot path: ``members`` is the record's JSON without its braces, ``record`` makes the same
+        record as a dictionary, for the rare one that is too long and has to be cut."""
+        if self._failed is not None:
+            raise StopRun("the journal failed before", self._failed)
+        seq = self.seq + 1
+        line = encode_members(self._head(seq), members)
+        return self.append(record()) if line is None else self._append(seq, line, closing=False)
+
+    def _head(self, seq: int) -> str:
+        return f'{{"v":1,"run":"{self.run}","seq":{seq},"time":"{self._now()}",'
+
+    def _append(self, seq: int, line: bytes, *, closing: bool) -> int:
         size = self._size + len(line)
-        if size > self._limit and (record.get("kind") not in _CLOSING_KINDS or size > self._limit + CLOSING_RESERVE):
+        if size > self._limit and (not closing or size > self._limit + CLOSING_RESERVE):
             # Not a failure of the file: what tells the end of the run may still be written.
             raise StopRun("the journal is full", f"limit {self._limit} bytes, {self.seq} records")
         self._write(self._file, line, self._size)

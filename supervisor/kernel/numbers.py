@@ -23,7 +23,7 @@ _COMMON = {
 _X86_64 = _COMMON | {
     2: "open", 42: "connect", 44: "sendto", 46: "sendmsg", 49: "bind", 50: "listen", 59: "execve", 62: "kill",
     72: "fcntl", 76: "truncate", 82: "rename", 83: "mkdir", 84: "rmdir", 85: "creat", 86: "link", 87: "unlink",
-    88: "symlink", 90: "chmod", 91: "fchmod", 92: "chown", 93: "fchown", 94: "lchown", 95: "umask", 101: "ptrace",
+    88: "symlink", 90: "chmod", 91: "fchmod", 92: "chown", 93: "fchown", 94: "lchown", 101: "ptrace",
     129: "rt_sigqueueinfo", 132: "utime", 133: "mknod", 141: "setpriority", 142: "sched_setparam",
     144: "sched_setscheduler", 157: "prctl", 188: "setxattr", 189: "lsetxattr", 190: "fsetxattr", 197: "removexattr",
     198: "lremovexattr", 199: "fremovexattr", 200: "tkill", 203: "sched_setaffinity", 234: "tgkill", 235: "utimes",
@@ -38,7 +38,7 @@ _AARCH64 = _COMMON | {
     25: "fcntl", 30: "ioprio_set", 33: "mknodat", 34: "mkdirat", 35: "unlinkat", 36: "symlinkat", 37: "linkat",
     38: "renameat", 45: "truncate", 52: "fchmod", 53: "fchmodat", 54: "fchownat", 55: "fchown", 56: "openat",
     88: "utimensat", 117: "ptrace", 118: "sched_setparam", 119: "sched_setscheduler", 122: "sched_setaffinity",
-    129: "kill", 130: "tkill", 131: "tgkill", 138: "rt_sigqueueinfo", 140: "setpriority", 166: "umask", 167: "prctl",
+    129: "kill", 130: "tkill", 131: "tgkill", 138: "rt_sigqueueinfo", 140: "setpriority", 167: "prctl",
     200: "bind", 201: "listen", 203: "connect", 206: "sendto", 211: "sendmsg", 221: "execve",
     240: "rt_tgsigqueueinfo", 261: "prlimit64", 269: "sendmmsg", 270: "process_vm_readv", 271: "process_vm_writev",
     272: "kcmp", 274: "sched_setattr", 276: "renameat2", 281: "execveat",

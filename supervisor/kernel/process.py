@@ -135,6 +135,25 @@ def parent_of(pid: int) -> int:
     return family(pid)[0]
 
 
+def umask(tid: int) -> int:
+    """The file mode mask of a thread (``Umask:`` in its status, proc(5)). OSError when it is gone."""
+    text = _read(f"/proc/{tid}/status")
+    at = text.find(b"Umask:")
+    if at < 0:
+        raise OSError(errno.ESRCH, "the thread is ending")
+    return int(text[at + 6 : text.index(b"\n", at)], 8)
+
+
+def descriptor_flags(tid: int, number: int) -> int:
+    """The flags a descriptor was opened with (``flags:`` in its fdinfo). EBADF when it is not open."""
+    try:
+        text = _read(f"/proc/{tid}/fdinfo/{number}")
+    except FileNotFoundError as error:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
+    at = text.index(b"flags:")
+    return int(text[at + 6 : text.index(b"\n", at)], 8)
+
+
 def open_descriptors(tid: int) -> int:
     """How many descriptors the process holds: the size of its fd directory (Linux 6.2)."""
     return os.stat(f"/proc/{tid}/fd").st_size

@@ -136,7 +136,7 @@ ALLOW: Final = (
         """
         fork vfork exit exit_group wait4 waitid getpid getppid gettid getpgid getpgrp getsid setpgid setsid
         set_tid_address pidfd_open times getrusage restart_syscall rt_sigaction rt_sigprocmask rt_sigreturn
-        rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause futex futex_wait futex_wake futex_waitv
+        umask rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause futex futex_wait futex_wake futex_waitv
         futex_requeue set_robust_list get_robust_list rseq arch_prctl seccomp kcmp""",
     ),
     _group(
@@ -206,7 +206,6 @@ NOTIFY: Final = (
         chmod fchmod fchmodat fchmodat2 chown lchown fchown fchownat utime utimes futimesat utimensat setxattr
         lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat""",
     ),
-    _group(NOTIFIED, "creations on behalf need the caller's mask", "umask"),
     _group(NOTIFIED, "reaches or offers an address", "connect bind listen"),
     _group(
         NOTIFIED,

@@ -13,6 +13,7 @@ from supervisor.enforce.explain import Explainer, reason
 from supervisor.invariants.places import Place, Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.kernel import memory
+from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
@@ -75,7 +76,7 @@ class Judge:
         self._families.update(dict.fromkeys(parts.files.calls, self._file))
         self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
         self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._net))
-        self._families |= {"execve": self._exec, "execveat": self._exec, "umask": self._umask, "prctl": self._prctl}
+        self._families |= {"execve": self._exec, "execveat": self._exec, "prctl": self._prctl}
 
     def answer(self, name: str, tid: int, args: Args) -> Reply | Waiting:
         """The reply to one call. Whatever goes wrong on the way ends in an errno, never in CONTINUE."""
@@ -163,12 +164,14 @@ class Judge:
                 made.created(event.target.path)
             case FsOp.LINK if event.other is not None:
                 made.created(event.other.path)
+                made.linked(event.target.dev, event.target.ino, 1)
             case FsOp.RENAME if event.other is not None:
                 made.moved(event.target.path, event.other.path, event.target.made)
                 if refs is not None:
                     refs.landed(event.actor, event.other.path)
             case FsOp.UNLINK:
                 made.removed(event.target.path)
+                made.linked(event.target.dev, event.target.ino, -1)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
 
@@ -267,7 +270,7 @@ class Judge:
         trivial = event.family == "other" or (event.op == "send" and not event.host and not event.unix)
         governed = verdict.effect is not Effect.ALLOW or not trivial
         seq = parts.recorder.intent(event, verdict) if governed else 0
-        done = enforce_network.perform(act, network.own, parts.processes.umask(call.process))
+        done = enforce_network.perform(act, network.own, kernel_process.umask(call.caller.tid))
         if isinstance(done, Held):
             return Waiting(
                 done, lambda reply: self._finish(event, seq, reply), lambda: self._abandoned(done, event, seq)
@@ -282,10 +285,6 @@ class Judge:
         creation = FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET)
         verdict = decide(self._policy, self.state, creation)
         return verdict if verdict.blocks else None
-
-    def _umask(self, call: Call) -> Reply | Waiting:
-        call.process.umask = call.args[0] & 0o777
-        return CONTINUE
 
     def _prctl(self, call: Call) -> Reply | Waiting:
         if call.args[0] & 0xFFFFFFFF != RESERVED_PRCTL:

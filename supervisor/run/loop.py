@@ -161,6 +161,11 @@ class Loop:
                 return  # closed by its act already, which takes it out of the set
 
     def _retry(self, held: _Held) -> None:
+        if not self._listener.valid(held.notification.id):
+            # Killed meanwhile. Opening a FIFO for a writer that is gone would show its reader an end of file.
+            self._drop(held)
+            held.waiting.abandon()
+            return
         reply = held.waiting.held.retry()
         if reply is None:
             if (fd := held.waiting.held.fd) >= 0:

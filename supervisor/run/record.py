@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from supervisor.journal.codec import encode, quote
 from supervisor.journal.writer import Journal
 from supervisor.vocabulary.events import (
     Actor,
@@ -21,6 +22,7 @@ from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
 
 Record = dict[str, Any]
+_ACTORS = 256
 
 
 class Counts:
@@ -49,6 +51,7 @@ class Recorder:
     def __init__(self, journal: Journal, policy_blob: str) -> None:
         self._journal = journal
         self._policy = policy_blob
+        self._actors: dict[Actor, str] = {}
         self.counts = Counts()
 
     @property
@@ -58,8 +61,14 @@ class Recorder:
     def intent(self, event: Event, verdict: Verdict) -> int:
         """Journal an act that is about to happen; returns the seq its outcome refers to."""
         self.counts.attempted += 1
-        self._tally(verdict)
-        return self._journal.append(self._record(event, verdict, "intent"))
+        if verdict.matches or not isinstance(event, FsEvent):
+            self._tally(verdict)
+            return self._journal.append(self._record(event, verdict, "intent"))
+        return self._journal.append_members(
+            f'"kind":"fs.{event.op.value}","phase":"intent","op":{_fs_op(event)},"verdict":"allow",'
+            f'{self._actor_members(event.actor)},"binding":"copied"',
+            lambda: self._record(event, verdict, "intent"),
+        )
 
     def outcome(self, seq: int, kind: str, outcome: Outcome, errno: int = 0) -> None:
         """Journal how the act of intent ``seq`` ended."""
@@ -67,10 +76,21 @@ class Recorder:
             self.counts.succeeded += 1
         elif outcome is Outcome.FAILED:
             self.counts.failed += 1
-        record: Record = {"kind": kind, "phase": "outcome", "cause": seq, "outcome": outcome.value}
-        if errno:
-            record["errno"] = errno
-        self._journal.append(record)
+        number = f',"errno":{errno}' if errno else ""
+        self._journal.append_members(
+            f'"kind":"{kind}","phase":"outcome","cause":{seq},"outcome":"{outcome.value}"{number}',
+            lambda: {"kind": kind, "phase": "outcome", "cause": seq, "outcome": outcome.value},
+        )
+
+    def _actor_members(self, actor: Actor) -> str:
+        """The actor's part of a record as JSON; most records in a row have the same actor."""
+        known = self._actors.get(actor)
+        if known is None:
+            if len(self._actors) >= _ACTORS:
+                self._actors.clear()
+            known = encode({"actor": _actor(actor), "action": actor.action})[1:-1]
+            self._actors[actor] = known
+        return known
 
     def blocked(self, event: Event, verdict: Verdict, errno: int, message: str) -> int:
         """Journal an act that was refused: one record, since nothing happens between intent and outcome."""
@@ -121,6 +141,12 @@ class Recorder:
                 if value := getattr(rule, name):
                     record[name] = value
         return record
+
+
+def _fs_op(event: FsEvent) -> str:
+    to = f',"to":{quote(event.other.path)}' if event.other is not None else ""
+    mode = f',"mode":"{event.mode:o}"' if event.mode else ""
+    return f'{{"call":"{event.call}","path":{quote(event.target.path)}{to}{mode}}}'
 
 
 def source_key(rule: Invariant) -> str:

@@ -211,7 +211,6 @@ class _Run:
                 lambda old, new: all(locate(policy, p).zone in (Zone.TEMP, Zone.GRANTED) for p in (old, new)),
             ),
             Attributes(resolver),
-            processes.umask,
         )
         if policy.git is not None:
             self._refs = RefWatch(policy.git, order.refs, order.head, self._moved)

@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from supervisor.kernel import memory
+from supervisor.kernel import memory, process
 from supervisor.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from supervisor.surfaces.attempt import Attempt
-from supervisor.surfaces.paths import Resolver, Spot
+from supervisor.surfaces.paths import Caller, Resolver, Spot
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.events import FsEvent, FsOp
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 _XATTR_NAME_MAX = 256  # linux/limits.h, the NUL included
 _XATTR_SIZE_MAX = 65536
+
+
+def descriptor(resolver: Resolver, caller: Caller, number: int) -> Spot:
+    """What a descriptor argument refers to. EBADF when it is not open."""
+    try:
+        return resolver.descriptor(caller, number)
+    except FileNotFoundError as error:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
 
 
 class Attributes:
@@ -71,7 +79,7 @@ class Attributes:
         if path == b"" and flags & AT_EMPTY_PATH:
             if base == AT_FDCWD:
                 return self._resolver.existing(call.caller, AT_FDCWD, b".")
-            return self._fd(call, base)
+            return descriptor(self._resolver, call.caller, base)
         return self._resolver.existing(call.caller, base, path, nofollow=bool(flags & AT_SYMLINK_NOFOLLOW))
 
     def _at_or_fd(self, call: Call, flags: int) -> Spot:
@@ -85,10 +93,11 @@ class Attributes:
         return self._at(call, _int(call.args[0]), call.args[1], flags)
 
     def _fd(self, call: Call, register: int) -> Spot:
-        try:
-            return self._resolver.descriptor(call.caller, _int(register))
-        except FileNotFoundError as error:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
+        """A descriptor that is changed through: one that only names a place (O_PATH) does not do."""
+        number = _int(register)
+        if number >= 0 and process.descriptor_flags(call.caller.tid, number) & os.O_PATH:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return descriptor(self._resolver, call.caller, number)
 
     def _event(self, call: Call, spot: Spot, mode: int = 0) -> FsEvent:
         return FsEvent(call.actor, FsOp.META, call.name, spot.target, git_tool=call.git_tool, mode=mode)

@@ -12,10 +12,10 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from supervisor.kernel import memory
+from supervisor.kernel import memory, process
 from supervisor.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW
 from supervisor.surfaces.attempt import Attempt
-from supervisor.surfaces.attributes import Attributes
+from supervisor.surfaces.attributes import Attributes, descriptor
 from supervisor.surfaces.paths import Caller, Refused, Resolver, Spot
 from supervisor.surfaces.processes import Process
 from supervisor.surfaces.renames import Renames
@@ -24,9 +24,29 @@ from supervisor.vocabulary.events import Actor, FsEvent, FsOp, Kind, Target
 
 Args = tuple[int, int, int, int, int, int]
 # What open(2) knows; the kernel ignores other bits there, openat2 refuses them.
-_KNOWN = 0o27777777 & ~0o10000000 | os.O_TMPFILE
+_KNOWN = (
+    os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_NOCTTY | os.O_TRUNC | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC
+    | os.O_ASYNC | os.O_DIRECT | 0o100000 | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME | os.O_CLOEXEC | os.O_TMPFILE
+)  # fmt: skip
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 _WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_TMPFILE & ~os.O_DIRECTORY
+
+
+_MADE = {
+    stat.S_IFREG: Kind.FILE,
+    0: Kind.FILE,
+    stat.S_IFDIR: Kind.DIR,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
+}
+
+
+def _node(mode: int, device: int) -> Kind | None:
+    """What mknod(2) makes. Devices need CAP_MKNOD, which no run has; 0:0 is overlayfs's whiteout and needs none."""
+    kind = stat.S_IFMT(mode)
+    if kind in (stat.S_IFDIR, stat.S_IFBLK) or (kind == stat.S_IFCHR and device):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    return Kind.OTHER if kind == stat.S_IFCHR else _MADE.get(kind)
 
 
 class Call(NamedTuple):
@@ -47,13 +67,10 @@ def dirfd(register: int) -> int:
 
 
 class Files:
-    """``renames`` and ``attributes`` decode the two largest families; ``mask`` tells a process's umask."""
+    """``renames`` and ``attributes`` decode the two largest families."""
 
-    def __init__(
-        self, resolver: Resolver, renames: Renames, attributes: Attributes, mask: Callable[[Process], int]
-    ) -> None:
+    def __init__(self, resolver: Resolver, renames: Renames, attributes: Attributes) -> None:
         self._resolver = resolver
-        self._mask = mask
         self._renames = renames
         self._attributes = attributes
         calls: dict[str, Callable[[Call], Attempt]] = {
@@ -139,7 +156,7 @@ class Files:
             number = errno.ELOOP if target.kind is Kind.LINK else errno.EISDIR
             raise OSError(number, os.strerror(number))
         event = FsEvent(call.actor, FsOp.WRITE, call.name, target, git_tool=call.git_tool)
-        links = 0 if target.unlinked or target.kind is not Kind.FILE else target.nlink - 1
+        links = self._resolver.foreign_links(target)
         act = OpenAct(-1, b"", spot.handle, flags, 0, call.caller.tid, target.kind, target.path, links)
         return Attempt(event, act, (spot,))
 
@@ -181,11 +198,11 @@ class Files:
         return Attempt(event, PathAct(name, spot.parent, spot.name), (spot,))
 
     def _make(self, call: Call, base: int, address: int, mode: int, device: int) -> Attempt:
-        kinds = {stat.S_IFDIR: Kind.DIR, stat.S_IFIFO: Kind.FIFO, stat.S_IFSOCK: Kind.SOCKET, 0: Kind.FILE}
-        kinds |= {stat.S_IFREG: Kind.FILE}
-        makes = kinds.get(stat.S_IFMT(mode))
+        makes = _MADE.get(stat.S_IFMT(mode))
+        if call.name.startswith("mknod"):
+            makes = _node(mode, device)
         if makes is None:
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # devices need CAP_MKNOD, which no run has
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         spot = self._resolver.entry(call.caller, base, memory.string(call.caller.tid, address))
         self._must_be_absent(spot)
         masked = mode & ~self._umask(call, spot.parent)
@@ -206,12 +223,7 @@ class Files:
         flags &= 0xFFFFFFFF
         if flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        old_path = memory.string(call.caller.tid, old_at)
-        if old_path == b"" and flags & AT_EMPTY_PATH and old_base >= 0:
-            old = self._resolver.descriptor(call.caller, old_base)
-        else:
-            follow = bool(flags & AT_SYMLINK_FOLLOW)
-            old = self._resolver.existing(call.caller, old_base, old_path, nofollow=not follow)
+        old = self._linked(call, old_base, memory.string(call.caller.tid, old_at), flags)
         try:
             new = self._resolver.entry(call.caller, new_base, memory.string(call.caller.tid, new_at))
         except (OSError, Refused):
@@ -226,6 +238,21 @@ class Files:
         act = PathAct("link", -1, b"", old.handle, other_parent=new.parent, other_name=new.name)
         return Attempt(event, act, (old, new))
 
+    def _linked(self, call: Call, base: int, path: bytes, flags: int) -> Spot:
+        """What linkat(2) takes as its source."""
+        if path == b"" and flags & AT_EMPTY_PATH:
+            if base == AT_FDCWD:
+                return self._resolver.existing(call.caller, base, b".")
+            return descriptor(self._resolver, call.caller, base)
+        follow = bool(flags & AT_SYMLINK_FOLLOW)
+        try:
+            return self._resolver.existing(call.caller, base, path, nofollow=not follow)
+        except OSError as error:
+            if error.errno == errno.ELOOP and not follow:
+                # Only a magic link is ELOOP here: the link itself, which lies on another file system.
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from error
+            raise
+
     def _truncate(self, call: Call) -> Attempt:
         size = call.args[1] - (1 << 64) if call.args[1] >= 1 << 63 else call.args[1]
         if size < 0:
@@ -236,8 +263,9 @@ class Files:
             number = errno.EISDIR if spot.target.kind is Kind.DIR else errno.EINVAL
             raise OSError(number, os.strerror(number))
         event = FsEvent(call.actor, FsOp.WRITE, call.name, spot.target, git_tool=call.git_tool)
-        links = 0 if spot.target.unlinked else spot.target.nlink - 1
-        return Attempt(event, PathAct("truncate", -1, b"", spot.handle, size=size, flags=links), (spot,))
+        links = self._resolver.foreign_links(spot.target)
+        act = PathAct("truncate", -1, b"", spot.handle, size=size, flags=links, tid=call.caller.tid)
+        return Attempt(event, act, (spot,))
 
     # -- shared -------------------------------------------------------------------------------------------------
 
@@ -268,12 +296,16 @@ class Files:
             spot.close()
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
 
-    def _umask(self, call: Call, folder: int) -> int:
-        """The mask the kernel would apply: none where the folder has a default ACL (acl(5))."""
+    @staticmethod
+    def _umask(call: Call, folder: int) -> int:
+        """The mask the kernel would apply: none where the folder has a default ACL (acl(5)).
+
+        Asked each time: threads and processes may share theirs or not (clone(2), CLONE_FS).
+        """
         try:
             os.getxattr(b"/proc/self/fd/%d" % folder, b"system.posix_acl_default")
         except OSError:
-            return self._mask(call.process)
+            return process.umask(call.caller.tid)
         return 0
 
 

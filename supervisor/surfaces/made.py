@@ -15,6 +15,7 @@ class Made:
         self._temp = temp
         self._tree = tree
         self._inodes: dict[bytes, tuple[int, int]] = {}
+        self._links: dict[tuple[int, int], int] = {}
 
     def anchor(self, path: bytes) -> bytes | None:
         """The ancestor (or the path itself) whose creation makes ``path`` the run's; None where that plays no part."""
@@ -70,6 +71,18 @@ class Made:
 
     def removed(self, path: bytes) -> None:
         self._inodes.pop(path, None)
+
+    def linked(self, dev: int, ino: int, change: int) -> None:
+        """The run gave a file one more name (``change`` 1), or took one away (-1)."""
+        count = self._links.get((dev, ino), 0) + change
+        if count > 0:
+            self._links[dev, ino] = count
+        else:
+            self._links.pop((dev, ino), None)
+
+    def links(self, dev: int, ino: int) -> int:
+        """How many further names the run gave to a file."""
+        return self._links.get((dev, ino), 0)
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

@@ -14,7 +14,15 @@ import re
 import stat
 from typing import NamedTuple
 
-from supervisor.kernel.libc import AT_FDCWD, RESOLVE_NO_MAGICLINKS, openat2
+from supervisor.kernel.libc import (
+    AT_FDCWD,
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
 from supervisor.vocabulary.events import Kind, Target
@@ -31,6 +39,10 @@ _KINDS = {
     stat.S_IFCHR: Kind.CHAR,
     stat.S_IFBLK: Kind.BLOCK,
 }
+
+
+# Resolution that may not leave its start cannot reach /proc by an absolute path.
+_CONFINED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 
 
 class Refused(Exception):
@@ -72,12 +84,12 @@ class Resolver:
         self._given = given
         self._ignored = ignored
 
-    def base(self, caller: Caller, dirfd: int, path: bytes) -> int:
+    def base(self, caller: Caller, dirfd: int, path: bytes, resolve: int = 0) -> int:
         """An O_PATH descriptor to resolve ``path`` from; AT_FDCWD for absolute paths. EBADF for an unknown ``dirfd``.
 
         No chroot or mount namespace of the run's own can differ from ours: it has no capability to make one.
         """
-        if path.startswith(b"/"):
+        if path.startswith(b"/") and not resolve & RESOLVE_IN_ROOT:
             return AT_FDCWD
         where = f"/proc/{caller.tid}/cwd" if dirfd == AT_FDCWD else f"/proc/{caller.tid}/fd/{dirfd}"
         try:
@@ -91,10 +103,11 @@ class Resolver:
         """What ``path`` leads to. Errors: those of path_resolution(7), ``Refused``."""
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        special = self._descriptor(caller, path)
+        special = None if resolve & _CONFINED else self._descriptor(caller, path)
         if special is not None:
+            _may_jump(resolve, nofollow=nofollow)
             return self.descriptor(caller, special)
-        base = self.base(caller, dirfd, path)
+        base = self.base(caller, dirfd, path, resolve)
         try:
             handle = self._walk(base, path, os.O_PATH | (os.O_NOFOLLOW if nofollow else 0), resolve)
         except Refused:
@@ -102,24 +115,24 @@ class Resolver:
             special = self._descriptor(caller, text) if text else None
             if special is None:
                 raise
+            _may_jump(resolve, nofollow=nofollow)
             return self.descriptor(caller, special)
         finally:
             _close(base)
         return Spot(-1, b"", handle, self.describe(handle))
 
-    def descriptor(self, caller: Caller, number: int) -> Spot:
-        """What descriptor ``number`` of the caller refers to, by reopening it through its own ``/proc`` entry."""
-        try:
-            handle = os.open(f"/proc/{caller.tgid}/fd/{number}", os.O_PATH | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+    def descriptor(self, caller: Caller, number: int | str) -> Spot:
+        """What descriptor ``number`` of the calling thread refers to, or the ``/proc/ID/fd/N`` entry named by a string.
+        ENOENT when it is not open. Threads may have tables of their own (unshare(2), CLONE_FILES)."""
+        where = number if isinstance(number, str) else f"/proc/{caller.tid}/fd/{number}"
+        handle = os.open(where, os.O_PATH | os.O_CLOEXEC)
         return Spot(-1, b"", handle, self.describe(handle))
 
     def entry(self, caller: Caller, dirfd: int, path: bytes, *, resolve: int = 0) -> Spot:
         """The name ``path`` itself, its last component not followed; what lies there may be absent."""
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        base = self.base(caller, dirfd, path)
+        base = self.base(caller, dirfd, path, resolve)
         try:
             return self._entry(base, path, resolve)
         finally:
@@ -129,7 +142,7 @@ class Resolver:
         """Where open(O_CREAT) would create: like ``entry``, but dangling symbolic links are followed."""
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        base = self.base(caller, dirfd, path)
+        base = self.base(caller, dirfd, path, resolve)
         try:
             for _ in range(_FOLLOW_LIMIT):
                 spot = self._entry(base, path, resolve)
@@ -147,10 +160,7 @@ class Resolver:
 
     def _entry(self, base: int, path: bytes, resolve: int) -> Spot:
         head, name = _split(path)
-        if head == b"/" or (head and path.startswith(b"/")):
-            parent = self._walk(AT_FDCWD, head, os.O_PATH | os.O_DIRECTORY, resolve)
-        else:
-            parent = self._walk(base, head or b".", os.O_PATH | os.O_DIRECTORY, resolve)
+        parent = self._walk(base, head or b".", os.O_PATH | os.O_DIRECTORY, resolve)
         try:
             folder = self._canonical(parent)
             bare = name.rstrip(b"/")
@@ -171,6 +181,12 @@ class Resolver:
     def describe(self, handle: int) -> Target:
         """The target behind an O_PATH descriptor."""
         return self._target(self._canonical(handle), os.fstat(handle))
+
+    def foreign_links(self, target: Target) -> int:
+        """How many further names the file has that the run did not make."""
+        if target.kind is not Kind.FILE or target.unlinked or target.nlink < 2:
+            return 0
+        return max(0, target.nlink - 1 - self._made.links(target.dev, target.ino))
 
     def _canonical(self, handle: int) -> bytes:
         path = name_of(handle)
@@ -199,7 +215,7 @@ class Resolver:
         try:
             return openat2(base, path, flags, 0, resolve | RESOLVE_NO_MAGICLINKS)
         except OSError as error:
-            if error.errno != errno.ELOOP or resolve & 0x04:  # RESOLVE_NO_SYMLINKS answers ELOOP itself
+            if error.errno != errno.ELOOP or resolve & (RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS):
                 raise
         # ELOOP is a loop of symbolic links or a magic link; without the flag only the former stays one. Where that walk
         # ends says nothing: magic links lead it through the supervisor.
@@ -210,8 +226,8 @@ class Resolver:
                 raise
         raise Refused("the path goes through a magic link of /proc")
 
-    def _descriptor(self, caller: Caller, path: bytes) -> int | None:
-        """The number N when ``path`` is the caller's own ``/proc/self/fd/N`` in one of its spellings."""
+    def _descriptor(self, caller: Caller, path: bytes) -> str | None:
+        """The ``/proc/ID/fd/N`` that ``path`` means when it is one of the ways to name a descriptor of the caller."""
         if not path.startswith((b"/proc", b"/dev", b"//")):
             return None
         plain = re.sub(rb"/(?:\.?/)+", b"/", path)
@@ -223,7 +239,8 @@ class Resolver:
             return None
         if match[1] not in (b"self", b"thread-self", b"%d" % caller.tgid, b"%d" % caller.tid):
             raise Refused("the path goes through another process's descriptors")
-        return int(match[2])
+        owner = {b"self": caller.tgid, b"thread-self": caller.tid}.get(match[1]) or int(match[1])
+        return f"/proc/{owner}/fd/{int(match[2])}"
 
     @staticmethod
     def _link_text(base: int, path: bytes) -> bytes:
@@ -232,6 +249,14 @@ class Resolver:
             return os.readlink(path, dir_fd=None if base == AT_FDCWD else base)
         except OSError:
             return b""
+
+
+def _may_jump(resolve: int, *, nofollow: bool) -> None:
+    """What openat2(2) answers for a magic link under the flags of the caller."""
+    if nofollow or resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if resolve & RESOLVE_NO_XDEV:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
 
 def _split(path: bytes) -> tuple[bytes, bytes]:

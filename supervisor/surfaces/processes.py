@@ -21,13 +21,12 @@ _IDLE = 2.0  # seconds without a mutation after which the agent's own changes fo
 class Process:
     """What is known of one process (thread group)."""
 
-    __slots__ = ("action", "actor", "parent", "pgrp", "pid", "pidfd", "ppid", "start", "umask")
+    __slots__ = ("action", "actor", "parent", "pgrp", "pid", "pidfd", "ppid", "start")
 
     def __init__(self, pid: int, pidfd: int, ppid: int, start: int, pgrp: int) -> None:
         self.pid, self.pidfd, self.ppid, self.start, self.pgrp = pid, pidfd, ppid, start, pgrp
         self.parent: Process | None = None
         self.action = 0
-        self.umask: int | None = None
         self.actor = Actor(pid, ppid, start, b"", (), 0)
 
     def alive(self) -> bool:
@@ -92,12 +91,6 @@ class Processes:
         else:
             self._describe(record)
         return record
-
-    def umask(self, record: Process) -> int:
-        """The process's file mode mask, read once and kept in step with its umask(2) calls."""
-        if record.umask is None:
-            record.umask = kernel.status(record.pid).umask
-        return record.umask
 
     def _parent(self, ppid: int) -> Process | None:
         if ppid in (0, 1, self._supervisor):

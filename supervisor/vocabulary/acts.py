@@ -72,6 +72,7 @@ class PathAct(NamedTuple):
     gid: int = -1
     dev: int = 0
     size: int = 0
+    tid: int = 0
     times: tuple[int, int, int, int] | None = None
     xattr: bytes = b""
     value: bytes = b""

@@ -74,7 +74,7 @@ def facts(path: Path) -> tuple[object, ...]:
     """All that an escape could change at one name: kind, owner, mode, time, links, content, attributes, flags."""
     try:
         seen = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ("absent",)
     content = ""
     flags = 0

@@ -276,6 +276,7 @@ def test_arguments_that_ran_are_those_in_the_log(how: str, arena: Arena, govrun:
     counts = _counts(outcome.stdout)
     assert counts["good"] and counts["evil"] + counts["killed"], counts
     assert counts["other"] == counts["refused"] == 0, counts
-    logged = [each["op"]["argv"] for each in outcome.records(kind="exec", outcome="succeeded")]
+    through = {each["cause"] for each in outcome.records(kind="exec", outcome="succeeded")}
+    logged = [each["op"]["argv"] for each in outcome.records(kind="exec", phase="intent") if each["seq"] in through]
     assert logged.count(["prog", "evil"]) == counts["evil"] == _marks(arena)
     assert logged.count(["prog", "good"]) == counts["good"]
