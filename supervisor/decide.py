@@ -105,5 +105,5 @@ def _process(policy: CompiledPolicy, event: ProcessEvent) -> Iterator[Match]:
 
 
 def _lifecycle(policy: CompiledPolicy, event: LifecycleEvent) -> Iterator[Match]:
-    if event.op == "timeout":
+    if event.op == "timeout" and "scope.timeout" in policy.invariants:
         yield Match(policy.invariant("scope.timeout"), Effect.KILL, event.detail)

@@ -139,6 +139,18 @@ _DEPUTIES = frozenset(
 )
 
 
+class _Names:
+    """Variable names; one that ends in ``*`` stands for all that begin so."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        given = tuple(names)
+        self._exact = frozenset(name for name in given if not name.endswith("*"))
+        self._begin = tuple(name[:-1] for name in given if name.endswith("*"))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._exact or name.startswith(self._begin)
+
+
 class Environment(NamedTuple):
     """What the agent gets, and the names that were withheld (sorted)."""
 
@@ -152,20 +164,22 @@ def build(
     keep: Iterable[str] = (),
     passed: Iterable[str] = (),
     dropped: Iterable[str] = (),
+    withheld_too: Iterable[str] = (),
     added: Mapping[str, str] | None = None,
     caches: Mapping[str, str] | None = None,
 ) -> Environment:
-    """The agent's environment. ``keep``: names its pack declares; ``passed``, ``dropped``, ``added``: the profile's
-    ``env``; ``caches``: per-repository cache folders, which give way to nothing the user set in ``added``.
+    """The agent's environment.
 
+    ``keep``: names its pack declares; ``passed``, ``dropped``, ``added``: the profile's ``env``; ``withheld_too``: what
+    packs drop, which ``passed`` brings back; ``caches``: per-repository cache folders, before which ``added`` goes.
     What runs code stays withheld even when ``keep`` names it; only the profile's ``pass`` brings it back.
     """
-    wanted, explicit, gone = frozenset(keep), frozenset(passed), frozenset(dropped)
+    wanted, explicit, gone, more = (_Names(names) for names in (keep, passed, dropped, withheld_too))
     variables: dict[str, str] = {}
     withheld: list[str] = []
     for name, value in given.items():
         code = name in _CODE or name.startswith(_CODE_PREFIXES)
-        secret = name in _CREDENTIALS and name not in wanted
+        secret = (name in _CREDENTIALS or name in more) and name not in wanted
         if name in gone or ((code or secret or name in _DEPUTIES) and name not in explicit):
             withheld.append(name)
         else:

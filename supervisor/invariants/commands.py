@@ -30,7 +30,11 @@ def compile_commands(layers: Layers) -> CommandRules:
     found = []
     for layer in layers:
         names = tuple(e for e in layer if "/" not in e.value or e.value.startswith("/"))
-        paths = Globs(e for e in layer if "/" in e.value and not e.value.startswith("/"))
+        paths = Globs(
+            e._replace(value="/" + e.value.removeprefix("./"))
+            for e in layer
+            if "/" in e.value.strip("/") and e.value[0] != "/"
+        )
         found.append((names, paths))
     return CommandRules(tuple(found))
 

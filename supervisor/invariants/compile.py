@@ -70,7 +70,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         code=context.code,
         protect=protect,
         protected_files=frozenset(path.encode("utf-8", "surrogateescape") for path in profile.protected_files),
-        ancestors=protect.ancestors(),
+        leads=protect.leads(),
         home_protect=at_home,
         hide=hide,
         hosts=compile_hosts(scope.hosts, context.resolvers, granted, context.home.decode("utf-8", "surrogateescape")),
@@ -137,8 +137,7 @@ def _built_in(context: Context) -> Iterator[Invariant]:
         coverage=enforced if scoped else supervised,
         note=note,
     )
-    if context.git is not None:
-        yield rule("git.internals", "git would run or trust what is written there")
+    yield rule("git.internals", "git would run or trust what is written there")
 
 
 def _scope(scope: Scope, hides_in_tree: bool) -> Iterator[Invariant]:

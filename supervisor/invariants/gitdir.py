@@ -25,20 +25,46 @@ class Refusal(NamedTuple):
     use: str = ""
 
 
-def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool) -> Refusal | None:
+def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, shared: bool = False) -> Refusal | None:
     """Why this change inside a git directory is refused, or None.
 
     ``relative`` is the path in it; ``new``: the change puts something at this name (create, write, rename or link
-    onto it), else it takes something away or alters what is there.
+    onto it), else it takes something away or alters what is there. ``shared``: the directory is not this worktree's
+    own but the one that all worktrees share.
     """
     if relative == b"":
         return _whole(event, target, new=new)
+    if _elsewhere(event, target, relative, shared=shared):
+        return Refusal("this belongs to another worktree of the repository")
     if reserved := _reserved(relative, target, event, new=new):
         return reserved
     takes = not new and event.op in (FsOp.UNLINK, FsOp.RENAME)
-    if takes and not event.git_tool and not target.made and not _SCRATCH.search(relative):
+    if takes and not event.git_tool and not target.made and not _is_scratch(relative):
         return Refusal("only git may remove what a git directory keeps", "git gc, git branch -d, git worktree remove …")
     return None
+
+
+# What worktrees share besides `worktrees/` (gitrepository-layout(5), git-worktree(1)).
+_SHARED = frozenset(
+    b"objects refs logs packed-refs config hooks info modules lfs rr-cache shallow gc branches remotes".split()
+)
+
+
+def _elsewhere(event: FsEvent, target: Target, relative: bytes, *, shared: bool) -> bool:
+    """Whether the path is another worktree's own: `worktrees/OTHER/…`, or the main worktree's HEAD, index …"""
+    parts = relative.split(b"/")
+    if target.made or (event.git_tool and b"logs" in parts):
+        return False  # a worktree that this run made; git gc expires the logs of all
+    if parts[0] == b"worktrees":
+        makes_it = event.op is FsOp.CREATE and event.makes is Kind.DIR and target.kind is Kind.ABSENT
+        return len(parts) > 2 or (len(parts) == 2 and not makes_it)
+    return shared and parts[0].partition(b".")[0] not in _SHARED
+
+
+def _is_scratch(relative: bytes) -> bool:
+    """Files that tools make beside git's own: locks, messages, editors' files. Not below refs or logs."""
+    below = relative.startswith((b"refs/", b"logs/")) or b"/refs/" in relative or b"/logs/" in relative
+    return relative.endswith(b".lock") if below else _SCRATCH.search(relative) is not None
 
 
 def _whole(event: FsEvent, target: Target, *, new: bool) -> Refusal | None:
@@ -57,13 +83,19 @@ def _whole(event: FsEvent, target: Target, *, new: bool) -> Refusal | None:
 
 
 def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> Refusal | None:
-    hook = _HOOK.search(relative)
+    parts = relative.split(b"/")
+    names_refs = parts[0] in (b"refs", b"logs")  # a branch may be called hooks or info/x
+    hook = None if names_refs else _HOOK.search(relative)
     if hook and not hook.group(1).endswith(b".sample"):
         return Refusal("git runs what lies in hooks", "a command in the tree, or ask the user to install the hook")
-    parts = relative.split(b"/")
-    if parts[-1] == b"hooks" and target.kind is not Kind.ABSENT and event.op in (FsOp.RENAME, FsOp.UNLINK, FsOp.LINK):
+    if (
+        not names_refs
+        and parts[-1] == b"hooks"
+        and target.kind is not Kind.ABSENT
+        and event.op in (FsOp.RENAME, FsOp.UNLINK, FsOp.LINK)
+    ):
         return None if target.made else Refusal("the hooks folder cannot be moved or removed")
-    if relative.endswith(b"hooks") and new and event.makes is Kind.LINK:
+    if not names_refs and parts[-1] == b"hooks" and new and event.makes is Kind.LINK:
         return Refusal("hooks cannot become a symbolic link")
     if ((inner := _within(parts)) and inner[0] == b"info") or (parts[-2:-1] == [b"info"] and parts[-1] in _INFO_FILES):
         return _info(parts, target, event)
@@ -73,6 +105,8 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
         return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
     if parts[-1] in (b"config", b"config.worktree") and b"refs" not in parts and b"logs" not in parts:
         return _config(target, event)
+    if relative in (b"commondir", b"gitdir") and not target.made and event.op is not FsOp.META:
+        return Refusal("this file says where the repository lies")
     takes = event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new) or event.makes is Kind.LINK
     if takes and relative in _SKELETON and not target.made and target.kind is not Kind.ABSENT:
         return Refusal("a git directory cannot be taken apart")

@@ -48,6 +48,30 @@ class Globs:
             return None
         return next((entry for pattern, entry in self._compiled if pattern.match(text)), None)
 
+    def exact(self, relative: bytes) -> Entry | None:
+        """The first entry that matches this very name, and not only because it matches a folder above it."""
+        if self.match(relative) is None:
+            return None
+        text = relative.decode("utf-8", "surrogateescape")
+        for pattern, entry in self._compiled:
+            found = pattern.match(text)
+            if found is not None and found.end() == len(text):
+                return entry
+        return None
+
+    def leads(self) -> Globs:
+        """Patterns of the folders on the way to what these match: replacing one of them by a symbolic link would
+        put other files under the matched names without touching any."""
+        found = []
+        for entry in self.entries:
+            parts = entry.value.strip("/").split("/")
+            anchor = "/" if len(parts) > 1 else ""
+            for at in range(1, len(parts)):
+                prefix = parts[:at]
+                if prefix[-1] != "**":
+                    found.append(entry._replace(value=anchor + "/".join(prefix)))
+        return Globs(found)
+
     def ancestors(self) -> frozenset[bytes]:
         """Directories that an anchored pattern names literally on the way to what it matches: replacing one of them
         (by a symbolic link, a rename) would move the matched paths away without touching them."""

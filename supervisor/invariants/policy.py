@@ -41,7 +41,7 @@ class CompiledPolicy(NamedTuple):
     code: tuple[bytes, ...]
     protect: Globs
     protected_files: frozenset[bytes]
-    ancestors: frozenset[bytes]
+    leads: Globs
     home_protect: Globs
     hide: tuple[bytes, ...]
     hosts: HostRules

@@ -65,15 +65,22 @@ def _names(
     policy: CompiledPolicy, event: FsEvent, target: Target, beneath: tuple[bytes, ...] | None, *, new: bool
 ) -> Iterator[Match]:
     yield from _name(policy, event, target, locate(policy, target.path), new=new)
+    opposite = event.target if event.other is not None and target is event.other else event.other
     if beneath is None:
         why = "it holds too many files, or a folder that cannot be listed"
         message = f"a move of {_show(target.path)} cannot be judged: {why}"
         yield Match(policy.invariant(PATH), Effect.DENY, message)
         return
     for relative in beneath:
-        # What is in a moved directory keeps its kind; only its name changes.
-        inner = target._replace(path=target.path + b"/" + relative, kind=Kind.FILE)
-        found = list(_name(policy, event, inner, locate(policy, inner.path), new=new))
+        # What is in a moved directory keeps its kind; only its name changes. Under a new name it is as new as that.
+        fresh = target.made or (new and target.kind is Kind.ABSENT)
+        inner = target._replace(path=target.path + b"/" + relative, kind=Kind.FILE, made=fresh)
+        place = locate(policy, inner.path)
+        if place.zone is Zone.GIT and opposite is not None and not event.exchange:
+            there = locate(policy, opposite.path + b"/" + relative)
+            if there.zone is Zone.GIT and there.relative == place.relative:
+                continue  # a whole repository moves: nothing in its git directory changes
+        found = list(_name(policy, event, inner, place, new=new))
         if found:
             yield from found
             return
@@ -101,7 +108,9 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
         case Zone.HIDDEN:
             yield Match(policy.invariant(HIDE), _at_least_deny(policy), f"{_show(target.path)} is hidden from this run")
         case Zone.GIT:
-            refusal = gitdir.refuses(event, target, place.relative, new=new)
+            git = policy.git
+            shared = git is not None and git.path != git.common and place.base == git.common
+            refusal = gitdir.refuses(event, target, place.relative, new=new, shared=shared)
             if refusal is not None:
                 told = f"{_show(target.path)}: {refusal.message}" + (f"; use {refusal.use}" if refusal.use else "")
                 yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, told)
@@ -162,7 +171,7 @@ def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: b
     if entry is not None:
         rule, effect = policy.rule(PROTECT, entry.source)
         yield Match(rule, effect, f"{_show(relative)} is protected ({entry.value})")
-    if relative in policy.ancestors and _becomes_link(event, target, new=new):
+    if _becomes_link(event, target, new=new) and policy.leads.exact(relative) is not None:
         message = f"{_show(relative)} leads to protected files and cannot become a symbolic link"
         yield Match(policy.invariant(PROTECT), _at_least_deny(policy), message)
     if target.ignored:

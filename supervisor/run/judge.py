@@ -227,8 +227,7 @@ class Judge:
         verdict = decide(self._policy, self.state, event)
         if verdict.blocks:
             caller = Caller(pid, pid)
-            parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
-            self._refuse(caller, event, verdict)
+            self._refuse(caller, event, verdict, cause=started.seq)
             return False
         parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
         try:
@@ -296,10 +295,12 @@ class Judge:
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
-    def _refuse(self, caller: Caller, event: Event, verdict: Verdict, number: int = errno.EACCES) -> Reply:
+    def _refuse(
+        self, caller: Caller, event: Event, verdict: Verdict, number: int = errno.EACCES, cause: int = 0
+    ) -> Reply:
         parts = self._parts
         message = reason(verdict.matches[0], verdict.effect)
-        parts.recorder.blocked(event, verdict, number, message)
+        parts.recorder.blocked(event, verdict, number, message, cause)
         if not parts.explainer.tell(caller.tid, caller.tgid, verdict):
             self._told(message)
         if verdict.effect is Effect.KILL:

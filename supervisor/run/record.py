@@ -92,13 +92,16 @@ class Recorder:
             self._actors[actor] = known
         return known
 
-    def blocked(self, event: Event, verdict: Verdict, errno: int, message: str) -> int:
-        """Journal an act that was refused: one record, since nothing happens between intent and outcome."""
-        self.counts.attempted += 1
+    def blocked(self, event: Event, verdict: Verdict, errno: int, message: str, cause: int = 0) -> int:
+        """Journal an act that was refused: one record, since nothing happens between intent and outcome. ``cause`` is
+        the intent of an act that was let begin and is refused only now."""
+        self.counts.attempted += 0 if cause else 1
         self.counts.blocked += 1
         self._tally(verdict)
         record = self._record(event, verdict, "outcome")
         record |= {"outcome": Outcome.BLOCKED.value, "errno": errno, "message": message}
+        if cause:
+            record["cause"] = cause
         return self._journal.append(record)
 
     def observed(self, event: Event, verdict: Verdict) -> int:

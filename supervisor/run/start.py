@@ -85,7 +85,8 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         environ,
         keep=agent.keep,
         passed=[entry.value for entry in scope.env_pass],
-        dropped=[entry.value for entry in scope.env_drop],
+        dropped=[entry.value for entry in scope.env_drop if not entry.source.startswith("pack:")],
+        withheld_too=[entry.value for entry in scope.env_drop if entry.source.startswith("pack:")],
         added={name: entry.value for name, entry in scope.env_set.items()},
         caches=cache_folders(str(caches)),
     )

@@ -127,11 +127,16 @@ class Files:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if creates and flags & os.O_DIRECTORY:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # since 6.4; a racy oddity before
-        if not creates or (not excl and path.startswith((b"/dev/", b"/proc/", b"//"))):
+        if not creates:
             return self._reopen(call, self._follow(call, base, path, flags, resolve), flags)
-        spot = self._resolver.entry(call.caller, base, path, resolve=resolve)
+        spot = None if excl else self._own_descriptor(call, path, resolve)
+        if spot is None:
+            spot = self._resolver.entry(call.caller, base, path, resolve=resolve)
         if spot.target.kind is Kind.LINK and not flags & (os.O_EXCL | os.O_NOFOLLOW):
+            text = os.readlink(b"", dir_fd=spot.handle)
             spot.close()
+            if text.endswith(b"/"):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
             try:
                 return self._reopen(call, self._follow(call, base, path, flags, resolve), flags)
             except FileNotFoundError:
@@ -145,6 +150,15 @@ class Files:
         event = FsEvent(call.actor, FsOp.CREATE, call.name, spot.target, git_tool=call.git_tool, mode=masked)
         act = OpenAct(spot.parent, spot.name, -1, flags, masked, call.caller.tid, Kind.ABSENT, spot.target.path)
         return Attempt(event, act, (spot,))
+
+    def _own_descriptor(self, call: Call, path: bytes, resolve: int) -> Spot | None:
+        """``/dev/stdout`` and its like exist whenever the descriptor does; O_CREAT adds nothing."""
+        if not path.startswith((b"/dev/", b"/proc/", b"//")):
+            return None
+        try:
+            return self._resolver.existing(call.caller, AT_FDCWD, path, resolve=resolve)
+        except FileNotFoundError:
+            return None
 
     def _follow(self, call: Call, base: int, path: bytes, flags: int, resolve: int) -> Spot:
         return self._resolver.existing(call.caller, base, path, nofollow=bool(flags & os.O_NOFOLLOW), resolve=resolve)

@@ -66,6 +66,8 @@ class Made:
     def moved(self, old: bytes, new: bytes, own: bool) -> None:
         """A name moved: the new one is the run's if the old one was (``own``)."""
         self._inodes.pop(old, None)
+        for path in [path for path in self._inodes if path.startswith(old + b"/")]:
+            self._inodes[new + path[len(old) :]] = self._inodes.pop(path)
         if own or self.anchor(old) is None:
             self.created(new)
 

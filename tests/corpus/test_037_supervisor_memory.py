@@ -28,7 +28,10 @@ print(json.dumps({
     "vm_readv": sc(310, target, io, 1, far, 1, 0),
     "vm_writev": sc(311, target, io, 1, far, 1, 0),
     "mem": attempt(open, f"/proc/{target}/mem", "r+b"),
-    "fd": attempt(os.listdir, f"/proc/{target}/fd"),
+    "fd": attempt(os.readlink, f"/proc/{target}/fd/2"),
+    "reopened fd": attempt(os.open, f"/proc/{target}/fd/2", os.O_WRONLY),
+    "cwd": attempt(os.listdir, f"/proc/{target}/cwd"),
+    "root": attempt(os.listdir, f"/proc/{target}/root/etc"),
     "environ": attempt(lambda: open(f"/proc/{target}/environ", "rb").read()),
 }))
 """

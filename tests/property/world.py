@@ -61,7 +61,7 @@ def target(path: bytes, kind: Kind = Kind.FILE, **facts: Any) -> Target:
 
 def fs(op: FsOp, path: bytes, kind: Kind | None = None, **fields: Any) -> FsEvent:
     """An event on one name. A creation starts from nothing, everything else from a file."""
-    facts = {name: fields.pop(name) for name in ("made", "ignored", "unlinked") if name in fields}
+    facts = {name: fields.pop(name) for name in ("made", "ignored", "unlinked", "given") if name in fields}
     kind = kind or (Kind.ABSENT if op is FsOp.CREATE else Kind.FILE)
     return FsEvent(ACTOR, op, op.value, target(path, kind, **facts), **fields)
 
@@ -111,3 +111,12 @@ def ruling(policy: CompiledPolicy, event: Any) -> str:
 
 def effect(policy: CompiledPolicy, event: Any) -> Effect:
     return verdict(policy, event).effect
+
+
+def label(value: Any) -> str:
+    """A short name of an event for test ids."""
+    if not isinstance(value, FsEvent):
+        return str(value)
+    names = [value.target] + ([value.other] if value.other is not None else [])
+    shown = ">".join(f"{each.path.decode('utf-8', 'backslashreplace')}({each.kind.value})" for each in names)
+    return f"{value.op.value}-{value.makes.value}-{shown}".replace("\n", "_").replace(TREE.decode() + "/", "")
