@@ -6,6 +6,10 @@ import typer
 
 from supervisor import __version__
 from supervisor.cli import doctor, explain, log, runs
+from supervisor.vocabulary.errors import UsageError
+
+# typer carries its own click, and exports no other name for the errors of a command line.
+_USAGE = typer.BadParameter.__mro__[1:3]
 
 _HELP = """Runtime governance for AI agents.
 
@@ -25,5 +29,14 @@ def run_command(words: list[str]) -> int:
 
     for module in (explain, doctor, runs, log):
         module.register(app)
-    result = app(words, standalone_mode=False, prog_name="govrun")
+    names = ("explain", "doctor", "runs", "log")
+    if not words:
+        words = ["--help"]
+    try:
+        result = app(words, standalone_mode=False, prog_name="govrun")
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except _USAGE as error:
+        fix = "govrun --help" if words[0] in names else "govrun -- COMMAND runs a command; govrun --help lists the rest"
+        raise UsageError(str(error).rstrip("."), "", fix, exit_code=2) from error
     return result if isinstance(result, int) else 0

@@ -10,8 +10,6 @@ import sys
 
 from supervisor.vocabulary.errors import GovrunError, InternalError
 
-COMMANDS = ("explain", "doctor", "runs", "log")
-
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code of the whole program; the only handler of errors that reach a user."""

@@ -182,6 +182,12 @@ def _check_required(profile: Profile, invariants: dict[str, Invariant]) -> None:
     levels = {coverage.word: coverage for coverage in Coverage}
     single = {rule.id: levels[rule.require] for rule in (*profile.rules, *profile.contracts) if rule.require}
     overall = levels[profile.require] if profile.require else None
+    for words in profile.scope.layers.values():
+        if words.require:
+            wanted = levels[words.require]
+            for ident in invariants:
+                if ident.startswith("scope."):
+                    single[ident] = max(wanted, single.get(ident, wanted))
     problems = []
     for found in invariants.values():
         wanted = max(filter(None, (single.get(found.id), overall)), default=None)

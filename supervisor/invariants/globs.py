@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from supervisor.profile.model import Entry
 
-_GROUP = re.compile(r"\(\?P<[^>]+>")
+# How pathspec marks the end of a directory. No bracket expression of a pattern can hold this text: it has a slash.
+_MARK = "(?P<ps_d>/)"
 
 
 class Globs:
@@ -42,11 +43,11 @@ class Globs:
         if self._any is None:
             self._compiled = tuple(_translate(self.entries))
             # One alternation answers "none of them", which is the usual answer; groups would clash and are not needed.
-            joined = "|".join(f"(?:{_GROUP.sub('(?:', pattern.pattern)})" for pattern, _ in self._compiled)
+            joined = "|".join(f"(?:{pattern.pattern.replace(_MARK, '/')})" for pattern, _ in self._compiled)
             self._any = re.compile(joined or r"(?!)", re.DOTALL)
-        if self._any.match(text) is None:
+        if self._any.search(text) is None:
             return None
-        return next((entry for pattern, entry in self._compiled if pattern.match(text)), None)
+        return next((entry for pattern, entry in self._compiled if pattern.search(text)), None)
 
     def exact(self, relative: bytes) -> Entry | None:
         """The first entry that matches this very name, and not only because it matches a folder above it."""
@@ -54,7 +55,7 @@ class Globs:
             return None
         text = relative.decode("utf-8", "surrogateescape")
         for pattern, entry in self._compiled:
-            found = pattern.match(text)
+            found = pattern.search(text)
             if found is not None and found.end() == len(text):
                 return entry
         return None
@@ -107,7 +108,11 @@ class IgnoreRules:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
         self._patterns: list[tuple[re.Pattern[str], bool]] = []
-        for line in content.decode("utf-8", "surrogateescape").splitlines():
+        whole = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        for raw in whole.split("\n"):  # not splitlines: git ends a line at a line feed alone
+            line = raw.removesuffix("\r")
+            if line.endswith("\t"):
+                continue  # git keeps a trailing tab, pathspec does not: less is ignored without the pattern
             try:
                 text, include = GitIgnoreSpecPattern.pattern_to_regex(line)
             except ValueError:
@@ -119,6 +124,6 @@ class IgnoreRules:
         """True: ignored; False: a negated pattern takes it back; None: nothing matches."""
         text = relative.decode("utf-8", "surrogateescape") + ("/" if directory else "")
         for pattern, include in reversed(self._patterns):
-            if pattern.match(text):
+            if pattern.search(text):
                 return include
         return None

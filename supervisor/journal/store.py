@@ -113,7 +113,7 @@ def find_run(state: Path, prefix: str) -> Path:
 
 
 def write_meta(folder: Path, meta: Mapping[str, object]) -> None:
-    """Replace ``meta.json`` in one step (temporary file, fsync, rename). Raises ``StopRun``."""
+    """Replace ``meta.json`` in one step. Not synced: the journal is what must survive. Raises ``StopRun``."""
     _replace(folder / META, (encode(dict(meta)) + "\n").encode("ascii"))
 
 
@@ -154,8 +154,6 @@ def _replace(path: Path, data: bytes) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fdatasync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise StopRun(f"cannot write {path.name}", str(error), "free space in the state folder") from error

@@ -206,8 +206,9 @@ class Judge:
         except OSError as error:
             if self._policy.debug and error.errno == errno.EPERM:
                 return CONTINUE  # traced by a debugger of the run: coverage of commands is `observed`, and says so
-            parts.recorder.outcome(seq, "exec", Outcome.FAILED, errno_of(error))
-            return Reply(error=errno.EACCES)
+            untraced = judged.event._replace(refusal=_untraceable(call.caller.tid, error))
+            verdict = decide(self._policy, self.state, untraced)
+            return self._refuse(call.caller, untraced, verdict, cause=seq)
         parts.explainer.flush_to(call.caller.tid)
         return CONTINUE
 
@@ -310,6 +311,17 @@ class Judge:
     def _warn(self, caller: Caller, verdict: Verdict) -> None:
         if not self._parts.explainer.tell(caller.tid, caller.tgid, verdict):
             self._told(reason(verdict.matches[0], verdict.effect))
+
+
+def _untraceable(tid: int, error: OSError) -> str:
+    """Why an exec cannot be followed to its stop."""
+    try:
+        tracer = kernel_process.status(tid).tracer
+    except OSError:
+        tracer = 0
+    if tracer:
+        return f"process {tracer} traces this one, so what it executes cannot be checked; end that trace"
+    return f"what it executes cannot be checked: {error.strerror or error}"
 
 
 def _journalled(place: Place, target: Target) -> bool:

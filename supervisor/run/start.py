@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -117,11 +116,13 @@ def _check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
 
 def _program(name: str, environ: Mapping[str, str]) -> str:
     """The file to execute. Exit codes 127 and 126 as shells give them."""
-    found = shutil.which(name, path=environ.get("PATH"))
-    if found is not None:
-        return found
-    path = Path(name)
-    if "/" in name and path.exists():
+    # Not shutil.which: importing it costs as much as loading the profile.
+    folders = [""] if "/" in name else environ.get("PATH", os.defpath).split(":")
+    for folder in folders:
+        found = os.path.join(folder, name) if folder else name
+        if os.access(found, os.X_OK) and not os.path.isdir(found):
+            return found if "/" in found else "./" + found
+    if "/" in name and os.path.exists(name):
         raise UsageError(f"cannot execute {name!r}", "it is a folder or not executable", "chmod +x", exit_code=126)
     raise UsageError(f"command not found: {name!r}", "", "check the spelling and PATH", exit_code=127)
 

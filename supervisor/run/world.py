@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from supervisor.git import config as git_config
 from supervisor.git.layout import Repository
 from supervisor.surfaces.renames import ConfigDelta
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import ConfigChange
+
+if TYPE_CHECKING:
+    from supervisor.run.ignores import BaseIgnores
 
 
 class Oracles:
@@ -22,7 +26,7 @@ class Oracles:
     def __init__(self, repository: Repository | None, own: Path) -> None:
         self._repository = repository
         self._own = own
-        self._ignores: object | None = None
+        self._ignores: BaseIgnores | None = None
         self._failed = False
 
     def pids(self) -> Iterable[int]:
@@ -38,7 +42,6 @@ class Oracles:
         try:
             if self._ignores is None:
                 self._ignores = BaseIgnores(self._repository, self._own)
-            assert isinstance(self._ignores, BaseIgnores)
             return self._ignores.covers(relative)
         except (GovrunError, OSError, ValueError):
             self._failed = True
@@ -55,9 +58,7 @@ class Oracles:
 
     def close(self) -> None:
         """End what was started."""
-        from supervisor.run.ignores import BaseIgnores
-
-        if isinstance(self._ignores, BaseIgnores):
+        if self._ignores is not None:
             self._ignores.close()
 
 

@@ -82,15 +82,33 @@ def test_fail_on_deny(govrun: Govrun) -> None:
     assert govrun("true", options=["--fail-on", "deny"]).code == 0
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["--"], ["--no-such-option", "--", "true"], ["no-such-command"], ["--root", "/none", "--", "true"]]
-)
-def test_usage(govrun: Govrun, words: list[str]) -> None:
-    """Nothing ran: 125 (or the 2 of command-line parsers for a misspelt subcommand), a short text, no run recorded."""
-    outcome = govrun.cli(*words)
-    assert outcome.code in ((125, 2, 0) if not words else (125, 2))
-    assert "Traceback" not in outcome.stderr
+USAGE = {
+    "no command": ["--"],
+    "unknown option": ["--no-such-option", "--", "true"],
+    "unknown subcommand": ["exlpain"],
+    "missing root": ["--root", "none", "--", "true"],
+    "unknown level": ["--require", "everything", "--", "true"],
+    "option without a value": ["--profile"],
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_usage(govrun: Govrun, name: str) -> None:
+    """Nothing ran: 125 (2 where the subcommand parser speaks), what failed and what to do, no run recorded."""
+    outcome = govrun.cli(*USAGE[name])
+    assert outcome.code in (2, 125), outcome.stderr
+    assert outcome.stderr.strip()
+    assert "Traceback" not in outcome.stderr and "BUG" not in outcome.stderr, outcome.stderr
     assert outcome.run_dir is None
+
+
+def test_no_words_at_all(govrun: Govrun) -> None:
+    """Shows what there is, as `--help` does."""
+    for words in ([], ["--help"]):
+        outcome = govrun.cli(*words)
+        told = outcome.stdout.decode() + outcome.stderr
+        assert "explain" in told and "BUG" not in told, told
+        assert outcome.run_dir is None
 
 
 def test_stdout_is_the_command_s(govrun: Govrun) -> None:

@@ -32,12 +32,6 @@ OPERATIONS: dict[str, str] = {
     "stash": f"""r index.lock index.stash.4374; r index.stash.4374.lock index.stash.4374; u index.stash.4374;
         c refs/stash.lock; w logs/refs/stash; r refs/stash.lock refs/stash; r logs/refs/stash.lock logs/refs/stash;
         u logs/refs/stash; u refs/stash; c objects/ab/{HEX}""",
-    "worktree add": """+ worktrees; + worktrees/wt; w worktrees/wt/locked; w worktrees/wt/gitdir; w worktrees/wt/HEAD;
-        w worktrees/wt/commondir; + worktrees/wt/logs; w worktrees/wt/logs/HEAD; r worktrees/wt/HEAD.lock
-        worktrees/wt/HEAD; r worktrees/wt/index.lock worktrees/wt/index; u worktrees/wt/HEAD.lock; u
-        worktrees/wt/locked""",
-    "worktree remove": """u worktrees/wt/gitdir; u worktrees/wt/logs/HEAD; - worktrees/wt/logs; u worktrees/wt/commondir;
-        u worktrees/wt/HEAD; u worktrees/wt/index; - worktrees/wt; - worktrees""",
     "gc": f"""c gc.pid.lock; r gc.pid.lock gc.pid; c packed-refs.lock; c packed-refs.new; u packed-refs.lock;
         c refs/heads/main.lock; u refs/heads/main; u refs/heads/main.lock; r logs/HEAD.lock logs/HEAD;
         r objects/pack/tmp_pack_x objects/pack/.tmp-44-pack-{HEX}.pack; m objects/pack/.tmp-44-pack-{HEX}.pack;
@@ -73,11 +67,19 @@ OPERATIONS: dict[str, str] = {
     "symbolic-ref": "c HEAD.lock; r HEAD.lock HEAD",
     "editors": "w EDIT_DESCRIPTION; u EDIT_DESCRIPTION; c .COMMIT_EDITMSG.swp; u .COMMIT_EDITMSG.swp",
 }
+# What worktrees share (gitrepository-layout(5); git's own list is common_list in path.c).
+SHARED = frozenset("branches hooks info logs lost-found modules objects refs remotes rr-cache svn config gc packed-refs shallow".split())
 # A repository that the run makes itself: every name in it is the run's.
 MADE: dict[str, str] = {
     "init": """+ .; c description; + hooks; c hooks/pre-commit.sample; m hooks/pre-commit.sample; + branches; + info;
         c info/exclude; + refs; + refs/heads; r HEAD.lock HEAD; c config; m config; m config.lock; c tQxCzaT; u tQxCzaT;
         s tQxCzaT; + objects; + objects/info; u config.lock""",
+    "worktree add": """+ worktrees; + worktrees/wt; w worktrees/wt/locked; w worktrees/wt/gitdir; w worktrees/wt/HEAD;
+        w worktrees/wt/commondir; + worktrees/wt/logs; w worktrees/wt/logs/HEAD; r worktrees/wt/HEAD.lock
+        worktrees/wt/HEAD; r worktrees/wt/index.lock worktrees/wt/index; u worktrees/wt/HEAD.lock; u
+        worktrees/wt/locked""",
+    "worktree remove": """u worktrees/wt/gitdir; u worktrees/wt/logs/HEAD; - worktrees/wt/logs; u worktrees/wt/commondir;
+        u worktrees/wt/HEAD; u worktrees/wt/index; - worktrees/wt; - worktrees""",
     "clone": f"""l objects/ab/{HEX} objects/ab/{HEX}; l objects/info/commit-graph objects/info/commit-graph;
         r packed-refs.new packed-refs; u packed-refs.lock; r refs/heads/main.lock refs/heads/main""",
 }
@@ -127,10 +129,18 @@ def test_making_a_repository_is_allowed(name: str, base: bytes) -> None:
 
 def test_a_linked_worktree_works_in_both_its_directories() -> None:
     common = b"/w/main/.git"
-    policy = policy_of(git=GitDir(common + b"/worktrees/wt", common))
-    for name in ("commit", "rebase", "notes"):
-        for base in (common, common + b"/worktrees/wt"):
-            assert [label(e) for e in _events(OPERATIONS[name], base, False, True) if ruling(policy, e)] == []
+    own = common + b"/worktrees/wt"
+    policy = policy_of(git=GitDir(own, common))
+    for name in ("commit", "rebase", "am", "stash", "notes", "bisect", "fetch, push, pull"):
+        for step in OPERATIONS[name].split(";"):
+            first = step.split()[1]
+            shared = first.split("/")[0].split(".")[0] in SHARED and first != "logs/HEAD" and "bisect" not in first
+            for event in _events(step, common if shared else own, False, True):
+                assert ruling(policy, event) == "", label(event)
+    # The main worktree's and others' own files.
+    for path in (b"/HEAD", b"/index", b"/worktrees/other/HEAD", b"/worktrees/other/index.lock", b"/worktrees/other"):
+        for event in (write(common + path), unlink(common + path), rename(common + path, b"x")):
+            assert ruling(policy, event._replace(git_tool=True)) == "git.internals", label(event)
     assert ruling(policy, write(common + b"/hooks/pre-commit")) == "git.internals"
     assert ruling(policy, create(common + b"/info/attributes")) == "git.internals"
     assert ruling(policy, write(b"/w/main/file")) == "scope.write"
@@ -257,7 +267,7 @@ def test_git_is_not_led_to_another_directory(event: FsEvent) -> None:
 
 @pytest.mark.parametrize("kind", [Kind.FILE, Kind.DIR])
 def test_removing_what_git_keeps_needs_git(kind: Kind) -> None:
-    for name in (b"refs/heads/x", b"logs/refs/heads/x", b"objects/pack/x.pack", b"worktrees/wt", b"modules/mod"):
+    for name in (b"refs/heads/x", b"logs/refs/heads/x", b"objects/pack/x.pack", b"modules/mod"):
         assert ruling(policy_of(), unlink(G + name, kind)) == "git.internals"
         assert ruling(policy_of(), unlink(G + name, kind, git_tool=True)) == ""
         assert ruling(policy_of(), unlink(G + name, kind, made=True)) == ""
@@ -269,6 +279,14 @@ def test_what_a_repository_of_the_run_still_may_not_do() -> None:
     assert ruling(policy, unlink(b"new/.git/hooks", Kind.DIR, made=True)) == ""
     assert ruling(policy, write(b"new/.git/config", made=True)) == "git.internals"
     assert ruling(policy, create(b"new/.git/refs/notes/govrun", made=True)) == "git.internals"
+
+
+def test_what_all_worktrees_share_is_writable_from_each() -> None:
+    common = b"/w/main/.git"
+    policy = policy_of(git=GitDir(common + b"/worktrees/wt", common))
+    for name in SHARED - {"hooks", "info", "config"}:
+        event = create(common + b"/" + name.encode() + b"/x", git_tool=True)
+        assert ruling(policy, event) == "", name
 
 
 def test_names_that_only_look_like_git() -> None:
