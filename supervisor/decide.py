@@ -16,6 +16,7 @@ from supervisor.vocabulary.events import (
     Event,
     ExecEvent,
     FsEvent,
+    FsOp,
     GitConfigEvent,
     LifecycleEvent,
     NetEvent,
@@ -56,9 +57,9 @@ def _strictest(matches: Iterable[Match]) -> Verdict:
 
 
 def _config(policy: CompiledPolicy, event: GitConfigEvent) -> Iterator[Match]:
-    place = locate(policy, event.target.path)
-    if place.zone is not Zone.GIT:
-        return
+    # The lock file is taken away like any other file that is renamed.
+    taken = FsEvent(event.actor, FsOp.RENAME, "rename", event.source)
+    yield from scope.judge(policy, taken)
     refusal = gitdir.refuses_config(event)
     if refusal is not None:
         told = refusal.message + (f"; {refusal.use}" if refusal.use else "")

@@ -9,7 +9,7 @@ from supervisor.cli import doctor, explain, log, runs
 from supervisor.vocabulary.errors import UsageError
 
 # typer carries its own click, and exports no other name for the errors of a command line.
-_USAGE = typer.BadParameter.__mro__[1:3]
+_USAGE: tuple[type[Exception], ...] = tuple(c for c in typer.BadParameter.__mro__ if issubclass(c, Exception))[1:3]
 
 _HELP = """Runtime governance for AI agents.
 

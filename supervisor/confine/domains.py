@@ -38,7 +38,9 @@ class Domain(NamedTuple):
 
 def agent_domain(hidden: Iterable[bytes], scoped: int) -> Domain:
     """Everything readable except ``hidden`` (canonical folders), nothing writable but devices."""
-    folders = tuple(hidden)
+    given = tuple(hidden)
+    # A folder inside a hidden one must not make that one an ancestor whose siblings are granted.
+    folders = tuple(f for f in given if not any(f != other and f.startswith(other + b"/") for other in given))
     ancestors = frozenset(_above(folders))
     rules: list[tuple[bytes, int]] = [(device, _WRITE_DEVICE) for device in DEVICES + DEVICE_FOLDERS]
     for folder in sorted(ancestors):

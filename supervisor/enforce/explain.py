@@ -7,6 +7,7 @@ told on the next command's standard error.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import termios
@@ -81,39 +82,38 @@ class Explainer:
 
     def flush_to(self, tid: int) -> None:
         """Write what is queued to the standard error of a command that starts now."""
-        if self._queue and self._write(tid, "".join(f"{line}\n" for line in self._queue)):
-            self._queue.clear()
+        while self._queue and self._write(tid, self._queue[0] + "\n"):  # line by line: a pipe may take a part only
+            del self._queue[0]
 
     def _write(self, tid: int, text: str) -> bool:
-        data = text.encode("utf-8", "backslashreplace")
-        path = f"/proc/{tid}/fd/2"
+        """Everything is asked of one duplicate of the process's descriptor: by name, another thread could put a
+        protected file, or a full pipe, in its place between the look and the write."""
         try:
-            mode = os.stat(path).st_mode
-            if stat.S_ISREG(mode):
-                return self._write_file(tid, path, data)
-            if stat.S_ISSOCK(mode):
-                return _send(tid, data)
-            if stat.S_ISCHR(mode) and os.stat(path).st_rdev == os.makedev(1, 3):
-                return True  # /dev/null: the process asked not to be told
-            fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            copy = process.borrow(tid, 2)
         except OSError:
             return False
         try:
-            if stat.S_ISCHR(mode) and _is_drawn_on(fd):
-                return False
-            return os.write(fd, data) == len(data)
+            return self._write_to(copy, text.encode("utf-8", "backslashreplace"))
         except OSError:
             return False
         finally:
-            os.close(fd)
+            os.close(copy)
 
-    def _write_file(self, tid: int, path: str, data: bytes) -> bool:
-        if not self._writable(os.readlink(os.fsencode(path))):
+    def _write_to(self, copy: int, data: bytes) -> bool:
+        info = os.fstat(copy)
+        if stat.S_ISSOCK(info.st_mode):
+            return _send(copy, data)
+        if fcntl.fcntl(copy, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
             return False
-        # The process's own description, so that its offset moves as if it had written the line itself.
-        fd = process.borrow(tid, 2)
+        if stat.S_ISREG(info.st_mode):
+            # The process's own description, so that its offset moves as if it had written the line itself.
+            return self._writable(os.readlink(b"/proc/self/fd/%d" % copy)) and os.write(copy, data) == len(data)
+        if stat.S_ISCHR(info.st_mode) and info.st_rdev == os.makedev(1, 3):
+            return True  # /dev/null: the process asked not to be told
+        # A description of our own, which does not block; the process's stays as it is.
+        fd = os.open(b"/proc/self/fd/%d" % copy, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            return os.write(fd, data) == len(data)
+            return not (stat.S_ISCHR(info.st_mode) and _is_drawn_on(fd)) and os.write(fd, data) == len(data)
         finally:
             os.close(fd)
 
@@ -126,8 +126,8 @@ def _is_drawn_on(fd: int) -> bool:
         return False
 
 
-def _send(tid: int, data: bytes) -> bool:
+def _send(copy: int, data: bytes) -> bool:
     import socket
 
-    with socket.socket(fileno=process.borrow(tid, 2)) as borrowed:
+    with socket.socket(fileno=os.dup(copy)) as borrowed:
         return borrowed.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(data)

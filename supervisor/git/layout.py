@@ -153,8 +153,10 @@ def packed(common_dir: Path) -> dict[str, str]:
     """Ref -> object id of ``packed-refs``; empty when there is none. Raises ``UsageError`` beyond 256 MiB."""
     path = common_dir / "packed-refs"
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_MAX_PACKED + 1)
+        # Neither a FIFO nor a link may hold up or lead away whoever reads.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(fd, "rb") as file:
+            raw = file.read(_MAX_PACKED + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
     except OSError:
         return {}
     if len(raw) > _MAX_PACKED:

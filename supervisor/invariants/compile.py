@@ -184,10 +184,10 @@ def _check_required(profile: Profile, invariants: dict[str, Invariant]) -> None:
     overall = levels[profile.require] if profile.require else None
     for words in profile.scope.layers.values():
         if words.require:
-            wanted = levels[words.require]
+            level = levels[words.require]
             for ident in invariants:
                 if ident.startswith("scope."):
-                    single[ident] = max(wanted, single.get(ident, wanted))
+                    single[ident] = max(level, single.get(ident, level))
     problems = []
     for found in invariants.values():
         wanted = max(filter(None, (single.get(found.id), overall)), default=None)

@@ -13,8 +13,8 @@ from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Ta
 
 INVARIANT = "git.internals"
 
-_SKELETON = (b"HEAD", b"commondir", b"gitdir", b"objects", b"refs")
-_HOOK = re.compile(rb"(?:^|/)hooks/([^/]+)(?:$|/)")
+_SKELETON = (b"packed-refs", b"HEAD", b"commondir", b"gitdir", b"objects", b"refs")
+_PROBE = re.compile(rb"t[A-Za-z0-9]{6}")  # git init asks whether symbolic links work by making one
 _SCRATCH = re.compile(
     rb"(?:\.lock|(?:^|/)tmp_[^/]*|(?:^|/)[A-Z_]*(?:HEAD|MSG|DESCR)|~|\.swp|\.swx|\.orig|\.new)$|(?:^|/)(?:rebase-[a-z]+|sequencer)(?:/|$)"
 )
@@ -46,14 +46,16 @@ def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, share
 
 # What worktrees share besides `worktrees/` (gitrepository-layout(5), git-worktree(1)).
 _SHARED = frozenset(
-    b"objects refs logs packed-refs config hooks info modules lfs rr-cache shallow gc branches remotes".split()
+    b"objects refs logs packed-refs config hooks info modules lfs rr-cache shallow gc branches remotes lost-found "
+    b"svn".split()
 )
 
 
 def _elsewhere(event: FsEvent, target: Target, relative: bytes, *, shared: bool) -> bool:
     """Whether the path is another worktree's own: `worktrees/OTHER/…`, or the main worktree's HEAD, index …"""
     parts = relative.split(b"/")
-    if target.made or (event.git_tool and b"logs" in parts):
+    upkeep = b"logs" in parts or (relative.endswith(b".lock") and event.op is not FsOp.RENAME)
+    if target.made or (event.git_tool and upkeep):
         return False  # a worktree that this run made; git gc expires the logs of all
     if parts[0] == b"worktrees":
         makes_it = event.op is FsOp.CREATE and event.makes is Kind.DIR and target.kind is Kind.ABSENT
@@ -68,82 +70,104 @@ def _is_scratch(relative: bytes) -> bool:
 
 
 def _whole(event: FsEvent, target: Target, *, new: bool) -> Refusal | None:
-    if new and event.op is FsOp.CREATE and target.kind is Kind.ABSENT and event.makes in (Kind.DIR, Kind.FILE):
-        return None  # git init, clone, submodule and worktree make it
-    if event.op is FsOp.WRITE and target.kind is Kind.FILE and target.made:
+    makes = event.makes if event.op is FsOp.CREATE else None
+    if new and target.kind is Kind.ABSENT and (makes is Kind.DIR or (makes is Kind.FILE and event.git_tool)):
+        return None  # git init and clone; the gitfile of a worktree or submodule, which git alone may point anywhere
+    if event.op is FsOp.WRITE and target.kind is Kind.FILE and target.made and event.git_tool:
         return None
     if not new and (target.made or (event.git_tool and target.kind is Kind.FILE)):
         return None  # a repository of this run; the gitfile of a worktree that git removes
-    if new and target.kind is Kind.ABSENT:
-        # A directory renamed to `.git` was judged file by file under its new name.
-        return None if event.op is FsOp.RENAME else Refusal("a git directory is made by git init")
+    if new and target.kind is Kind.ABSENT and event.op is FsOp.RENAME and event.makes is Kind.DIR:
+        return None  # what is in it was judged name by name
     if event.op is FsOp.META:
         return None
-    return Refusal("a git directory cannot be moved, replaced or removed")
+    return Refusal("a git directory is made by git, and cannot be moved, replaced or removed")
 
 
 def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> Refusal | None:
     parts = relative.split(b"/")
-    names_refs = parts[0] in (b"refs", b"logs")  # a branch may be called hooks or info/x
-    hook = None if names_refs else _HOOK.search(relative)
-    if hook and not hook.group(1).endswith(b".sample"):
-        return Refusal("git runs what lies in hooks", "a command in the tree, or ask the user to install the hook")
-    if (
-        not names_refs
-        and parts[-1] == b"hooks"
-        and target.kind is not Kind.ABSENT
-        and event.op in (FsOp.RENAME, FsOp.UNLINK, FsOp.LINK)
-    ):
-        return None if target.made else Refusal("the hooks folder cannot be moved or removed")
-    if not names_refs and parts[-1] == b"hooks" and new and event.makes is Kind.LINK:
-        return Refusal("hooks cannot become a symbolic link")
-    if ((inner := _within(parts)) and inner[0] == b"info") or (parts[-2:-1] == [b"info"] and parts[-1] in _INFO_FILES):
-        return _info(parts, target, event)
+    if new and _is_odd(event, target) and parts[0] != b"objects" and not _PROBE.fullmatch(parts[-1]):
+        return Refusal("only files and folders belong into a git directory")
+    if refusal := reserved(event, target, _inner(target, relative, parts), new=new):
+        return refusal
     if is_record(relative) and not _is_housekeeping(event, relative):
         return Refusal("these refs hold the record of runs; govrun alone writes them")
     if event.records:
         return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
-    if parts[-1] in (b"config", b"config.worktree") and b"refs" not in parts and b"logs" not in parts:
-        return _config(target, event)
+    if relative == b"packed-refs" and new and not event.locked and not target.made:
+        return Refusal("packed refs are replaced through git's lock", "git pack-refs, git update-ref")
     if relative in (b"commondir", b"gitdir") and not target.made and event.op is not FsOp.META:
         return Refusal("this file says where the repository lies")
-    takes = event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new) or event.makes is Kind.LINK
+    takes = event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new)
     if takes and relative in _SKELETON and not target.made and target.kind is not Kind.ABSENT:
         return Refusal("a git directory cannot be taken apart")
     return None
 
 
-_INFO_FILES = (b"attributes", b"exclude", b"grafts", b"alternates", b"http-alternates", b"sparse-checkout")
+def _is_odd(event: FsEvent, target: Target) -> bool:
+    """A symbolic link, FIFO, socket or device is about to get this name: each leads whoever reads it elsewhere."""
+    if event.op is FsOp.CREATE:
+        return event.makes not in (Kind.FILE, Kind.DIR)
+    moved = event.target if event.other is not None and target.path == event.other.path else event.other
+    return moved is not None and moved.kind not in (Kind.FILE, Kind.DIR)
 
 
-def _within(parts: list[bytes]) -> list[bytes]:
-    """The path inside the git directory of a submodule or linked worktree, whose layout is that of any other."""
+def _inner(target: Target, relative: bytes, parts: list[bytes]) -> bytes:
+    """The path in the innermost git directory: as it looks on disk, else by name (one that is being made)."""
+    if target.git and target.path.startswith(target.git + b"/"):
+        return target.path[len(target.git) + 1 :]
     while len(parts) > 2 and parts[0] in (b"modules", b"worktrees"):
+        # The name of a submodule may hold slashes: what looks like hooks or config further down counts.
         parts = parts[2:]
-    return parts
+        for at, part in enumerate(parts[:-1]):
+            if part in (b"hooks", b"info") and parts[0] not in (b"refs", b"logs", b"objects"):
+                return b"/".join(parts[at:])
+        if parts[-1] in _CONFIGS and parts[0] not in (b"refs", b"logs", b"objects"):
+            return parts[-1]
+    return b"/".join(parts) if parts else relative
+
+
+_CONFIGS = (b"config", b"config.worktree")
+
+
+def reserved(event: FsEvent, target: Target, inner: bytes, *, new: bool) -> Refusal | None:
+    """What git runs or trusts, by its path in the git directory it belongs to; also for repositories without a
+    ``.git`` of their own (bare ones)."""
+    parts = inner.split(b"/")
+    if parts[0] == b"hooks":
+        return _hooks(parts, target, event, new=new)
+    if parts[0] == b"info" or inner in (b"objects/info/alternates", b"objects/info/http-alternates"):
+        return _info(parts, target, event)
+    if inner in _CONFIGS:
+        # The rename of config.lock onto config is a GitConfigEvent and does not come here.
+        if event.op is FsOp.META or (target.made and event.op is FsOp.UNLINK):
+            return None
+        return Refusal("git configuration is changed through git, which is judged by key", "git config KEY VALUE")
+    return None
+
+
+def _hooks(parts: list[bytes], target: Target, event: FsEvent, *, new: bool) -> Refusal | None:
+    if len(parts) == 1:
+        if event.op is FsOp.META or target.made or (event.op is FsOp.CREATE and event.makes is Kind.DIR):
+            return None
+        return Refusal("the hooks folder cannot be moved, replaced or removed")
+    if len(parts) == 2 and parts[1].endswith(b".sample"):
+        return None
+    if target.made and not new and event.op is FsOp.UNLINK:
+        return None
+    return Refusal("git runs what lies in hooks", "a command in the tree, or ask the user to install the hook")
 
 
 def _info(parts: list[bytes], target: Target, event: FsEvent) -> Refusal | None:
     if parts[-1] in (b"alternates", b"http-alternates"):
         return Refusal("alternates would make foreign objects part of this repository")
-    if parts[0] in (b"refs", b"logs") or (b"objects" in parts and parts[-1] != b"info"):
-        return None  # a branch named info/…; objects/info/packs and commit-graphs
-    if target.made or (event.op is FsOp.CREATE and event.makes is Kind.DIR):
+    if target.made or (event.op is FsOp.CREATE and event.makes is Kind.DIR) or event.op is FsOp.META:
         return None  # a repository that this run made (git init and clone copy info/exclude)
-    if parts[-1] == b"info" and event.op is FsOp.META:
-        return None
     if event.git_tool and parts[-1].startswith((b"refs", b"sparse-checkout")):
         return None  # git update-server-info, git sparse-checkout: no code, no other objects
     return Refusal(
         "info/ changes what git sees and runs (attributes, exclude, grafts)", ".gitignore and .gitattributes"
     )
-
-
-def _config(target: Target, event: FsEvent) -> Refusal | None:
-    # The rename of config.lock onto config is a GitConfigEvent and does not come here.
-    if event.op is FsOp.META or (target.made and (target.kind is Kind.ABSENT or event.op is FsOp.UNLINK)):
-        return None
-    return Refusal("git configuration is changed through git, which is judged by key", "git config KEY VALUE")
 
 
 def _is_housekeeping(event: FsEvent, relative: bytes) -> bool:

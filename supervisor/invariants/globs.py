@@ -101,6 +101,16 @@ def _translate(entries: Iterable[Entry]) -> Iterator[tuple[re.Pattern[str], Entr
             yield re.compile(text, re.DOTALL), entry
 
 
+_MOST_RULES = 2_000
+
+
+def _is_costly(pattern: str) -> bool:
+    """Patterns whose translation backtracks for long: the rules are repository content, and are matched in the loop.
+    Leaving one out means that less counts as ignored."""
+    segments = pattern.split("/")
+    return segments.count("**") > 3 or any(segment.count("*") > 2 for segment in segments if segment != "**")
+
+
 class IgnoreRules:
     """One ``.gitignore``: the last pattern that matches decides (gitignore(5))."""
 
@@ -109,9 +119,9 @@ class IgnoreRules:
 
         self._patterns: list[tuple[re.Pattern[str], bool]] = []
         whole = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-        for raw in whole.split("\n"):  # not splitlines: git ends a line at a line feed alone
+        for raw in whole.split("\n")[:_MOST_RULES]:  # not splitlines: git ends a line at a line feed alone
             line = raw.removesuffix("\r")
-            if line.endswith("\t"):
+            if line.endswith("\t") or _is_costly(line):
                 continue  # git keeps a trailing tab, pathspec does not: less is ignored without the pattern
             try:
                 text, include = GitIgnoreSpecPattern.pattern_to_regex(line)

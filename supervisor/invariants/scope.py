@@ -115,6 +115,7 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
                 told = f"{_show(target.path)}: {refusal.message}" + (f"; use {refusal.use}" if refusal.use else "")
                 yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, told)
         case Zone.TREE:
+            yield from _in_repository(policy, event, target, new=new)
             yield from _in_tree(policy, event, target, place.relative, new=new)
         case Zone.GRANTED:
             yield from _at_home(policy, target)
@@ -155,6 +156,15 @@ def _may_touch_temp(target: Target, place: Place, *, new: bool) -> bool:
     if target.made:
         return True
     return new and target.kind is Kind.ABSENT and b"/" not in place.relative
+
+
+def _in_repository(policy: CompiledPolicy, event: FsEvent, target: Target, *, new: bool) -> Iterator[Match]:
+    """A repository without a ``.git``: git runs its hooks and configuration for whoever steps into it."""
+    if target.git.startswith(policy.tree + b"/") and target.path.startswith(target.git + b"/"):
+        inner = target.path[len(target.git) + 1 :]
+        refusal = gitdir.reserved(event, target, inner, new=new)
+        if refusal is not None:
+            yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, f"{_show(target.path)}: {refusal.message}")
 
 
 def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: bytes, *, new: bool) -> Iterator[Match]:

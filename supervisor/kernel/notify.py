@@ -17,8 +17,6 @@ IOCTL_ID_VALID = 0x40082102
 IOCTL_ADDFD = 0x40182103
 IOCTL_SET_FLAGS = 0x40082104
 FLAG_CONTINUE = 1
-ADDFD_FLAG_SETFD = 1
-ADDFD_FLAG_SEND = 2
 FD_SYNC_WAKE_UP = 1
 
 # struct seccomp_notif: id, pid, flags, {nr, arch, instruction_pointer, args[6]}
@@ -76,11 +74,14 @@ class Listener:
         self._ioctl(IOCTL_SEND, _RESP.pack(ident, value, -error, FLAG_CONTINUE if cont else 0))
 
     def install(self, ident: int, fd: int, cloexec: bool) -> int:
-        """Give the thread a duplicate of ``fd`` as the call's result, at its lowest free number, in one step.
+        """Put a duplicate of ``fd`` into the thread's table at its lowest free number, which is returned; the thread
+        still waits. Errors: ``Gone``; OSError(EMFILE) when its table is full.
 
-        Errors: ``Gone``; OSError(EMFILE) when its table is full, the notification is then still unanswered.
+        Not in one step with the answer (ADDFD_FLAG_SEND): the thread would run before our own copy is closed, so that
+        its close(2) would not be the last one (locks, end of file, inotify), and a signal to us between the two halves
+        makes the kernel take the file back after it has answered.
         """
-        return self._ioctl(IOCTL_ADDFD, _ADDFD.pack(ident, ADDFD_FLAG_SEND, fd, 0, _O_CLOEXEC if cloexec else 0))
+        return self._ioctl(IOCTL_ADDFD, _ADDFD.pack(ident, 0, fd, 0, _O_CLOEXEC if cloexec else 0))
 
     def valid(self, ident: int) -> bool:
         """Whether the thread still waits for this answer."""

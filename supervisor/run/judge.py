@@ -92,6 +92,10 @@ class Judge:
             return family(Call(name, args, Caller(tid, process.pid), process, actor, git_tool))
         except OSError as error:
             return Reply(error=errno_of(error))
+        except (ValueError, OverflowError, RecursionError) as error:
+            # A value that no kernel would take either. It must not end the run, and must not pass unseen.
+            self._parts.recorder.note("gap", reason=f"{name} could not be judged", detail=repr(error)[:200])
+            return Reply(error=errno.EINVAL)
 
     # -- files --------------------------------------------------------------------------------------------------
 

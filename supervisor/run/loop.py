@@ -127,19 +127,18 @@ class Loop:
 
     def _send(self, notification: Notification, reply: Reply) -> None:
         listener = self._listener
+        value, error = reply.value, reply.error
         try:
             if reply.fd >= 0:
                 try:
-                    listener.install(notification.id, reply.fd, reply.cloexec)
-                except OSError as error:
-                    listener.send(notification.id, error=error.errno or errno.EMFILE)
-            else:
-                listener.send(notification.id, reply.error, reply.value, reply.cont)
+                    value = listener.install(notification.id, reply.fd, reply.cloexec)
+                except OSError as failure:
+                    error = failure.errno or errno.EMFILE
+                finally:
+                    os.close(reply.fd)
+            listener.send(notification.id, error, value, reply.cont)
         except Gone:
             return  # killed while it waited: what was done is done and recorded
-        finally:
-            if reply.fd >= 0:
-                os.close(reply.fd)
 
     # -- held acts ----------------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class Attributes:
         return Attempt(self._event(call, spot, mode), act, (spot,))
 
     def _chown(self, call: Call, spot: Spot, uid: int, gid: int) -> Attempt:
-        act = PathAct("chown", -1, b"", spot.handle, uid=_int(uid), gid=_int(gid))
+        act = PathAct("chown", -1, b"", spot.handle, uid=_id(uid), gid=_id(gid))
         return Attempt(self._event(call, spot), act, (spot,))
 
     def _utime(self, call: Call, spot: Spot, address: int, form: str) -> Attempt:
@@ -171,6 +171,12 @@ def _times(tid: int, address: int, form: str) -> tuple[int, int, int, int]:
     if not (0 <= b < 1_000_000 and 0 <= d < 1_000_000):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     return a, b * 1000, c, d * 1000
+
+
+def _id(register: int) -> int:
+    """A user or group id: 32 bits unsigned, of which all ones mean "leave it" (chown(2))."""
+    low = register & 0xFFFFFFFF
+    return -1 if low == 0xFFFFFFFF else low
 
 
 def _int(register: int) -> int:

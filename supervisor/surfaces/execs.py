@@ -56,7 +56,7 @@ class Execs:
             argv or (b"",),  # Linux 5.18 puts an empty string where there is none
             cwd,
             "call",
-            _alias(path, target.path, cwd),
+            _alias(path, target.path, cwd) if base == AT_FDCWD or path.startswith(b"/") else b"",
             anonymous=target.unlinked,
             hidden=self._mentions(argv, cwd) if self._hide else (),
             refusal=refusal,

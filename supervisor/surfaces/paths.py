@@ -195,8 +195,10 @@ class Resolver:
         return path
 
     def _target(self, path: bytes, found: os.stat_result | None) -> Target:
+        git = git_above(path) if _may_matter(path) else b""
         if found is None:
-            return Target(path, Kind.ABSENT, made=self._made.contains(path), ignored=self._ignored.covers(path))
+            made, ignored = self._made.contains(path), self._ignored.covers(path)
+            return Target(path, Kind.ABSENT, made=made, ignored=ignored, git=git)
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), Kind.OTHER)
         unlinked = found.st_nlink == 0 or not path.startswith(b"/")
         return Target(
@@ -209,6 +211,7 @@ class Resolver:
             ignored=self._ignored.covers(path),
             unlinked=unlinked and kind is not Kind.BLOCK,
             given=(found.st_dev, found.st_ino) in self._given,
+            git=git,
         )
 
     def _walk(self, base: int, path: bytes, flags: int, resolve: int) -> int:
@@ -249,6 +252,29 @@ class Resolver:
             return os.readlink(path, dir_fd=None if base == AT_FDCWD else base)
         except OSError:
             return b""
+
+
+def _may_matter(path: bytes) -> bool:
+    """Whether git could run or trust a file by this name if it lay in a git directory."""
+    name = path.rpartition(b"/")[2]
+    if name.startswith(b"config") or b"/hooks" in path or b"/info" in path:
+        return b"/.git/objects/" not in path or name.endswith(b"alternates")
+    return b"/modules/" in path and b"/.git/" in path and b"/objects/" not in path
+
+
+def git_above(path: bytes) -> bytes:
+    """The nearest folder above ``path`` that git would take for a git directory, empty when there is none.
+
+    Git asks for HEAD, objects and refs (setup.c, is_git_directory); a linked worktree has commondir instead.
+    """
+    folder = path.rpartition(b"/")[0]
+    while folder:
+        if os.path.lexists(folder + b"/HEAD") and any(
+            os.path.lexists(folder + name) for name in (b"/objects", b"/commondir")
+        ):
+            return folder
+        folder = folder.rpartition(b"/")[0]
+    return b""
 
 
 def _may_jump(resolve: int, *, nofollow: bool) -> None:

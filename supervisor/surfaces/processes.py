@@ -7,6 +7,7 @@ that the agent process made; orphans keep the action of their process group.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from supervisor.kernel import process as kernel
 from supervisor.vocabulary.events import Actor
 
 _KEEP = 2048
+_DEPTH = 512  # generations that are looked through for a known ancestor
 _IDLE = 2.0  # seconds without a mutation after which the agent's own changes form a new action
 
 
@@ -50,6 +52,8 @@ class Processes:
         self._threads: dict[int, int] = {}
         self.root = 0
         self._actions = 0
+        # One descriptor each: a quarter of what this process may hold.
+        self._keep = min(_KEEP, max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         self._last = 0.0
 
     def of(self, tid: int) -> Process:
@@ -62,7 +66,7 @@ class Processes:
         tgid = self._threads.get(tid)
         if tgid is not None and tgid in self._known and self._known[tgid].alive() and _is_thread(tgid, tid):
             return self._known[tgid]
-        if len(self._known) >= _KEEP:
+        if len(self._known) >= self._keep:
             self._sweep()
         pidfd = kernel.pidfd_of_leader(tid)
         if pidfd is None:
@@ -79,28 +83,28 @@ class Processes:
         record = Process(pid, pidfd, ppid, start, pgrp)
         self._known[pid] = record
         record.parent = self._parent(ppid)
-        if record.parent is not None:
-            record.action = record.parent.action
-        else:
-            record.action = self._groups.get(pgrp, 0)
+        record.action = record.parent.action if record.parent is not None else self._groups.get(pgrp, 0)
         self._groups.setdefault(pgrp, record.action)
-        if record.parent is not None:
-            # A fork runs its parent's image until it executes, which passes here too.
-            image = record.parent.actor
-            record.actor = Actor(pid, ppid, start, image.exe, image.argv, record.action)
-        else:
-            self._describe(record)
+        self._describe(record)
         return record
 
     def _parent(self, ppid: int) -> Process | None:
-        if ppid in (0, 1, self._supervisor):
-            return None
-        try:
-            return self.of(ppid)
-        except OSError:
-            return None  # it ended meanwhile: the process group tells the action
+        """The parent's record, if it has asked for something before. An unknown one in between is looked through: a
+        chain of forks may be long, and only what acts needs a record."""
+        for _ in range(_DEPTH):
+            if ppid in (0, 1, self._supervisor):
+                return None
+            known = self._known.get(ppid)
+            if known is not None and known.alive():
+                return known
+            try:
+                ppid = kernel.parent_of(ppid)
+            except OSError:
+                return None  # it ended meanwhile: the process group tells the action
+        return None
 
     def _describe(self, record: Process) -> None:
+        """Image and arguments at first sight: its own, since its parent may have executed something else by now."""
         try:
             exe = os.readlink(b"/proc/%d/exe" % record.pid)
             with open(f"/proc/{record.pid}/cmdline", "rb") as file:
@@ -168,7 +172,7 @@ class Processes:
         for pid in [pid for pid, record in self._known.items() if not record.alive()]:
             self.forget(pid)
         self._threads.clear()
-        excess = len(self._known) - _KEEP // 2
+        excess = len(self._known) - self._keep // 2
         for pid in list(self._known)[: max(excess, 0)]:
             if pid != self.root:
                 self.forget(pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ from supervisor.kernel.libc import AT_FDCWD, RENAME_EXCHANGE, RENAME_NOREPLACE, 
 from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.paths import Refused, Resolver, Spot
 from supervisor.vocabulary.acts import PathAct
-from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind
+from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind, Target
 
 if TYPE_CHECKING:
     from supervisor.surfaces.files import Call
@@ -83,9 +84,9 @@ class Renames:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         act = PathAct("rename", old.parent, old.name, old.handle, new.parent, new.name, flags=flags)
         exchange = bool(flags & RENAME_EXCHANGE)
-        if not exchange and self._is_config(new.target.path):
+        if not exchange and self._is_config(old.target, new.target):
             return self._config(call, old, new, act)
-        if not exchange and new.target.path.endswith(b"/packed-refs") and self._is_git(new.target.path):
+        if not exchange and self._is_packed(old.target.path, new.target.path):
             return self._packed(call, old, new, act)
         event = FsEvent(
             call.actor,
@@ -106,11 +107,16 @@ class Renames:
             return ()
         return names_in(moved.handle)
 
-    def _is_config(self, new: bytes) -> bool:
-        name = new.rpartition(b"/")[2]
-        if name not in (b"config", b"config.worktree") or not self._is_git(new):
+    def _is_config(self, old: Target, new: Target) -> bool:
+        """Git's own way: the lock file beside the configuration of a git directory replaces it."""
+        folder, _, name = new.path.rpartition(b"/")
+        if name not in (b"config", b"config.worktree") or old.path != new.path + b".lock":
             return False
-        return b"refs" not in new.split(b"/") and b"logs" not in new.split(b"/")
+        return new.git == folder or (self._is_git(new.path) and folder.rpartition(b"/")[2] == b".git")
+
+    def _is_packed(self, old: bytes, new: bytes) -> bool:
+        named = new.endswith(b"/packed-refs") and old in (new + b".lock", new + b".new")
+        return named and self._is_git(new)
 
     def _packed(self, call: Call, old: Spot, new: Spot, act: PathAct) -> Attempt:
         """Git moves loose refs into packed-refs. What lands is the copy that is judged; govrun's own refs may only
@@ -131,7 +137,7 @@ class Renames:
             refusal = f"the new packed-refs cannot be read: {error}"
         event = FsEvent(
             call.actor, FsOp.RENAME, call.name, old.target, new.target, git_tool=call.git_tool, records=altered,
-            refusal=refusal,
+            locked=True, refusal=refusal,
         )  # fmt: skip
         return Attempt(event, act._replace(replace=content), (old, new))
 
@@ -143,11 +149,7 @@ class Renames:
                 continue
             name = mark[1:] + rest
             value = loose_value(folder, name)
-            try:
-                with open(folder + b"/packed-refs", "rb") as file:
-                    packed = _records(file.read(_PACKED_MOST))
-            except OSError:
-                return (name,)
+            packed = _records(plain_content(folder + b"/packed-refs", _PACKED_MOST))
             return () if value is not None and packed.get(name) == value else (name,)
         return ()
 
@@ -162,7 +164,7 @@ class Renames:
             delta = self._delta(before, content, b"/modules/" in new.target.path)
         except (OSError, ValueError) as error:
             refusal = f"the new configuration cannot be read: {error}"
-        event = GitConfigEvent(call.actor, new.target, delta.changes, delta.executable, refusal)
+        event = GitConfigEvent(call.actor, old.target, new.target, delta.changes, delta.executable, refusal)
         return Attempt(event, act._replace(replace=content), (old, new))
 
 
@@ -183,12 +185,23 @@ def _records(content: bytes) -> dict[bytes, bytes]:
 
 def loose_value(folder: bytes, name: bytes) -> bytes | None:
     """The value of a loose ref file, None when there is none."""
+    return plain_content(folder + b"/" + name, 256).strip() or None
+
+
+def plain_content(path: bytes, most: int) -> bytes:
+    """The first ``most`` bytes of a regular file; empty for anything else. A FIFO would hold up the loop for good."""
     try:
-        fd = os.open(folder + b"/" + name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return None
+        return b""
     try:
-        return os.read(fd, 256).strip()
+        content = b""
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            while len(content) < most and (chunk := os.read(fd, most - len(content))):
+                content += chunk
+        return content
+    except OSError:
+        return b""
     finally:
         os.close(fd)
 

@@ -49,7 +49,8 @@ class Target(NamedTuple):
 
     ``made``: the run itself created the name (temporary space, a git directory). ``ignored``: untracked, and the
     base commit's ignore rules cover it. ``unlinked``: reached through a descriptor, the name no longer exists.
-    ``given``: a file that whoever started the run handed in as standard output or error.
+    ``given``: a file that whoever started the run handed in as standard output or error. ``git``: the innermost
+    folder above it that looks like a git directory, where that was asked (names that git runs or trusts).
     """
 
     path: bytes
@@ -61,6 +62,7 @@ class Target(NamedTuple):
     ignored: bool = False
     unlinked: bool = False
     given: bool = False
+    git: bytes = b""
 
 
 class FsOp(StrEnum):
@@ -77,8 +79,9 @@ class FsEvent(NamedTuple):
     """One path mutation. ``other`` is the new name of a rename or link.
 
     ``beneath`` and ``beneath_other`` list what a moved directory holds (paths relative to it); None: too many to
-    list, which the judge has to treat as the worst case. ``mode``: permission bits that are set. ``records``:
-    govrun's own refs whose value the change would alter. ``refusal``: the path cannot be resolved safely and why.
+    list, which the judge has to treat as the worst case. ``mode``: permission bits that are set. ``records``: govrun's
+    own refs whose value the change would alter; ``locked``: git's lock file replaces what it locks. ``refusal``: the
+    path cannot be resolved safely and why.
     """
 
     actor: Actor
@@ -92,6 +95,7 @@ class FsEvent(NamedTuple):
     makes: Kind = Kind.FILE
     git_tool: bool = False
     records: tuple[bytes, ...] = ()
+    locked: bool = False
     mode: int = 0
     refusal: str = ""
 
@@ -108,6 +112,7 @@ class GitConfigEvent(NamedTuple):
     """A git ``config`` file is about to be replaced by its lock file. ``executable``: keys whose value git runs."""
 
     actor: Actor
+    source: Target
     target: Target
     changes: tuple[ConfigChange, ...]
     executable: tuple[str, ...]

@@ -363,10 +363,12 @@ def _limit_processes() -> None:
 def test_fork_without_end(govrun: Govrun, repo: Path) -> None:
     """Bounded by a process limit of the test's own (it binds ordinary users only); the time-out ends all of it."""
     (repo / "govrun.toml").write_text('version = 1\n[scope]\ntimeout = "5s"\n')
-    script = "f() { sleep 30 | f & f; }; f"
+    script = "f() { sleep 30.0625 | f & f; }; f"
     outcome = govrun("bash", "-c", script, timeout=90, preexec_fn=_limit_processes)
     assert outcome.code == 124, outcome.stderr[-2000:]
-    left = subprocess.run(["pgrep", "-u", str(os.getuid()), "-x", "sleep"], capture_output=True, text=True).stdout
+    left = subprocess.run(
+        ["pgrep", "-u", str(os.getuid()), "-f", "sleep 30.0625"], capture_output=True, text=True
+    ).stdout
     assert not left
 
 

@@ -235,6 +235,7 @@ PINS: list[tuple[str, str, Callable[[Any], Any], Any]] = [
     ("renames", "odd_flags", lambda r: r[:4], ["!EINVAL"] * 4),
     ("renames", "moved_to_another_device", lambda r: r[0], ["!EXDEV"] * 3),
     ("contents", "flock", lambda r: r[-1], ["!EAGAIN", None]),
+    ("contents", "flock_is_free_after_close", lambda r: r, 0),
     ("contents", "appenders", lambda r: r[1:], [301, 301, True]),
     ("leases", "others_go_on_while_an_open_waits", lambda r: r[1], "the others are done\nthe waiting one is through\n"),
     ("leases", "nonblocking_open_says_again", lambda r: r, "!EAGAIN"),

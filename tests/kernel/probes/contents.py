@@ -84,6 +84,36 @@ def flock() -> object:
 
 
 @case
+def flock_is_free_after_close() -> object:
+    """No other call is made between open, close and the next lock: whoever handed the file in has let it go before."""
+    watcher = os.open("f", os.O_RDWR | os.O_CREAT, 0o600)
+    busy = 0
+    for _ in range(500):
+        fd = os.open("f", os.O_RDWR)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.close(fd)
+        busy += t(fcntl.flock, watcher, fcntl.LOCK_EX | fcntl.LOCK_NB) is not None
+        fcntl.flock(watcher, fcntl.LOCK_UN)
+    return busy
+
+
+@case
+def open_file_lock_is_free_after_close() -> object:
+    write = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+    unlock = struct.pack("hhqqi4x", fcntl.F_UNLCK, 0, 0, 0, 0)
+    set_lock = 37  # F_OFD_SETLK
+    watcher = os.open("f", os.O_RDWR | os.O_CREAT, 0o600)
+    busy = 0
+    for _ in range(500):
+        fd = os.open("f", os.O_RDWR)
+        fcntl.fcntl(fd, set_lock, write)
+        os.close(fd)
+        busy += t(fcntl.fcntl, watcher, set_lock, write) != write
+        fcntl.fcntl(watcher, set_lock, unlock)
+    return busy
+
+
+@case
 def flock_over_fork_and_dup() -> object:
     a = os.open("f", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(a, fcntl.LOCK_SH)

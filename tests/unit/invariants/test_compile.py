@@ -161,7 +161,7 @@ def test_what_the_kernel_cannot_hide_is_said() -> None:
 def test_a_hidden_folder_around_the_tree_is_refused() -> None:
     profile = profile_of('version = 1\n[scope]\nwhy = "w"\nhide = ["~/work/**"]\n')
     assert HOME + b"/work" in compile_policy(profile, CONTEXT).hide
-    for tree in (HOME + b"/work", HOME + b"/work/app/deep"):
+    for tree in (HOME + b"/work/app", HOME + b"/work/app/deep"):
         with pytest.raises(ProfileError, match="working tree"):
             compile_policy(profile, CONTEXT._replace(tree=tree))
     assert compile_policy(profile, CONTEXT._replace(tree=HOME + b"/work2"))

@@ -39,6 +39,8 @@ OPERATIONS: dict[str, str] = {
         u objects/pack/pack-{HEX}.pack; c info/refs_x1; r info/refs_x1 info/refs; c objects/info/packs_x1;
         r objects/info/packs_x1 objects/info/packs; r objects/info/commit-graph.lock objects/info/commit-graph;
         u gc.pid; r objects/pack/multi-pack-index.lock objects/pack/multi-pack-index; - refs/remotes/o""",
+    "gc, the reflogs of other worktrees": """c worktrees/wt/HEAD.lock; c worktrees/wt/logs/HEAD.lock;
+        r worktrees/wt/logs/HEAD.lock worktrees/wt/logs/HEAD; u worktrees/wt/HEAD.lock""",
     "gc of govrun's notes": """c refs/notes/govrun.lock; u refs/notes/govrun; u refs/notes/govrun.lock;
         c refs/govrun/runs/01/01X.lock; u refs/govrun/runs/01/01X; u refs/govrun/runs/01/01X.lock""",
     "bisect": f"""c BISECT_HEAD.lock; u BISECT_HEAD.lock; w BISECT_START; w BISECT_NAMES; + refs/bisect;

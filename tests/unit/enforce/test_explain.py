@@ -1,0 +1,298 @@
+"""Reasons: one line, harmless to a terminal, where the process reads them, and never a wait."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import socket
+import subprocess
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervisor.enforce.explain import Explainer, reason, safe
+from supervisor.vocabulary.policy import Invariant
+from supervisor.vocabulary.verdicts import Effect, Match, Verdict
+
+RULE = Invariant("scope.write", "scope", "deny", "too wide", "the tree", "0007", source="govrun.toml:3")
+
+
+def verdict(message: str = "x is outside", effect: Effect = Effect.DENY, rule: Invariant = RULE) -> Verdict:
+    return Verdict(effect, (Match(rule, effect, message),))
+
+
+# ---------------------------------------------------------------------------------------------------- the text
+
+
+def test_the_line_names_what_why_which_decision_and_what_instead() -> None:
+    assert reason(verdict().matches[0], Effect.DENY) == (
+        "govrun: denied by scope.write (govrun.toml:3): x is outside · why: too wide · decision: ADR 0007 · instead: the tree"
+    )
+
+
+def test_what_is_missing_is_left_out() -> None:
+    bare = Invariant("govrun.path", "builtin", "deny", source="govrun")
+    assert reason(Match(bare, Effect.WARN, "m"), Effect.WARN) == "govrun: warning by govrun.path: m"
+
+
+@pytest.mark.parametrize("effect", [effect for effect in Effect if effect is not Effect.ALLOW])
+def test_every_effect_that_speaks_has_a_word(effect: Effect) -> None:
+    assert reason(verdict().matches[0], effect).startswith("govrun: ")
+
+
+ESCAPED = [
+    ("plain äöü 漢字", "plain äöü 漢字"),
+    ("a\nb", r"a\nb"),
+    ("\x1b[31mred", r"\x1b[31mred"),
+    ("\x9b31m", r"\x9b31m"),
+    ("a\rb\tc\0d\x7f", r"a\rb\tc\x00d\x7f"),
+    ("abc\u202egpj.exe", r"abc\u202egpj.exe"),
+    ("\u2066x\u2069\u200f\u061c", r"\u2066x\u2069\u200f\u061c"),
+    ("zero\u200bwidth\ufeff", r"zero\u200bwidth\ufeff"),
+    ("\u2028\u2029\x85", r"\u2028\u2029\x85"),
+    ("\udcff", r"\udcff"),
+    ("\U000e0041", r"\U000e0041"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), ESCAPED)
+def test_escapes(text: str, shown: str) -> None:
+    assert safe(text) == shown
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.text(st.characters(codec=None), max_size=30))
+def test_nothing_shown_can_move_a_cursor_or_turn_a_line(text: str) -> None:
+    shown = safe(text)
+    assert shown.isprintable()
+    shown.encode()
+    if text.isprintable():
+        assert shown == text
+
+
+def test_a_rule_cannot_smuggle_a_second_line() -> None:
+    rule = RULE._replace(why="a\nb\x1b[2J", use="\u202e")
+    assert reason(Match(rule, Effect.DENY, "c\nd"), Effect.DENY).isprintable()
+
+
+# ------------------------------------------------------------------------------------------------- where it goes
+
+
+@contextmanager
+def process(stderr: int) -> Iterator[int]:
+    """A process that holds ``stderr`` as its standard error and does nothing."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=stderr)
+    try:
+        yield child.pid
+    finally:
+        assert child.stdin is not None
+        child.stdin.close()
+        child.kill()
+        child.wait()
+
+
+def explainer(writable: bool = False) -> Explainer:
+    return Explainer(lambda path: writable)
+
+
+LINE = reason(verdict().matches[0], Effect.DENY) + "\n"
+
+
+def drain(fd: int) -> bytes:
+    os.set_blocking(fd, False)
+    data = b""
+    with suppress(BlockingIOError, OSError):
+        while chunk := os.read(fd, 65536):
+            data += chunk
+    return data
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    yield read, write
+    for fd in (read, write):
+        with suppress(OSError):
+            os.close(fd)
+
+
+def test_a_pipe_gets_the_line_once_per_violation(pipe: tuple[int, int]) -> None:
+    told = explainer()
+    with process(pipe[1]) as pid:
+        assert told.tell(pid, pid, verdict())
+        assert told.tell(pid, pid, verdict())
+        assert told.tell(pid, pid, verdict("something else"))
+        assert drain(pipe[0]).decode() == LINE + LINE.replace("x is outside", "something else")
+        told.flush_to(pid)
+        assert drain(pipe[0]) == b""
+
+
+def test_another_process_is_told_again(pipe: tuple[int, int]) -> None:
+    told = explainer()
+    with process(pipe[1]) as one, process(pipe[1]) as two:
+        assert told.tell(one, one, verdict())
+        assert told.tell(two, two, verdict())
+        assert drain(pipe[0]).decode() == LINE * 2
+
+
+def test_the_pipes_own_flags_stay(pipe: tuple[int, int]) -> None:
+    with process(pipe[1]) as pid:
+        before = fcntl.fcntl(pipe[1], fcntl.F_GETFL)
+        explainer().tell(pid, pid, verdict())
+        assert fcntl.fcntl(pipe[1], fcntl.F_GETFL) == before
+        assert not before & os.O_NONBLOCK
+
+
+def test_a_full_pipe_is_not_waited_for_and_the_line_comes_later(pipe: tuple[int, int]) -> None:
+    read, write = pipe
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while os.write(write, b"x" * 65536):
+            pass
+    with suppress(BlockingIOError):
+        while os.write(write, b"x"):
+            pass
+    os.set_blocking(write, True)
+    told = explainer()
+    with process(write) as pid:
+        watch = threading.Timer(30, lambda: os.kill(os.getpid(), 9))  # a write that waits would wait for ever
+        watch.start()
+        assert not told.tell(pid, pid, verdict())
+        told.flush_to(pid)
+        watch.cancel()
+        drain(read)
+        told.flush_to(pid)
+        assert drain(read).decode() == LINE
+        told.flush_to(pid)
+        assert drain(read) == b""
+
+
+def test_a_long_queue_is_never_told_twice(pipe: tuple[int, int]) -> None:
+    """More than a pipe takes at once: what was written is not written again."""
+    read, write = pipe
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    told = explainer()
+    with open(os.devnull, "rb") as nowhere, process(nowhere.fileno()) as lost:
+        messages = [f"{at:03} " + "m" * 200 for at in range(60)]
+        for message in messages:
+            told._write = lambda tid, text: False  # type: ignore[method-assign]
+            told.tell(lost, lost, verdict(message))
+        del told._write  # type: ignore[method-assign]
+    with process(write) as pid:
+        got = b""
+        for _ in range(100):
+            told.flush_to(pid)
+            chunk = drain(read)
+            got += chunk
+            if not chunk:
+                break
+    for message in messages:
+        assert got.decode().count(message[:4]) <= 1, message[:4]
+    assert got.endswith(b"\n")
+
+
+def test_a_socket_gets_the_line_and_a_full_one_is_not_waited_for() -> None:
+    here, there = socket.socketpair()
+    with here, there, process(there.fileno()) as pid:
+        assert explainer().tell(pid, pid, verdict())
+        assert here.recv(65536).decode() == LINE
+        there.setblocking(False)
+        with suppress(BlockingIOError):
+            while there.send(b"x" * 4096):
+                pass
+        with suppress(BlockingIOError):
+            while there.send(b"x"):
+                pass
+        there.setblocking(True)
+        assert not explainer().tell(pid, pid, verdict())
+
+
+def test_a_closed_socket_kills_nobody() -> None:
+    here, there = socket.socketpair()
+    here.close()
+    with there, process(there.fileno()) as pid:
+        assert not explainer().tell(pid, pid, verdict())
+
+
+def test_a_file_that_nothing_judges_is_written_at_its_offset(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w+b") as file:
+        file.write(b"before\n")
+        file.flush()
+        with process(file.fileno()) as pid:
+            assert explainer(writable=True).tell(pid, pid, verdict())
+        file.write(b"after\n")
+    assert path.read_text() == "before\n" + LINE + "after\n"
+
+
+def test_a_governed_file_is_not_written(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+    told = Explainer(lambda path: bool(asked.append(path)))
+    path = tmp_path / "governed"
+    with path.open("wb") as file, process(file.fileno()) as pid:
+        assert not told.tell(pid, pid, verdict())
+    assert (path.read_bytes(), asked) == (b"", [os.fsencode(path)])
+
+
+def test_dev_null_means_do_not_tell_me() -> None:
+    told = explainer()
+    with open(os.devnull, "wb") as nowhere, process(nowhere.fileno()) as pid:
+        assert told.tell(pid, pid, verdict())
+    assert not told._queue
+
+
+def test_a_process_that_is_gone() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    told = explainer()
+    assert not told.tell(child.pid, child.pid, verdict())
+    assert told._queue == [LINE.rstrip("\n")]
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_terminal_is_written_to_unless_a_program_draws_on_it(raw: bool) -> None:
+    main, side = pty.openpty()
+    try:
+        if raw:
+            tty.setraw(side)
+        modes = termios.tcgetattr(side)
+        told = explainer()
+        with process(side) as pid:
+            assert told.tell(pid, pid, verdict()) is not raw
+        shown = drain(main).decode().replace("\r\n", "\n")
+        assert shown == ("" if raw else LINE)
+        assert bool(told._queue) is raw
+        assert termios.tcgetattr(side) == modes
+    finally:
+        os.close(main)
+        os.close(side)
+
+
+def test_the_queue_is_bounded() -> None:
+    told = explainer()
+    for at in range(1000):
+        told.tell(0x7FFFFFF0, 0x7FFFFFF0, verdict(f"m{at}"))
+    assert len(told._queue) == 64
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path, pipe: tuple[int, int]) -> None:
+    here, there = socket.socketpair()
+    main, side = pty.openpty()
+    told = explainer(writable=True)
+    with (tmp_path / "f").open("wb") as file, here, there:
+        before = len(os.listdir("/proc/self/fd"))
+        for fd in (pipe[1], there.fileno(), side, file.fileno()):
+            with process(fd) as pid:
+                told.tell(pid, pid, verdict())
+        assert len(os.listdir("/proc/self/fd")) == before
+    os.close(main)
+    os.close(side)
