@@ -36,13 +36,15 @@ class Domain(NamedTuple):
         return made
 
 
-def agent_domain(hidden: Iterable[bytes], scoped: int) -> Domain:
-    """Everything readable except ``hidden`` (canonical folders), nothing writable but devices."""
+def agent_domain(hidden: Iterable[bytes], scoped: int, terminals: Iterable[bytes] = ()) -> Domain:
+    """Everything readable except ``hidden`` (canonical folders), nothing writable but devices and the ``terminals``
+    that the run was started on."""
     given = tuple(hidden)
     # A folder inside a hidden one must not make that one an ancestor whose siblings are granted.
     folders = tuple(f for f in given if not any(f != other and f.startswith(other + b"/") for other in given))
     ancestors = frozenset(_above(folders))
-    rules: list[tuple[bytes, int]] = [(device, _WRITE_DEVICE) for device in DEVICES + DEVICE_FOLDERS]
+    rules: list[tuple[bytes, int]] = [(device, _WRITE_DEVICE) for device in (*DEVICES, *terminals)]
+    rules += [(folder, landlock.READ_DIR) for folder in DEVICE_FOLDERS]
     for folder in sorted(ancestors):
         rules += [(path, landlock.READ) for path in _siblings(folder, ancestors, folders)]
     return Domain(landlock.WRITE_ALL | landlock.READ, scoped, tuple(rules), ancestors | {b"/dev"})

@@ -12,6 +12,7 @@ import fcntl
 import os
 import resource
 import signal
+from collections.abc import Callable
 
 from supervisor.enforce.links import break_link
 from supervisor.kernel import libc, process
@@ -22,14 +23,16 @@ _ONLY_CREATION = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _GUARDED = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 # What F_SETFL takes (fcntl(2)); it leaves the access mode alone.
 _SETTABLE = os.O_APPEND | os.O_ASYNC | os.O_DIRECT | os.O_NOATIME | os.O_NONBLOCK
+_MASTERS = (b"/dev/ptmx", b"/dev/pts/ptmx")
+_TIOCGPTN = 0x80045430  # asm-generic/ioctls.h
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 
 
-def open_for(act: OpenAct) -> Reply | Held:
-    """Open what was judged. Errors are those of open(2) and leave as ``OSError``."""
+def open_for(act: OpenAct, new_terminal: Callable[[bytes], None]) -> Reply | Held:
+    """Open what was judged. Errors are those of open(2) and leave as ``OSError``. ``new_terminal`` is told the name of
+    each pseudo-terminal whose master is opened here."""
     if act.kind is Kind.CHAR:
-        # A terminal opened here would be the supervisor's. The floor bounds what a swapped path could reach.
-        return CONTINUE
+        return _device(act, new_terminal)
     if act.flags & (os.O_CREAT | os.O_TRUNC) and not _has_room(act.tid):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if act.kind is Kind.FIFO and not act.flags & os.O_NONBLOCK:
@@ -45,6 +48,18 @@ def open_for(act: OpenAct) -> Reply | Held:
         if act.flags & os.O_NONBLOCK:
             raise
         return _wait(act)  # somebody holds a lease (fcntl(2)); a blocking open here would stop every other process
+
+
+def _device(act: OpenAct, new_terminal: Callable[[bytes], None]) -> Reply:
+    """Devices are opened by the process itself: /dev/tty would be the supervisor's terminal here, and the floor bounds
+    what a swapped path could reach. Pseudo-terminals are opened for it, since the floor grants no others than those it
+    was started on: another one belongs to somebody else."""
+    if act.path in _MASTERS:
+        reply = _reply(act, os.open(b"/proc/self/fd/%d" % act.handle, act.flags & ~_ONLY_CREATION | _GUARDED))
+        number = int.from_bytes(fcntl.ioctl(reply.fd, _TIOCGPTN, b"\0" * 4), "little")
+        new_terminal(b"/dev/pts/%d" % number)
+        return reply
+    return _reply(act, _open(act)) if act.own else CONTINUE
 
 
 def _open(act: OpenAct) -> int:

@@ -39,13 +39,12 @@ def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
 
 
 # Writing to these changes nothing that outlives the writer; terminals are the agent's own. The floor grants the same.
-DEVICES = frozenset(
-    (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx")
-)
+DEVICES = frozenset(b"/dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/ptmx /dev/pts/ptmx".split())
 
 
-def _is_free_device(path: bytes) -> bool:
-    return path in DEVICES or path.startswith(b"/dev/pts/")
+def _is_free_device(target: Target) -> bool:
+    """Other terminals of the same user lie beside the run's own: what is typed there is not the run's to see."""
+    return target.path in DEVICES or target.made or target.given
 
 
 def _is_folder_kind(event: FsEvent) -> bool:
@@ -72,6 +71,8 @@ def _names(
         yield Match(policy.invariant(PATH), Effect.DENY, message)
         return
     for relative in beneath:
+        if _is_dull(policy, target.path + b"/" + relative):
+            continue
         # What is in a moved directory keeps its kind; only its name changes. Under a new name it is as new as that.
         fresh = target.made or (new and target.kind is Kind.ABSENT)
         inner = target._replace(path=target.path + b"/" + relative, kind=Kind.FILE, made=fresh)
@@ -86,11 +87,22 @@ def _names(
             return
 
 
+def _is_dull(policy: CompiledPolicy, path: bytes) -> bool:
+    """Whether no rule can speak of a name in the tree: asked first, since a moved folder may hold tens of thousands."""
+    tree = policy.tree
+    if not path.startswith(tree + b"/") or b"/.git" in path or policy.code or path in policy.protected_files:
+        return False
+    relative = path[len(tree) + 1 :]
+    if relative.endswith(b"govrun.toml") or policy.protect.match(relative) is not None:
+        return False
+    return all(layer.match(relative) is not None for layer in policy.write)
+
+
 def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, *, new: bool) -> Iterator[Match]:
     if target.unlinked or (target.given and event.op is FsOp.WRITE):
         return  # an inode without a name: nobody else can reach it; a file that the user handed in for writing
     if target.kind in (Kind.CHAR, Kind.BLOCK):
-        if event.op is not FsOp.WRITE or target.kind is Kind.BLOCK or not _is_free_device(target.path):
+        if event.op is not FsOp.WRITE or target.kind is Kind.BLOCK or not _is_free_device(target):
             yield Match(
                 policy.invariant(WRITE), Effect.DENY, f"the device {_show(target.path)} is outside the write scope"
             )

@@ -88,19 +88,33 @@ def _state_path(pattern: str, home: Path) -> tuple[str, bool]:
     return path.rstrip("/"), path.endswith("/")
 
 
-def handed_in() -> list[tuple[bytes, tuple[int, int]]]:
-    """Regular files that standard output or error lead to, open for writing: path, and (device, inode). Their user
-    gave them to the command, which may reopen them as /dev/stdout."""
-    found = []
-    for number in (1, 2):
+class Given(NamedTuple):
+    """What the command is started on: files open for writing as standard output or error, and terminals; by path, and
+    the (device, inode) of all of them."""
+
+    files: tuple[bytes, ...]
+    terminals: tuple[bytes, ...]
+    inodes: frozenset[tuple[int, int]]
+
+
+def handed_in() -> Given:
+    """Whoever starts a run gives it these; a command may reopen them as /dev/stdout."""
+    files, terminals, inodes = [], [], set()
+    for number in (0, 1, 2):
         try:
             info = os.fstat(number)
             writes = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
         except OSError:
             continue  # closed
-        if stat.S_ISREG(info.st_mode) and writes and info.st_nlink:
-            found.append((os.readlink(b"/proc/self/fd/%d" % number), (info.st_dev, info.st_ino)))
-    return found
+        path = os.readlink(b"/proc/self/fd/%d" % number)
+        if stat.S_ISCHR(info.st_mode) and os.isatty(number):
+            terminals.append(path)
+        elif number and stat.S_ISREG(info.st_mode) and writes and info.st_nlink:
+            files.append(path)
+        else:
+            continue
+        inodes.add((info.st_dev, info.st_ino))
+    return Given(tuple(files), tuple(terminals), frozenset(inodes))
 
 
 def own_code(writable: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -121,7 +121,7 @@ class Judge:
             return CONTINUE
         if event.target.path not in self._parts.open_folders or act.flags & os.O_PATH:
             return CONTINUE
-        opened = enforce_files.open_for(act)
+        opened = enforce_files.open_for(act, self._parts.made.terminal)
         return opened if isinstance(opened, Reply) else Reply(error=errno.EAGAIN)
 
     def _perform(self, call: Call, attempt: Attempt, verdict: Verdict) -> Reply | Waiting:
@@ -134,7 +134,10 @@ class Judge:
             self._warn(call.caller, verdict)
         try:
             act = attempt.act
-            done = enforce_files.open_for(act) if isinstance(act, OpenAct) else enforce_files.perform(act)
+            if isinstance(act, OpenAct):
+                done = enforce_files.open_for(act, self._parts.made.terminal)
+            else:
+                done = enforce_files.perform(act)
         except OSError as error:
             return self._finish(event, seq, Reply(error=errno_of(error)))
         if isinstance(done, Held):
@@ -168,14 +171,16 @@ class Judge:
                 made.created(event.target.path)
             case FsOp.LINK if event.other is not None:
                 made.created(event.other.path)
-                made.linked(event.target.dev, event.target.ino, 1)
+                made.linked(event.target, event.other.path)
             case FsOp.RENAME if event.other is not None:
-                made.moved(event.target.path, event.other.path, event.target.made)
+                if event.exchange:
+                    made.exchanged(event.target.path, event.other.path)
+                else:
+                    made.moved(event.target.path, event.other.path, event.target.made)
                 if refs is not None:
                     refs.landed(event.actor, event.other.path)
             case FsOp.UNLINK:
                 made.removed(event.target.path)
-                made.linked(event.target.dev, event.target.ino, -1)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
 

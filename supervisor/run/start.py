@@ -255,9 +255,11 @@ def _order(
         environment=prepared.environment.variables,
         cwd=os.fsencode(prepared.place.cwd),
         seccomp=seccomp,
-        agent_domain=agent_domain((policy.state, *policy.hide), landlock.scopes(prepared.host.landlock_abi)),
-        own_domain=supervisor_domain([*writable, *(path for path, _ in given)]),
-        given=frozenset(inode for _, inode in given),
+        agent_domain=agent_domain(
+            (policy.state, *policy.hide), landlock.scopes(prepared.host.landlock_abi), given.terminals
+        ),
+        own_domain=supervisor_domain([*writable, *given.files]),
+        given=given.inodes,
         scoped=scoped,
         fail_on=Effect[fail_on.upper()] if fail_on else None,
         files=prepared.profile.scope.files,

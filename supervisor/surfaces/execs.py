@@ -69,7 +69,7 @@ class Execs:
         own = _OWN_EXE.match(path)
         if own is not None and own[1] in (None, b"%d" % caller.tgid):
             handle = os.open(b"/proc/%d/exe" % caller.tgid, os.O_PATH | os.O_CLOEXEC)
-            return Spot(-1, b"", handle, self._resolver.describe(handle)), path
+            return self._resolver.pinned(handle), path
         spot = self._resolver.existing(caller, base, path, nofollow=bool(flags & AT_SYMLINK_NOFOLLOW))
         script = path if base == AT_FDCWD or path.startswith(b"/") else b"/dev/fd/%d/%s" % (base, path)
         return spot, script

@@ -171,7 +171,8 @@ class Files:
             raise OSError(number, os.strerror(number))
         event = FsEvent(call.actor, FsOp.WRITE, call.name, target, git_tool=call.git_tool)
         links = self._resolver.foreign_links(target)
-        act = OpenAct(-1, b"", spot.handle, flags, 0, call.caller.tid, target.kind, target.path, links)
+        tid = call.caller.tid
+        act = OpenAct(-1, b"", spot.handle, flags, 0, tid, target.kind, target.path, links, target.made)
         return Attempt(event, act, (spot,))
 
     def _tmpfile(self, call: Call, base: int, path: bytes, flags: int, mode: int, resolve: int) -> Attempt:

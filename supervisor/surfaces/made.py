@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 
+from supervisor.vocabulary.events import Target
+
+_MOST_NAMES = 64
+
 
 class Made:
     """``temp`` are the shared temporary folders; the run owns a top-level entry there once it created it."""
@@ -15,7 +19,8 @@ class Made:
         self._temp = temp
         self._tree = tree
         self._inodes: dict[bytes, tuple[int, int]] = {}
-        self._links: dict[tuple[int, int], int] = {}
+        self._links: dict[tuple[int, int], set[bytes]] = {}
+        self._terminals: set[bytes] = set()
 
     def anchor(self, path: bytes) -> bytes | None:
         """The ancestor (or the path itself) whose creation makes ``path`` the run's; None where that plays no part."""
@@ -46,6 +51,8 @@ class Made:
 
     def contains(self, path: bytes) -> bool:
         """Whether the run made ``path`` or the folder that stands for it."""
+        if path in self._terminals:
+            return True
         anchor = self.anchor(path)
         while anchor is not None:
             known = self._inodes.get(anchor)
@@ -66,25 +73,44 @@ class Made:
     def moved(self, old: bytes, new: bytes, own: bool) -> None:
         """A name moved: the new one is the run's if the old one was (``own``)."""
         self._inodes.pop(old, None)
-        for path in [path for path in self._inodes if path.startswith(old + b"/")]:
-            self._inodes[new + path[len(old) :]] = self._inodes.pop(path)
+        self._rename({old: new})
         if own or self.anchor(old) is None:
             self.created(new)
+
+    def exchanged(self, one: bytes, other: bytes) -> None:
+        """Two names changed places, with all that is below them."""
+        self._rename({one: other, other: one})
+
+    def _rename(self, moves: dict[bytes, bytes]) -> None:
+        def after(path: bytes) -> bytes:
+            for old, new in moves.items():
+                if path == old or path.startswith(old + b"/"):
+                    return new + path[len(old) :]
+            return path
+
+        if self._inodes:
+            self._inodes = {after(path): inode for path, inode in self._inodes.items()}
+        for inode, names in self._links.items():
+            self._links[inode] = {after(name) for name in names}
 
     def removed(self, path: bytes) -> None:
         self._inodes.pop(path, None)
 
-    def linked(self, dev: int, ino: int, change: int) -> None:
-        """The run gave a file one more name (``change`` 1), or took one away (-1)."""
-        count = self._links.get((dev, ino), 0) + change
-        if count > 0:
-            self._links[dev, ino] = count
-        else:
-            self._links.pop((dev, ino), None)
+    def linked(self, target: Target, name: bytes) -> None:
+        """The run gave a file one more name. A file that had one name only has no others outside the run."""
+        names = self._links.setdefault((target.dev, target.ino), {target.path} if target.nlink == 1 else set())
+        if len(names) < _MOST_NAMES:
+            names.add(name)
 
-    def links(self, dev: int, ino: int) -> int:
-        """How many further names the run gave to a file."""
-        return self._links.get((dev, ino), 0)
+    def other_names(self, target: Target) -> int:
+        """How many further names of a file are known to be the run's, counted where they still lead to it."""
+        inode = (target.dev, target.ino)
+        names = self._links.get(inode, ())
+        return sum(1 for name in names if name != target.path and _identity(name) == inode)
+
+    def terminal(self, path: bytes) -> None:
+        """A pseudo-terminal that the run opened the other end of."""
+        self._terminals.add(path)
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

@@ -119,14 +119,21 @@ class Resolver:
             return self.descriptor(caller, special)
         finally:
             _close(base)
-        return Spot(-1, b"", handle, self.describe(handle))
+        return self.pinned(handle)
 
     def descriptor(self, caller: Caller, number: int | str) -> Spot:
         """What descriptor ``number`` of the calling thread refers to, or the ``/proc/ID/fd/N`` entry named by a string.
         ENOENT when it is not open. Threads may have tables of their own (unshare(2), CLONE_FILES)."""
         where = number if isinstance(number, str) else f"/proc/{caller.tid}/fd/{number}"
-        handle = os.open(where, os.O_PATH | os.O_CLOEXEC)
-        return Spot(-1, b"", handle, self.describe(handle))
+        return self.pinned(os.open(where, os.O_PATH | os.O_CLOEXEC))
+
+    def pinned(self, handle: int) -> Spot:
+        """The spot of an O_PATH descriptor, which is closed when it cannot be described."""
+        try:
+            return Spot(-1, b"", handle, self.describe(handle))
+        except BaseException:
+            os.close(handle)
+            raise
 
     def entry(self, caller: Caller, dirfd: int, path: bytes, *, resolve: int = 0) -> Spot:
         """The name ``path`` itself, its last component not followed; what lies there may be absent."""
@@ -186,7 +193,7 @@ class Resolver:
         """How many further names the file has that the run did not make."""
         if target.kind is not Kind.FILE or target.unlinked or target.nlink < 2:
             return 0
-        return max(0, target.nlink - 1 - self._made.links(target.dev, target.ino))
+        return max(0, target.nlink - 1 - self._made.other_names(target))
 
     def _canonical(self, handle: int) -> bytes:
         path = name_of(handle)

@@ -42,7 +42,7 @@ class Held(NamedTuple):
 
 class OpenAct(NamedTuple):
     """Create ``name`` beneath ``parent``, or reopen the pinned ``handle`` when it exists (>= 0). ``path`` is its
-    canonical name; ``links``: how many names the file has that the run did not make."""
+    canonical name; ``links``: how many names the file has that the run did not make. ``own``: the run made it."""
 
     parent: int
     name: bytes
@@ -53,6 +53,7 @@ class OpenAct(NamedTuple):
     kind: Kind
     path: bytes
     links: int = 0
+    own: bool = False
 
 
 class PathAct(NamedTuple):

@@ -153,6 +153,15 @@ def publisher_of(supervisor: psutil.Process) -> psutil.Process | None:
     return None
 
 
+def writers_of_notes(run_dir: Path | None) -> list[int]:
+    """Processes whose arguments name the run's folder."""
+    found = []
+    for each in psutil.process_iter(["cmdline", "status"]):
+        if each.info["status"] != psutil.STATUS_ZOMBIE and str(run_dir) in (each.info["cmdline"] or []):
+            found.append(each.pid)
+    return found
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_publisher_lost(govrun: Govrun, repo: Path, number: signal.Signals) -> None:
@@ -208,3 +217,4 @@ def test_repository_locked_for_notes(govrun: Govrun, repo: Path) -> None:
     assert outcome.stdout == b"finished\n"
     assert "note" in outcome.stderr, outcome.stderr
     assert "Traceback" not in outcome.stderr
+    assert not writers_of_notes(outcome.run_dir), "the writer of notes outlives the run"

@@ -182,7 +182,7 @@ def test_a_long_queue_is_never_told_twice(pipe: tuple[int, int]) -> None:
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     told = explainer()
     with open(os.devnull, "rb") as nowhere, process(nowhere.fileno()) as lost:
-        messages = [f"{at:03} " + "m" * 200 for at in range(60)]
+        messages = [f"<{at:03}>" + "m" * 200 for at in range(60)]
         for message in messages:
             told._write = lambda tid, text: False  # type: ignore[method-assign]
             told.tell(lost, lost, verdict(message))
@@ -196,7 +196,7 @@ def test_a_long_queue_is_never_told_twice(pipe: tuple[int, int]) -> None:
             if not chunk:
                 break
     for message in messages:
-        assert got.decode().count(message[:4]) <= 1, message[:4]
+        assert got.decode().count(message[:5]) <= 1, message[:5]
     assert got.endswith(b"\n")
 
 

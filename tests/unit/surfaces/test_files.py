@@ -292,11 +292,14 @@ def test_links_the_run_did_not_make_are_counted(caught: Caught, tree: Path) -> N
     os.link(tree / "file", tree / "second")
     assert links("open", b"file", os.O_WRONLY, 0) == 1
     assert links("truncate", b"file", 3) == 1
-    found = os.stat(tree / "file")
-    caught.made.linked(found.st_dev, found.st_ino, 1)
-    assert links("open", b"second", os.O_WRONLY, 0) == 0
-    os.link(tree / "file", tree / "third")
-    assert links("open", b"second", os.O_WRONLY, 0) == 1
+    own = told(caught, "open", b"dir/new", CREATE, 0o600)[0].target
+    (tree / "dir/new").write_text("x")
+    os.link(tree / "dir/new", tree / "mine")
+    found = os.stat(tree / "mine")
+    caught.made.linked(own._replace(dev=found.st_dev, ino=found.st_ino, nlink=1), os.fsencode(tree / "mine"))
+    assert links("open", b"mine", os.O_WRONLY, 0) == 0
+    os.link(tree / "mine", tree / "theirs")
+    assert links("open", b"mine", os.O_WRONLY, 0) == 1
 
 
 def test_metadata(caught: Caught, tree: Path) -> None:

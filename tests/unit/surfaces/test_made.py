@@ -9,6 +9,7 @@ import pytest
 
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
+from supervisor.vocabulary.events import Kind, Target
 
 
 @pytest.fixture
@@ -85,6 +86,60 @@ def test_removed_names_are_forgotten(made: Made, temp: Path) -> None:
     made.created(b(temp / "a"))
     made.removed(b(temp / "a"))
     assert not made.contains(b(temp / "a"))
+
+
+def test_exchanged_names_are_both_still_the_runs(made: Made, temp: Path) -> None:
+    for name in ("a", "b"):
+        (temp / name).mkdir()
+        made.created(b(temp / name))
+    (temp / "a").rename(temp / "keep")
+    (temp / "b").rename(temp / "a")
+    (temp / "keep").rename(temp / "b")
+    made.exchanged(b(temp / "a"), b(temp / "b"))
+    assert made.contains(b(temp / "a"))
+    assert made.contains(b(temp / "b/x"))
+
+
+def _target(path: Path) -> Target:
+    found = os.lstat(path)
+    return Target(b(path), Kind.FILE, found.st_dev, found.st_ino, found.st_nlink)
+
+
+def test_names_the_run_gave_are_told_from_others(made: Made, temp: Path) -> None:
+    f, g, h = (temp / name for name in "fgh")
+    f.write_text("x")
+    before = _target(f)
+    os.link(f, g)
+    made.linked(before, b(g))
+    assert made.other_names(_target(f)) == made.other_names(_target(g)) == 1
+    os.link(f, h)  # by somebody else
+    assert made.other_names(_target(h)) == 2
+    assert made.other_names(_target(f)) == 1
+
+
+def test_a_name_that_no_longer_leads_there_does_not_count(made: Made, temp: Path) -> None:
+    """`ln f g; mv other g; echo >> f` would else write into the store that f is a link of."""
+    store, f, g = (temp / name for name in ("store", "f", "g"))
+    store.write_text("x")
+    os.link(store, f)
+    before = _target(f)
+    os.link(f, g)
+    made.linked(before, b(g))
+    assert made.other_names(_target(f)) == 1
+    (temp / "other").write_text("o")
+    (temp / "other").rename(g)
+    assert made.other_names(_target(f)) == 0
+
+
+def test_names_move_with_their_folders(made: Made, temp: Path) -> None:
+    (temp / "d").mkdir()
+    (temp / "d/f").write_text("x")
+    before = _target(temp / "d/f")
+    os.link(temp / "d/f", temp / "g")
+    made.linked(before, b(temp / "g"))
+    (temp / "d").rename(temp / "e")
+    made.moved(b(temp / "d"), b(temp / "e"), True)
+    assert made.other_names(_target(temp / "g")) == 1
 
 
 def test_the_tree_in_temporary_space_is_the_tree(temp: Path) -> None:

@@ -242,7 +242,7 @@ def test_other_refs_are_packed_freely(tree: Path, caught: Caught) -> None:
 def test_own_refs_may_move_there_with_the_value_they_have(tree: Path, caught: Caught) -> None:
     (tree / ".git" / os.fsdecode(NOTES)).write_bytes(TWO + b"\n")
     assert replaced(tree, caught, packed((ONE, NOTES)), packed((TWO, NOTES))).records == ()
-    assert replaced(tree, caught, None, packed((ONE, NOTES))).records == (NOTES,)
+    assert replaced(tree, caught, packed((TWO, NOTES)), packed((ONE, NOTES))).records == (NOTES,)
 
 
 def test_own_refs_do_not_vanish_change_or_appear(tree: Path, caught: Caught) -> None:
