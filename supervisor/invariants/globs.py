@@ -117,7 +117,7 @@ class IgnoreRules:
     def __init__(self, content: bytes) -> None:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-        self._patterns: list[tuple[re.Pattern[str], bool]] = []
+        self._patterns: list[tuple[re.Pattern[str], bool, bool]] = []
         whole = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
         for raw in whole.split("\n")[:_MOST_RULES]:  # not splitlines: git ends a line at a line feed alone
             line = raw.removesuffix("\r")
@@ -128,12 +128,14 @@ class IgnoreRules:
             except ValueError:
                 continue  # git passes over a pattern it cannot read; less is ignored then
             if text is not None and include is not None:
-                self._patterns.append((re.compile(text, re.DOTALL), include))
+                self._patterns.append((re.compile(text, re.DOTALL), include, line.rstrip().endswith("/**")))
 
     def says(self, relative: bytes, *, directory: bool) -> bool | None:
         """True: ignored; False: a negated pattern takes it back; None: nothing matches."""
         text = relative.decode("utf-8", "surrogateescape") + ("/" if directory else "")
-        for pattern, include in reversed(self._patterns):
-            if pattern.search(text):
+        for pattern, include, inside in reversed(self._patterns):
+            found = pattern.search(text)
+            # What lies in a matched folder is asked for folder by folder; only `/**` speaks of it by itself.
+            if found is not None and (inside or found.end() == len(text)):
                 return include
         return None

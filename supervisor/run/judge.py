@@ -71,6 +71,7 @@ class Judge:
         self._told = told
         self._stop = stop
         self.state = RunState()
+        self.locks: dict[bytes, tuple[int, int]] = {}
         self.tracer = Tracer(self._arrived, self._never_ran)
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
         self._families.update(dict.fromkeys(parts.files.calls, self._file))
@@ -169,6 +170,7 @@ class Judge:
         match event.op:
             case FsOp.CREATE:
                 made.created(event.target.path)
+                self._note_lock(event.target.path)
             case FsOp.LINK if event.other is not None:
                 made.created(event.other.path)
                 made.linked(event.target, event.other.path)
@@ -183,6 +185,13 @@ class Judge:
                 made.removed(event.target.path)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
+
+    def _note_lock(self, path: bytes) -> None:
+        """A lock of govrun's own refs that git of the run made: left behind, it would keep the notes from being
+        written."""
+        if path.endswith(b".lock") and (b"/refs/notes/govrun" in path or b"/refs/govrun/" in path):
+            found = os.lstat(path)
+            self.locks[path] = (found.st_dev, found.st_ino)
 
     def _governed(self, event: Event) -> bool:
         """Whether the change is journalled by itself; caches, scratch space and git's own objects are counted."""

@@ -139,6 +139,7 @@ class _Run:
         self._verdict: Verdict | None = None
         self._timeout = False
         self._loop: Loop | None = None
+        self._judge: Judge | None = None
         self._refs: RefWatch | None = None
 
     def keep(self) -> frozenset[int]:
@@ -154,7 +155,7 @@ class _Run:
         order = self._order
         root, listener = self._launch()
         os.write(order.guard, b"agent %d\n" % root)
-        judge = Judge(self._parts(root), order.say, self._kill)
+        judge = self._judge = Judge(self._parts(root), order.say, self._kill)
         limit = order.policy.timeout
         self._loop = Loop(
             listener,
@@ -284,9 +285,11 @@ class _Run:
             ungoverned=counts.ungoverned,
         )  # fmt: skip
         if self._feed is not None:
+            self._remove_stale_locks()
             self._feed.end(status=status, code=agent_code, seconds=seconds)
             if not self._feed.wait(_PUBLISH_PATIENCE):
                 self._order.say("govrun: not all notes could be written; see notes.jsonl of the run")
+                stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
         update_meta(
             self._order.folder,
@@ -297,6 +300,16 @@ class _Run:
         )  # fmt: skip
         _tell(self._order.guard, b"exit %d\n" % code)
         return Result(code, status, end.reason)
+
+    def _remove_stale_locks(self) -> None:
+        """Whoever held them is dead by now."""
+        for path, inode in (self._judge.locks if self._judge is not None else {}).items():
+            try:
+                found = os.lstat(path)
+                if (found.st_dev, found.st_ino) == inode:
+                    os.unlink(path)
+            except OSError:
+                continue  # removed by its owner, as it should be
 
     def _say_why_not(self) -> None:
         """The child reports an exec that failed before the agent ever ran."""

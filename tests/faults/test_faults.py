@@ -217,4 +217,7 @@ def test_repository_locked_for_notes(govrun: Govrun, repo: Path) -> None:
     assert outcome.stdout == b"finished\n"
     assert "note" in outcome.stderr, outcome.stderr
     assert "Traceback" not in outcome.stderr
-    assert not writers_of_notes(outcome.run_dir), "the writer of notes outlives the run"
+    left = writers_of_notes(outcome.run_dir)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "the writer of notes outlives the run"

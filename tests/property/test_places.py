@@ -23,7 +23,7 @@ def components(path: bytes) -> list[bytes]:
     return [part for part in path.split(b"/") if part]
 
 
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(any_path, bases)
 @example(b"/tmpx", b"/tmp")
 @example(b"/", b"/")
@@ -36,7 +36,7 @@ def test_is_under_compares_components(path: bytes, base: bytes) -> None:
         assert components(below(path, base)) == components(path)[len(components(base)) :]
 
 
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=300, deadline=None, database=None)
 @given(any_path)
 def test_a_zone_is_where_its_components_say(path: bytes) -> None:
     policy = policy_of()
@@ -77,19 +77,20 @@ targets = st.builds(
 inner = st.one_of(st.none(), st.lists(st.lists(names, min_size=1, max_size=3).map(b"/".join), max_size=3).map(tuple))
 events = st.builds(
     FsEvent,
-    st.just(ACTOR),
-    st.sampled_from(list(FsOp)),
-    st.just("call"),
-    targets,
-    st.one_of(st.none(), targets),
-    st.booleans(),
-    inner,
-    inner,
-    kinds,
-    st.booleans(),
-    st.just(()),
-    st.sampled_from([0, 0o755, 0o4755]),
-    st.sampled_from(["", "", "", "unresolved"]),
+    actor=st.just(ACTOR),
+    op=st.sampled_from(list(FsOp)),
+    call=st.just("call"),
+    target=targets,
+    other=st.one_of(st.none(), targets),
+    exchange=st.booleans(),
+    beneath=inner,
+    beneath_other=inner,
+    makes=kinds,
+    git_tool=st.booleans(),
+    records=st.just(()),
+    locked=st.booleans(),
+    mode=st.sampled_from([0, 0o755, 0o4755]),
+    refusal=st.sampled_from(["", "", "", "unresolved"]),
 )
 PROFILES = [
     "version = 1\n",
@@ -99,7 +100,7 @@ PROFILES = [
 ]
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(events, st.sampled_from(PROFILES))
 def test_every_file_event_has_one_verdict(event: FsEvent, text: str) -> None:
     policy = policy_of(text)
@@ -111,7 +112,7 @@ def test_every_file_event_has_one_verdict(event: FsEvent, text: str) -> None:
         assert match.invariant.id in policy.invariants
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(events, st.sampled_from(PROFILES))
 def test_nothing_outside_is_ever_changed(event: FsEvent, text: str) -> None:
     """Whatever a profile says: state, hidden folders and the rest of the machine stay as they are."""
@@ -124,7 +125,7 @@ def test_nothing_outside_is_ever_changed(event: FsEvent, text: str) -> None:
         assert decide(policy_of(text), RunState(), event).blocks
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(events, st.integers(0, 2))
 def test_more_names_beneath_never_make_it_laxer(event: FsEvent, keep: int) -> None:
     policy = policy_of()

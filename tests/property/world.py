@@ -12,7 +12,7 @@ from supervisor.invariants.compile import Context, compile_policy
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant, RunState
 from supervisor.profile.load import load
 from supervisor.profile.model import Profile
-from supervisor.vocabulary.events import Actor, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.events import Actor, ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Verdict
 
 TREE, HOME = b"/w/tree", b"/h/ada"
@@ -97,6 +97,15 @@ def rename(old: bytes, new: bytes, kind: Kind = Kind.FILE, onto: Kind = Kind.ABS
     other = {name.removeprefix("new_"): fields.pop(name) for name in ("new_made", "new_ignored") if name in fields}
     first, second = target(old, kind, **facts), target(new, onto, **other)
     return FsEvent(ACTOR, FsOp.RENAME, "rename", first, second, makes=kind, **fields)
+
+
+def config(
+    path: bytes, executable: tuple[str, ...] = (), refusal: str = "", lock: bytes = b"", **facts: Any
+) -> GitConfigEvent:
+    """The rename of a configuration's lock file onto it."""
+    old = target(lock or path + b".lock", **facts)
+    change = tuple(ConfigChange(key, None, ("x",)) for key in executable or ("user.name",))
+    return GitConfigEvent(ACTOR, old, target(path, **facts), change, executable, refusal)
 
 
 def verdict(policy: CompiledPolicy, event: Any) -> Verdict:

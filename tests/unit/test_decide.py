@@ -13,11 +13,9 @@ import pytest
 from supervisor.decide import decide
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.events import (
-    ConfigChange,
     Event,
     ExecEvent,
     FsOp,
-    GitConfigEvent,
     Kind,
     LifecycleEvent,
     NetEvent,
@@ -30,6 +28,7 @@ from tests.property.world import (
     ACTOR,
     HOME,
     STATE,
+    config,
     create,
     effect,
     fs,
@@ -46,9 +45,9 @@ from tests.property.world import (
 SAMPLES: list[Event] = [
     *(fs(op, path) for op in FsOp for path in (b"src/a", b"govrun.toml", b".git/config", STATE, b"/etc/passwd")),
     *(rename(b"a", new, kind, beneath=b) for new in (b"b", b".git") for kind in Kind for b in ((), (b"x",), None)),
-    GitConfigEvent(ACTOR, target(b".git/config"), (ConfigChange("user.name", None, ("x",)),), ()),
-    GitConfigEvent(ACTOR, target(b".git/config"), (), ("core.hookspath",)),
-    GitConfigEvent(ACTOR, target(b".git/config"), (), (), "unreadable"),
+    config(b".git/config"),
+    config(b".git/config", ("core.hookspath",)),
+    config(b".git/config", refusal="unreadable"),
     RefEvent(ACTOR, "refs/heads/main", "1" * 40, ""),
     ExecEvent(ACTOR, target(b"/usr/bin/ls"), b"ls", (b"ls",), b"/", "call"),
     ExecEvent(ACTOR, target(b"x"), b"./x", (), b"/", "stop", anonymous=True),
@@ -192,7 +191,7 @@ def test_a_timeout_stops_the_run() -> None:
 
 def test_git_configuration_is_judged_by_key() -> None:
     policy = policy_of()
-    event = GitConfigEvent(ACTOR, target(b".git/config"), (), ())
+    event = config(b".git/config")
     assert verdict(policy, event) == ALLOWED
     assert ruling(policy, event._replace(executable=("core.hookspath",))) == "git.internals"
     assert ruling(policy, event._replace(refusal="unreadable")) == "git.internals"

@@ -75,7 +75,13 @@ def test_nothing_is_writable_but_devices(home: Path) -> None:
     assert domain.handled & landlock.WRITE_ALL == landlock.WRITE_ALL
     assert domain.scoped == 3
     writable = {path for path, rights in domain.rules if rights & ~landlock.READ}
-    assert writable == {*DEVICES, b"/dev/pts"}
+    assert writable == set(DEVICES)
+
+
+def test_of_the_terminals_only_the_runs_own_is_granted(home: Path) -> None:
+    rules = dict(agent_domain([os.fsencode(home / ".ssh")], 0, [b"/dev/pts/7"]).rules)
+    assert rules[b"/dev/pts/7"] & landlock.WRITE_FILE
+    assert not rules[b"/dev/pts"] & (landlock.WRITE_FILE | landlock.READ_FILE)
 
 
 def test_devices_are_not_granted_wholesale(home: Path) -> None:
@@ -87,7 +93,7 @@ def test_devices_are_not_granted_wholesale(home: Path) -> None:
 
 
 def test_the_judge_and_the_floor_name_the_same_devices() -> None:
-    assert frozenset(DEVICES) == scope.DEVICES
+    assert frozenset((*DEVICES, b"/dev/pts/ptmx")) == scope.DEVICES
 
 
 def test_the_supervisors_own_domain_holds_its_places_and_the_devices_of_its_children() -> None:

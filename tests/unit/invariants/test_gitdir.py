@@ -11,8 +11,8 @@ import pytest
 
 from supervisor.invariants.gitdir import is_record
 from supervisor.invariants.policy import GitDir
-from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind
-from tests.property.world import ACTOR, TREE, create, label, link, meta, policy_of, rename, ruling, target, unlink, write
+from supervisor.vocabulary.events import FsEvent, FsOp, Kind
+from tests.property.world import ACTOR, TREE, config, create, label, link, meta, policy_of, rename, ruling, target, unlink, write
 
 HEX = "0123456789abcdef0123456789abcdef01234567"
 # "verb name [new name]": + mkdir, c create, w write, r rename, u unlink, - rmdir, l link, s symlink, m chmod
@@ -74,7 +74,7 @@ SHARED = frozenset("branches hooks info logs lost-found modules objects refs rem
 # A repository that the run makes itself: every name in it is the run's.
 MADE: dict[str, str] = {
     "init": """+ .; c description; + hooks; c hooks/pre-commit.sample; m hooks/pre-commit.sample; + branches; + info;
-        c info/exclude; + refs; + refs/heads; r HEAD.lock HEAD; c config; m config; m config.lock; c tQxCzaT; u tQxCzaT;
+        c info/exclude; + refs; + refs/heads; r HEAD.lock HEAD; c config.lock; m config; m config.lock; c tQxCzaT; u tQxCzaT;
         s tQxCzaT; + objects; + objects/info; u config.lock""",
     "worktree add": """+ worktrees; + worktrees/wt; w worktrees/wt/locked; w worktrees/wt/gitdir; w worktrees/wt/HEAD;
         w worktrees/wt/commondir; + worktrees/wt/logs; w worktrees/wt/logs/HEAD; r worktrees/wt/HEAD.lock
@@ -140,7 +140,7 @@ def test_a_linked_worktree_works_in_both_its_directories() -> None:
             for event in _events(step, common if shared else own, False, True):
                 assert ruling(policy, event) == "", label(event)
     # The main worktree's and others' own files.
-    for path in (b"/HEAD", b"/index", b"/worktrees/other/HEAD", b"/worktrees/other/index.lock", b"/worktrees/other"):
+    for path in (b"/HEAD", b"/index", b"/worktrees/other/HEAD", b"/worktrees/other"):
         for event in (write(common + path), unlink(common + path), rename(common + path, b"x")):
             assert ruling(policy, event._replace(git_tool=True)) == "git.internals", label(event)
     assert ruling(policy, write(common + b"/hooks/pre-commit")) == "git.internals"
@@ -223,7 +223,14 @@ ATTACKS: list[FsEvent] = [
     rename(G + b"refs/notes", G + b"refs/n", Kind.DIR, beneath=(b"govrun",)),
     rename(b"x", G + b"refs/notes", Kind.DIR, Kind.DIR, exchange=True, beneath_other=(b"govrun",)),
     link(G + b"refs/notes/govrun", b"x"),
-    rename(G + b"packed-refs.new", G + b"packed-refs", onto=Kind.FILE, records=(b"refs/notes/govrun",)),
+    rename(G + b"packed-refs.new", G + b"packed-refs", onto=Kind.FILE, locked=True, records=(b"refs/notes/govrun",)),
+    rename(b"x", G + b"packed-refs", onto=Kind.FILE),
+    write(G + b"packed-refs"),
+    create(G + b"packed-refs"),
+    # Links inside lead whoever reads there elsewhere.
+    create(G + b"refs/heads/x", Kind.LINK),
+    create(G + b"objects", Kind.LINK),
+    rename(b"x", G + b"logs", Kind.LINK),
 ]
 
 
@@ -237,7 +244,7 @@ GIT_TOO: list[FsEvent] = [
     rename(G + b"refs/notes/govrun.lock", G + b"refs/notes/govrun"),
     rename(G + b"refs/govrun/ledger/1.lock", G + b"refs/govrun/ledger/1"),
     unlink(G + b"refs/notes/govrun", records=(b"refs/notes/govrun",)),
-    rename(G + b"packed-refs.new", G + b"packed-refs", onto=Kind.FILE, records=(b"refs/govrun/x",)),
+    rename(G + b"packed-refs.new", G + b"packed-refs", onto=Kind.FILE, locked=True, records=(b"refs/govrun/x",)),
     create(G + b"hooks/pre-commit"),
     create(G + b"info/attributes"),
     create(G + b"objects/info/alternates"),
@@ -281,6 +288,8 @@ def test_what_a_repository_of_the_run_still_may_not_do() -> None:
     assert ruling(policy, unlink(b"new/.git/hooks", Kind.DIR, made=True)) == ""
     assert ruling(policy, write(b"new/.git/config", made=True)) == "git.internals"
     assert ruling(policy, create(b"new/.git/refs/notes/govrun", made=True)) == "git.internals"
+    locked = rename(G + b"packed-refs.new", G + b"packed-refs", onto=Kind.FILE, locked=True)
+    assert ruling(policy, locked) == ""
 
 
 def test_what_all_worktrees_share_is_writable_from_each() -> None:
@@ -314,13 +323,11 @@ def test_own_refs() -> None:
     assert not is_record(b"refs/notes/commits")
 
 
-def test_a_config_elsewhere_in_the_tree_is_a_plain_file() -> None:
-    event = GitConfigEvent(ACTOR, target(b"config"), (ConfigChange("core.hookspath", None, ("x",)),), ("core.hookspath",))
-    assert ruling(policy_of(), event) == ""
-    nested = event._replace(target=target(b"sub/.git/config"))
-    assert ruling(policy_of(), nested) == "git.internals"
-    module = event._replace(target=target(b".git/modules/mod/config"))
-    assert ruling(policy_of(), module) == "git.internals"
+def test_what_a_new_configuration_would_run_is_refused() -> None:
+    for path in (b".git/config", b"sub/.git/config", b".git/modules/mod/config", b".git/config.worktree"):
+        assert ruling(policy_of(), config(path, ("core.hookspath",))) == "git.internals"
+        assert ruling(policy_of(), config(path, refusal="unreadable")) == "git.internals"
+    assert ruling(policy_of(), config(b".git/config")) == ""
 
 
 def test_a_repository_made_by_a_run_outside_any_repository() -> None:
@@ -328,8 +335,7 @@ def test_a_repository_made_by_a_run_outside_any_repository() -> None:
     assert ruling(policy, create(b".git", Kind.DIR)) == ""
     assert ruling(policy, create(b".git/hooks/pre-commit.sample", made=True)) == ""
     assert ruling(policy, create(b".git/hooks/pre-commit", made=True)) == "git.internals"
-    event = GitConfigEvent(ACTOR, target(b".git/config"), (), ("core.hookspath",))
-    assert ruling(policy, event) == "git.internals"
+    assert ruling(policy, config(b".git/config", ("core.hookspath",))) == "git.internals"
 
 
 def test_every_act_on_a_hook_is_refused() -> None:

@@ -136,7 +136,10 @@ ONE_NAME: list[tuple[Any, str]] = [
     # Inodes without a name harm nobody; a device does.
     (write(b"/etc/gone", unlinked=True), ""),
     (write(b"/dev/null", Kind.CHAR), ""),
-    (write(b"/dev/pts/3", Kind.CHAR), ""),
+    (write(b"/dev/ptmx", Kind.CHAR), ""),
+    (write(b"/dev/pts/3", Kind.CHAR), "scope.write"),  # somebody else's terminal
+    (write(b"/dev/pts/3", Kind.CHAR, made=True), ""),
+    (write(b"/dev/pts/3", Kind.CHAR, given=True), ""),
     (write(b"/dev/ptsx", Kind.CHAR), "scope.write"),
     (write(b"/dev/mem", Kind.CHAR), "scope.write"),
     (write(b"dev/null", Kind.CHAR), "scope.write"),

@@ -173,7 +173,8 @@ def test_a_configuration_is_replaced_by_what_was_judged(tree: Path) -> None:
     assert attempt.act.replace == b"new"
     assert attempt.event.executable == ("core.hookspath",)
     assert asked == [(b"old", b"new", False)]
-    (tree / ".git/modules/m").mkdir(parents=True)
+    (tree / ".git/modules/m/objects").mkdir(parents=True)
+    (tree / ".git/modules/m/HEAD").write_text("ref: refs/heads/main")
     (tree / ".git/modules/m/config.lock").write_bytes(b"m")
     caught("rename", b".git/modules/m/config.lock", b".git/modules/m/config").close()
     assert asked[1] == (b"", b"m", True)
