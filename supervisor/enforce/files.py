@@ -149,6 +149,12 @@ def perform(act: PathAct) -> Reply | Held:
             _rename(act)
         case "truncate":
             return _truncate(act)
+        case _ if act.links:
+            apart = break_link(act.handle, act.name, True)
+            try:
+                _attribute(act, b"/proc/self/fd/%d" % apart)
+            finally:
+                os.close(apart)
         case _:
             _attribute(act, b"/proc/self/fd/%d" % act.handle)
     return DONE
@@ -200,7 +206,7 @@ def _truncate(act: PathAct) -> Reply | Held:
     """truncate(2) as open and ftruncate: the call itself would wait for a lease holder, and the loop with it."""
     _within_file_limit(act)
     path = b"/proc/self/fd/%d" % act.handle
-    if act.flags:
+    if act.links:
         handle = break_link(act.handle, os.readlink(path), True)
         path = b"/proc/self/fd/%d" % handle
     else:

@@ -33,7 +33,8 @@ _ALWAYS = frozenset(
     trace2.normaltarget trace2.perftarget trace2.eventtarget
     lfs.standalonetransferagent lfs.*.standalonetransferagent lfs.customtransfer.*.path lfs.customtransfer.*.args
     lfs.*.path lfs.*.args lfs.*.clean lfs.*.smudge
-    safe.directory safe.barerepository
+    safe.directory safe.barerepository svn.authorsprog core.excludesfile
+    url.*.insteadof url.*.pushinsteadof http.sslverify http.*.sslverify http.proxy http.*.proxy remote.*.proxy
     """.split()  # noqa: SIM905
 )
 _TELLING = ("command", "cmd", "program", "helper", "hook", "driver", "textconv", "editor", "pager", "askpass")

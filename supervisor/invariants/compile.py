@@ -48,6 +48,7 @@ class Context(NamedTuple):
     resolvers: tuple[str, ...]
     agent_hosts: tuple[str, ...]
     abi: int
+    verified: bool = True
 
 
 def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
@@ -109,7 +110,7 @@ def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[En
 
 def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
     yield from _built_in(context)
-    yield from _scope(profile.scope, hides_in_tree)
+    yield from _scope(profile.scope, hides_in_tree, context.verified)
     for rule in (*profile.rules, *profile.contracts):
         yield _unjudged(rule)
 
@@ -128,7 +129,8 @@ def _built_in(context: Context) -> Iterator[Invariant]:
             "govrun.code", "the code that supervises a run cannot be changed by it", "an installed copy of govrun"
         )
     yield rule("govrun.path", "a path that cannot be resolved safely is refused", "name the file by its plain path")
-    yield rule("govrun.exec", "what runs must be what was judged")
+    exec_coverage = supervised if context.verified else Coverage.OBSERVED
+    yield rule("govrun.exec", "what runs must be what was judged", coverage=exec_coverage)
     scoped = context.abi >= 6
     note = "Landlock signal scope" if scoped else "notify; this kernel has no signal scope"
     yield rule(
@@ -140,7 +142,7 @@ def _built_in(context: Context) -> Iterator[Invariant]:
     yield rule("git.internals", "git would run or trust what is written there")
 
 
-def _scope(scope: Scope, hides_in_tree: bool) -> Iterator[Invariant]:
+def _scope(scope: Scope, hides_in_tree: bool, verified: bool) -> Iterator[Invariant]:
     def rule(key: str, coverage: Coverage, note: str, why: str) -> Invariant:
         source = scope.sources.get(key, "govrun")
         return Invariant(f"scope.{key}", "scope", scope.then, why, source=source, coverage=coverage, note=note)
@@ -159,7 +161,7 @@ def _scope(scope: Scope, hides_in_tree: bool) -> Iterator[Invariant]:
         yield rule("hosts.names", Coverage.UNENFORCEABLE, f"names are not judged yet: {listed}", "")
     if scope.commands:
         note = "notify and exec stop; binds names, not what a program can do"
-        yield rule("commands", Coverage.OBSERVED if scope.debug else acts, note, "")
+        yield rule("commands", Coverage.OBSERVED if scope.debug or not verified else acts, note, "")
     yield rule("env", Coverage.ENFORCED, "withheld before the first exec", "")
     if scope.timeout is not None:
         yield rule("timeout", Coverage.SUPERVISED, f"{scope.timeout:g} s of wall clock", "")

@@ -96,12 +96,22 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
         return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
     if relative == b"packed-refs" and new and not event.locked and not target.made:
         return Refusal("packed refs are replaced through git's lock", "git pack-refs, git update-ref")
+    if parts[0] == b"objects" and _alters(event, target, parts):
+        return Refusal("git never changes an object that is there")
     if relative in (b"commondir", b"gitdir") and not target.made and event.op is not FsOp.META:
         return Refusal("this file says where the repository lies")
     takes = event.op is FsOp.UNLINK or (event.op is FsOp.RENAME and not new)
     if takes and relative in _SKELETON and not target.made and target.kind is not Kind.ABSENT:
         return Refusal("a git directory cannot be taken apart")
     return None
+
+
+def _alters(event: FsEvent, target: Target, parts: list[bytes]) -> bool:
+    """Whether an object or pack that exists would be written or made writable; git creates them under names of their
+    own and renames."""
+    if target.made or target.kind is not Kind.FILE or parts[-1].startswith(b"tmp_") or parts[1:2] == [b"info"]:
+        return False
+    return event.op is FsOp.WRITE or (event.op is FsOp.META and event.mode & 0o222 != 0)
 
 
 def _is_odd(event: FsEvent, target: Target) -> bool:

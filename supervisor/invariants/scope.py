@@ -19,6 +19,8 @@ STATE, POLICY, PATH, CODE = "govrun.state", "govrun.policy", "govrun.path", "gov
 
 def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
     """Every objection to the act, in no order."""
+    if event.other is None and _is_free(policy, event):
+        return
     if event.refusal:
         yield Match(policy.invariant(PATH), Effect.DENY, event.refusal)
         return
@@ -85,6 +87,15 @@ def _names(
         if found:
             yield from found
             return
+
+
+def _is_free(policy: CompiledPolicy, event: FsEvent) -> bool:
+    """The usual case, asked first: an ordinary file of the tree that no rule speaks of."""
+    target = event.target
+    plain = target.kind is Kind.FILE or (target.kind is Kind.ABSENT and event.makes is Kind.FILE)
+    if not plain or event.mode & 0o4000 or event.refusal or target.git or event.op is FsOp.READ:
+        return False
+    return _is_dull(policy, target.path)
 
 
 def _is_dull(policy: CompiledPolicy, path: bytes) -> bool:

@@ -35,6 +35,7 @@ class Journal:
         self.run = run
         self.seq = 0
         self._chain = chain.START
+        self._unchained: list[bytes] = []
         self._limit = limit
         self._size = 0
         self._failed: str | None = None
@@ -67,6 +68,9 @@ class Journal:
 
     @property
     def head(self) -> str:
+        for line in self._unchained:
+            self._chain = chain.step(self._chain, line[:-1])
+        self._unchained.clear()
         return self._chain.hex()
 
     def descriptors(self) -> tuple[int, int]:
@@ -108,7 +112,8 @@ class Journal:
         self._write(self._file, line, self._size)
         self._size = size
         self.seq = seq
-        self._chain = chain.step(self._chain, line[:-1])
+        # Hashed a thousand at a time: the chain is wanted at checkpoints only.
+        self._unchained.append(line)
         if seq % chain.CHECKPOINT_EVERY == 0:
             self._checkpoint()
         return seq

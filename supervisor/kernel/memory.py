@@ -40,10 +40,37 @@ _readv = _bind("process_vm_readv")
 _writev = _bind("process_vm_writev")
 
 
+class _Scratch:
+    """One small buffer with its iovec, reused: most reads are names, and building these costs more than the call."""
+
+    def __init__(self) -> None:
+        self.buffer = ctypes.create_string_buffer(PAGE)
+        self.local = _Iovec(ctypes.addressof(self.buffer), 0)
+        self.remote = _Iovec(0, 0)
+        self.local_at, self.remote_at = ctypes.addressof(self.local), ctypes.addressof(self.remote)
+
+
+_SCRATCH = _Scratch()  # one thread reads
+
+
 def read(pid: int, address: int, size: int) -> bytes:
     """Exactly ``size`` bytes at ``address``. OSError(EFAULT) when any of them is not mapped."""
     if size == 0:
         return b""
+    scratch = _SCRATCH
+    if size > PAGE:
+        return _read_large(pid, address, size)
+    scratch.local.size = scratch.remote.size = size
+    scratch.remote.base = address
+    done = _readv(pid, scratch.local_at, 1, scratch.remote_at, 1, 0)
+    if done < 0:
+        raise fail("process_vm_readv")
+    if done != size:
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+    return ctypes.string_at(scratch.local.base, size)
+
+
+def _read_large(pid: int, address: int, size: int) -> bytes:
     buffer = ctypes.create_string_buffer(size)
     local = _Iovec(ctypes.addressof(buffer), size)
     remote = _Iovec(address, size)

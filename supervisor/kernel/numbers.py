@@ -30,7 +30,7 @@ _X86_64 = _COMMON | {
     251: "ioprio_set", 257: "openat", 258: "mkdirat", 259: "mknodat", 260: "fchownat", 261: "futimesat",
     263: "unlinkat", 264: "renameat", 265: "linkat", 266: "symlinkat", 268: "fchmodat", 280: "utimensat",
     297: "rt_tgsigqueueinfo", 302: "prlimit64", 307: "sendmmsg", 310: "process_vm_readv", 311: "process_vm_writev",
-    312: "kcmp", 314: "sched_setattr", 316: "renameat2", 322: "execveat",
+    312: "kcmp", 316: "renameat2", 322: "execveat",
 }  # fmt: skip
 
 _AARCH64 = _COMMON | {
@@ -41,7 +41,7 @@ _AARCH64 = _COMMON | {
     129: "kill", 130: "tkill", 131: "tgkill", 138: "rt_sigqueueinfo", 140: "setpriority", 167: "prctl",
     200: "bind", 201: "listen", 203: "connect", 206: "sendto", 211: "sendmsg", 221: "execve",
     240: "rt_tgsigqueueinfo", 261: "prlimit64", 269: "sendmmsg", 270: "process_vm_readv", 271: "process_vm_writev",
-    272: "kcmp", 274: "sched_setattr", 276: "renameat2", 281: "execveat",
+    272: "kcmp", 276: "renameat2", 281: "execveat",
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ _NEWUSER: Final = 0x10000000
 # The same number as in the system call table, repeated so that a start need not import that.
 RESERVED_PRCTL: Final = 0x676F7672
 _RUN_ID_SIZE: Final = 27
-MINIMUM_LANDLOCK: Final = 2
+MINIMUM_LANDLOCK: Final = 3  # TRUNCATE: without it a read that is continued could be turned into a truncation
 
 
 def start_facts() -> HostFacts:
@@ -209,7 +209,7 @@ def gaps(facts: HostFacts) -> tuple[Gap, ...]:
 
 def _kernel_gaps(facts: HostFacts) -> list[Gap]:
     found: list[Gap] = []
-    newer = f"this is Linux {facts.release_text}; use 5.19 or newer"
+    newer = f"this is Linux {facts.release_text}; use 6.2 or newer"
     if not facts.machine_known:
         found.append(Gap("machine", f"no system call table for {facts.machine} with this Python",
                          "the filter has to know every system call by number",
@@ -228,10 +228,10 @@ def _kernel_gaps(facts: HostFacts) -> list[Gap]:
                          + (f"; active security modules: {facts.lsm}" if facts.lsm else ""),
                          "add landlock to the lsm= kernel parameter and reboot (CONFIG_SECURITY_LANDLOCK=y)\n"
                          "in a container: allow landlock_create_ruleset, landlock_add_rule and "
-                         "landlock_restrict_self in its seccomp profile", True, "no-landlock"))  # fmt: skip
+                         "landlock_restrict_self in its seccomp profile", True))  # fmt: skip
     elif facts.landlock_abi < MINIMUM_LANDLOCK:
         found.append(Gap("landlock", f"Landlock is too old: ABI {facts.landlock_abi}",
-                         "below ABI 2 no file could be moved between directories", newer, True))  # fmt: skip
+                         "below ABI 3 it does not see truncation", newer, True))  # fmt: skip
     return found
 
 

@@ -383,6 +383,23 @@ _FCNTL: Final = Rule(
 )
 
 
+_SCHED_IDLE: Final = 5
+_RESET_ON_FORK: Final = 0x40000000
+_SCHEDULER: Final = Rule(
+    (
+        # The supervisor waits for its target when it hands in a file: one that hardly ever runs would hold up all others.
+        _case(
+            refused(0),
+            "SCHED_IDLE is answered without effect",
+            _is(0, 0),
+            _is(1, _SCHED_IDLE, _SCHED_IDLE | _RESET_ON_FORK),
+        ),
+        _case(ALLOWED, "0 is the caller", _is(0, 0)),
+    ),
+    NOTIFIED,
+    "a named process may be the supervisor",
+)
+
 # Options that change where a judged connection goes, or when it is made.
 _SOCKOPT: Final = (
     _case(refused(errno.ENOPROTOOPT), "TCP_FASTOPEN_CONNECT: a later send keeps what connect promised",
@@ -419,9 +436,10 @@ def by_argument(opens: Opens) -> dict[str, Rule]:
         "sendmmsg": _send(3, None),
         "prlimit64": _own_process(0),
         "sched_setaffinity": _own_process(0),
-        "sched_setscheduler": _own_process(0),
+        "sched_setscheduler": _SCHEDULER,
         "sched_setparam": _own_process(0),
-        "sched_setattr": _own_process(0),
+        # The policy is in memory; util-linux falls back to sched_setscheduler.
+        "sched_setattr": Rule((), refused(errno.ENOSYS), "the policy cannot be seen"),
         # Only "this process": a group or a user may include the supervisor.
         "setpriority": Rule((_case(ALLOWED, "the caller", _is(0, 0), _is(1, 0)),), NOTIFIED, "others"),
         "ioprio_set": Rule((_case(ALLOWED, "the caller", _is(0, 1), _is(1, 0)),), NOTIFIED, "others"),

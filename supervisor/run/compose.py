@@ -133,8 +133,10 @@ def compile_for(
     state: Path,
     home: Path,
     caches: Path,
+    *,
+    verified: bool = True,
 ) -> CompiledPolicy:
-    """The policy of a run at ``place``."""
+    """The policy of a run at ``place``. ``verified``: what is executed can be looked at before it runs."""
     repository = place.repository
     git = None
     if repository is not None:
@@ -153,5 +155,19 @@ def compile_for(
         resolvers=resolvers(),
         agent_hosts=agent.hosts,
         abi=host.landlock_abi,
+        verified=verified,
     )
-    return compile_policy(profile, context)
+    return compile_policy(_resolved(profile, home), context)
+
+
+def _resolved(profile: Profile, home: Path) -> Profile:
+    """Hidden folders by the name they are written with and by where it leads: the kernel hides inodes, and dotfile
+    managers put symbolic links there."""
+    found = []
+    for entry in profile.scope.hide:
+        found.append(entry)
+        path, folder = _state_path(entry.value, home)
+        real = os.path.realpath(path)
+        if path.startswith("/") and real != path and os.path.isdir(real):
+            found.append(entry._replace(value=real + "/**" if folder else real))
+    return profile._replace(scope=profile.scope._replace(hide=tuple(found)))

@@ -51,6 +51,7 @@ class Parts(NamedTuple):
     explainer: Explainer
     refs: RefWatch | None
     git_tools: tuple[bytes, ...]
+    unverified: bool
     open_folders: frozenset[bytes]
 
 
@@ -222,8 +223,11 @@ class Judge:
         try:
             self.tracer.start(Started(call.caller.tid, judged, seq))
         except OSError as error:
-            if self._policy.debug and error.errno == errno.EPERM:
-                return CONTINUE  # traced by a debugger of the run: coverage of commands is `observed`, and says so
+            if (self._policy.debug or self._parts.unverified) and error.errno == errno.EPERM:
+                # A debugger of the run traces it, or this host forbids tracing and the user accepted that: coverage of
+                # commands is `observed`, and says so.
+                self._never_checked(seq)
+                return CONTINUE
             untraced = judged.event._replace(refusal=_untraceable(call.caller.tid, error))
             verdict = decide(self._policy, self.state, untraced)
             return self._refuse(call.caller, untraced, verdict, cause=seq)
@@ -254,6 +258,9 @@ class Judge:
         except OSError:
             return True  # killed meanwhile
         return True
+
+    def _never_checked(self, seq: int) -> None:
+        self._parts.recorder.outcome(seq, "exec", Outcome.UNKNOWN)
 
     def _never_ran(self, started: Started) -> None:
         self._parts.recorder.outcome(started.seq, "exec", Outcome.FAILED)

@@ -1,4 +1,4 @@
-"""The supervisor's loop: one thread, one epoll. Notifications, ends and stops of processes, held acts, timers."""
+"""The supervisor's loop: one thread, one poll. Notifications, ends and stops of processes, held acts, timers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from supervisor.vocabulary.errors import StopRun
 
 ERESTARTSYS = 512  # linux/errno.h: the kernel runs the handler and restarts the call where SA_RESTART says so
 _RETRY = 0.010  # seconds between tries of a held act that nothing announces
+_MOST_HELD = 256  # each costs descriptors and a look now and then; beyond that a call is told to try again
 _LOOK = 0.050  # seconds between looks at the pending signals of a held process
 
 
@@ -63,7 +64,9 @@ class Loop:
         self._by_fd: dict[int, _Held] = {}
         self._next_look = 0.0
         self.end: End | None = None
-        self._epoll = select.epoll()
+        # poll(2), not epoll: only its waiter is woken on the CPU of the thread that notifies (SYNC_WAKE_UP). Through
+        # epoll the wake-up goes to an idle CPU, and each call costs two interrupts between processors.
+        self._poll = select.poll()
         self._signals = SignalFd((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT))
 
     def finish(self, end: End) -> None:
@@ -73,17 +76,17 @@ class Loop:
 
     def run(self) -> End:
         """Until the agent ended, the run was stopped, or govrun itself failed (``StopRun``)."""
-        epoll = self._epoll
-        epoll.register(self._listener.fd, select.EPOLLIN)
-        epoll.register(self._signals.fd, select.EPOLLIN)
-        epoll.register(self._guard, select.EPOLLERR)
+        poll = self._poll
+        poll.register(self._listener.fd, select.POLLIN)
+        poll.register(self._signals.fd, select.POLLIN)
+        poll.register(self._guard, select.POLLERR)
         while self.end is None:
-            for fd, event in epoll.poll(self._timeout()):
+            for fd, event in poll.poll(self._timeout()):
                 if fd == self._listener.fd:
-                    if event & select.EPOLLIN:
+                    if event & select.POLLIN:
                         self._notified()
                     else:  # nobody is left under the filter
-                        epoll.unregister(fd)
+                        poll.unregister(fd)
                 elif fd == self._signals.fd:
                     if self._signals.read() & {signal.SIGTERM, signal.SIGINT}:
                         self.finish(End("operator", None))
@@ -99,10 +102,11 @@ class Loop:
     def _timeout(self) -> float | None:
         limits = []
         if self._held:
-            limits.append(_RETRY if any(h.waiting.held.fd < 0 for h in self._held) else _LOOK)
+            waiting = sum(1 for held in self._held if held.waiting.held.fd < 0)
+            limits.append(_RETRY * (1 + waiting / 16) if waiting else _LOOK)
         if self._deadline is not None:
             limits.append(max(0.0, self._deadline - time.monotonic()))
-        return min(limits) if limits else None
+        return min(limits) * 1000 if limits else None
 
     # -- notifications ------------------------------------------------------------------------------------------
 
@@ -143,21 +147,22 @@ class Loop:
     # -- held acts ----------------------------------------------------------------------------------------------
 
     def _hold(self, held: _Held) -> None:
+        if len(self._held) >= _MOST_HELD:
+            held.waiting.abandon()
+            self._send(held.notification, Reply(error=errno.EAGAIN))
+            return
         self._held.append(held)
         fd = held.waiting.held.fd
         if fd >= 0:
             self._by_fd[fd] = held
-            self._epoll.register(fd, select.EPOLLOUT | select.EPOLLONESHOT)
+            self._poll.register(fd, select.POLLOUT)
 
     def _drop(self, held: _Held) -> None:
         self._held.remove(held)
         fd = held.waiting.held.fd
         if fd >= 0:
             del self._by_fd[fd]
-            try:
-                self._epoll.unregister(fd)
-            except OSError:
-                return  # closed by its act already, which takes it out of the set
+            self._poll.unregister(fd)
 
     def _retry(self, held: _Held) -> None:
         if not self._listener.valid(held.notification.id):
@@ -167,8 +172,6 @@ class Loop:
             return
         reply = held.waiting.held.retry()
         if reply is None:
-            if (fd := held.waiting.held.fd) >= 0:
-                self._epoll.modify(fd, select.EPOLLOUT | select.EPOLLONESHOT)
             return
         self._drop(held)
         self._send(held.notification, held.waiting.finish(reply))

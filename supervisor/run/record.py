@@ -65,7 +65,7 @@ class Recorder:
             self._tally(verdict)
             return self._journal.append(self._record(event, verdict, "intent"))
         return self._journal.append_members(
-            f'"kind":"fs.{event.op.value}","phase":"intent","op":{_fs_op(event)},"verdict":"allow",'
+            f'"kind":"fs.{event.op}","phase":"intent","op":{_fs_op(event)},"verdict":"allow",'
             f'{self._actor_members(event.actor)},"binding":"copied"',
             lambda: self._record(event, verdict, "intent"),
         )
@@ -78,7 +78,7 @@ class Recorder:
             self.counts.failed += 1
         number = f',"errno":{errno}' if errno else ""
         self._journal.append_members(
-            f'"kind":"{kind}","phase":"outcome","cause":{seq},"outcome":"{outcome.value}"{number}',
+            f'"kind":"{kind}","phase":"outcome","cause":{seq},"outcome":"{outcome}"{number}',
             lambda: {"kind": kind, "phase": "outcome", "cause": seq, "outcome": outcome.value},
         )
 
@@ -161,7 +161,7 @@ def kind_of(event: Event) -> str:
     """The journal's kind of an event."""
     match event:
         case FsEvent():
-            return f"fs.{event.op.value}"
+            return f"fs.{event.op}"
         case GitConfigEvent():
             return "state"
         case RefEvent():
@@ -190,7 +190,7 @@ def _actor(actor: Actor) -> Record:
         "ppid": actor.ppid,
         "start": actor.start,
         "exe": actor.exe,
-        "argv": [word[:256] for word in actor.argv[:32]],
+        "argv": list(actor.argv),
     }
 
 

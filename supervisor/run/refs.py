@@ -18,6 +18,7 @@ class RefWatch:
 
     def __init__(self, git: GitDir, start: dict[str, str], head: str, report: Callable[[RefEvent], None]) -> None:
         self._git = git
+        self._common, self._own = git.common + b"/", git.path + b"/"
         self._known = dict(start)
         if head:
             self._known["HEAD"] = head
@@ -54,7 +55,9 @@ class RefWatch:
                 self._known[ref] = new
 
     def _name(self, path: bytes) -> str | None:
-        common, own = self._git.common + b"/", self._git.path + b"/"
+        common, own = self._common, self._own
+        if not path.startswith((common, own)):
+            return None
         if path.startswith(common + b"refs/"):
             name = os.fsdecode(path[len(common) :])
             return None if name.endswith(".lock") else name

@@ -78,7 +78,8 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     _check_committed(profile, options)
     agent = load_agent(options.agent, options.command)
     caches = cache_base(dict(environ), home, place.tree)
-    policy = compile_for(place, profile, agent, host, state, home, caches)
+    verified = host.yama < 2
+    policy = compile_for(place, profile, agent, host, state, home, caches, verified=verified)
     scope = profile.scope
     environment = build(
         environ,
@@ -264,6 +265,7 @@ def _order(
         fail_on=Effect[fail_on.upper()] if fail_on else None,
         files=prepared.profile.scope.files,
         git_tools=git_tools(),
+        unverified="yama" in prepared.options.accept and prepared.host.yama >= 2,
         oracles=Oracles(repository, prepared.state / "git" / folder.name if repository else folder),
         refs=git_refs.snapshot(repository.common_dir) if repository else {},
         head=repository.head_commit if repository and repository.head_ref is None else "",

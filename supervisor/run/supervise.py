@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import resource
 import signal
@@ -70,6 +71,7 @@ class Order(NamedTuple):
     fail_on: Effect | None
     files: int | None
     git_tools: tuple[bytes, ...]
+    unverified: bool
     oracles: Oracles
     refs: dict[str, str]
     head: str
@@ -167,6 +169,9 @@ class _Run:
             stopped=lambda: _tell(order.guard, b"stopped\n"),
             timed_out=self._timed_out,
         )
+        # What exists now lives as long as the run; events come and go without cycles.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         os.write(self._go, b"+")
         os.close(self._go)
         return self._loop.run()
@@ -228,6 +233,7 @@ class _Run:
             explainer=Explainer(self._may_write_reason),
             refs=self._refs,
             git_tools=order.git_tools,
+            unverified=order.unverified,
             open_folders=order.agent_domain.open_folders,
         )
 

@@ -99,17 +99,22 @@ class Attributes:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return descriptor(self._resolver, call.caller, number)
 
+    def _act(self, act: PathAct, spot: Spot) -> PathAct:
+        """A name shared with files outside the run gets an inode of its own before it is altered."""
+        links = self._resolver.foreign_links(spot.target)
+        return act._replace(links=links, name=spot.target.path) if links else act
+
     def _event(self, call: Call, spot: Spot, mode: int = 0) -> FsEvent:
         return FsEvent(call.actor, FsOp.META, call.name, spot.target, git_tool=call.git_tool, mode=mode)
 
     def _chmod(self, call: Call, spot: Spot, mode: int) -> Attempt:
         mode &= 0o7777
         act = PathAct("chmod", -1, b"", spot.handle, mode=mode)
-        return Attempt(self._event(call, spot, mode), act, (spot,))
+        return Attempt(self._event(call, spot, mode), self._act(act, spot), (spot,))
 
     def _chown(self, call: Call, spot: Spot, uid: int, gid: int) -> Attempt:
         act = PathAct("chown", -1, b"", spot.handle, uid=_id(uid), gid=_id(gid))
-        return Attempt(self._event(call, spot), act, (spot,))
+        return Attempt(self._event(call, spot), self._act(act, spot), (spot,))
 
     def _utime(self, call: Call, spot: Spot, address: int, form: str) -> Attempt:
         try:
@@ -117,7 +122,8 @@ class Attributes:
         except OSError:
             spot.close()
             raise
-        return Attempt(self._event(call, spot), PathAct("utimens", -1, b"", spot.handle, times=times), (spot,))
+        act = PathAct("utimens", -1, b"", spot.handle, times=times)
+        return Attempt(self._event(call, spot), self._act(act, spot), (spot,))
 
     def _setxattrat(self, call: Call) -> Attempt:
         if call.args[5] < 16:
@@ -137,7 +143,7 @@ class Attributes:
             spot.close()
             raise
         act = PathAct("setxattr", -1, b"", spot.handle, flags=_int(flags), xattr=name, value=value)
-        return Attempt(self._event(call, spot), act, (spot,))
+        return Attempt(self._event(call, spot), self._act(act, spot), (spot,))
 
     def _removexattr(self, call: Call, spot: Spot, name_at: int) -> Attempt:
         try:
@@ -145,7 +151,8 @@ class Attributes:
         except OSError:
             spot.close()
             raise
-        return Attempt(self._event(call, spot), PathAct("removexattr", -1, b"", spot.handle, xattr=name), (spot,))
+        act = PathAct("removexattr", -1, b"", spot.handle, xattr=name)
+        return Attempt(self._event(call, spot), self._act(act, spot), (spot,))
 
 
 def _xattr_name(tid: int, address: int) -> bytes:

@@ -279,7 +279,7 @@ class Files:
             raise OSError(number, os.strerror(number))
         event = FsEvent(call.actor, FsOp.WRITE, call.name, spot.target, git_tool=call.git_tool)
         links = self._resolver.foreign_links(spot.target)
-        act = PathAct("truncate", -1, b"", spot.handle, size=size, flags=links, tid=call.caller.tid)
+        act = PathAct("truncate", -1, b"", spot.handle, size=size, links=links, tid=call.caller.tid)
         return Attempt(event, act, (spot,))
 
     # -- shared -------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+_MOST_BYTES = 4 << 20  # of remembered paths
+
 
 class Ignored:
     """``lookup`` answers for a path relative to the tree and may be slow; answers are kept."""
@@ -12,6 +14,7 @@ class Ignored:
         self._tree = tree + b"/"
         self._lookup = lookup
         self._known: dict[bytes, bool] = {}
+        self._size = 0
 
     def covers(self, path: bytes) -> bool:
         """Whether ``path`` is untracked at the base and ignored by its rules. Unsure means no."""
@@ -20,7 +23,9 @@ class Ignored:
         known = self._known.get(path)
         if known is None:
             known = self._lookup(path[len(self._tree) :])
-            if len(self._known) > 50_000:
+            self._size += len(path)
+            if self._size > _MOST_BYTES:
                 self._known.clear()
+                self._size = len(path)
             self._known[path] = known
         return known

@@ -17,17 +17,16 @@ class Made:
 
     def __init__(self, temp: tuple[bytes, ...], tree: bytes) -> None:
         self._temp = temp
-        self._tree = tree
+        self._inside = tree + b"/"
         self._inodes: dict[bytes, tuple[int, int]] = {}
         self._links: dict[tuple[int, int], set[bytes]] = {}
         self._terminals: set[bytes] = set()
 
     def anchor(self, path: bytes) -> bytes | None:
         """The ancestor (or the path itself) whose creation makes ``path`` the run's; None where that plays no part."""
-        git = self._git_anchor(path)
-        if git is not None:
+        if b"/.git" in path and (git := self._git_anchor(path)) is not None:
             return git
-        if path.startswith(self._tree + b"/"):
+        if path.startswith(self._inside):
             return None
         for temp in self._temp:
             if path.startswith(temp + b"/"):

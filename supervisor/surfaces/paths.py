@@ -167,7 +167,10 @@ class Resolver:
 
     def _entry(self, base: int, path: bytes, resolve: int) -> Spot:
         head, name = _split(path)
-        parent = self._walk(base, head or b".", os.O_PATH | os.O_DIRECTORY, resolve)
+        if head or resolve or base < 0:
+            parent = self._walk(base, head or b".", os.O_PATH | os.O_DIRECTORY, resolve)
+        else:
+            parent = os.dup(base)  # a name in the starting folder itself
         try:
             folder = self._canonical(parent)
             bare = name.rstrip(b"/")

@@ -16,6 +16,7 @@ from supervisor.kernel import process as kernel
 from supervisor.vocabulary.events import Actor
 
 _KEEP = 2048
+_WORDS, _WORD = 32, 256
 _DEPTH = 512  # generations that are looked through for a known ancestor
 _IDLE = 2.0  # seconds without a mutation after which the agent's own changes form a new action
 
@@ -108,7 +109,7 @@ class Processes:
         try:
             exe = os.readlink(b"/proc/%d/exe" % record.pid)
             with open(f"/proc/{record.pid}/cmdline", "rb") as file:
-                argv = tuple(file.read(65536).rstrip(b"\0").split(b"\0"))
+                argv = _shortened(tuple(file.read(65536).rstrip(b"\0").split(b"\0")))
         except OSError:
             exe, argv = b"", ()
         record.actor = Actor(record.pid, record.ppid, record.start, exe, argv, record.action)
@@ -120,7 +121,7 @@ class Processes:
             self.root = pid
         if self.root in (pid, record.ppid) or record.action == 0:
             record.action = self._next()
-        record.actor = Actor(pid, record.ppid, record.start, exe, argv, record.action)
+        record.actor = Actor(pid, record.ppid, record.start, exe, _shortened(argv), record.action)
         self._groups[record.pgrp] = record.action
         return record
 
@@ -176,6 +177,11 @@ class Processes:
         for pid in list(self._known)[: max(excess, 0)]:
             if pid != self.root:
                 self.forget(pid)
+
+
+def _shortened(argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """What the record of an actor shows of its arguments; the exec itself was recorded with all of them."""
+    return tuple(word[:_WORD] for word in argv[:_WORDS])
 
 
 def _is_thread(tgid: int, tid: int) -> bool:

@@ -143,6 +143,8 @@ class Renames:
 
     def unpacked(self, path: bytes) -> tuple[bytes, ...]:
         """For a loose ref of govrun that is about to go: its name, unless packed-refs holds the same value."""
+        if b"govrun" not in path:
+            return ()
         for mark in (b"/refs/notes/govrun", b"/refs/govrun/"):
             folder, found, rest = path.rpartition(mark)
             if not found or folder.endswith(b"/logs") or rest.endswith(b".lock") or not self._is_git(folder):

@@ -41,7 +41,6 @@ class Signals:
             "sched_setaffinity": lambda c: at(c, "priority", _int(c.args[0]), "CPU affinity"),
             "sched_setscheduler": lambda c: at(c, "priority", _int(c.args[0]), "scheduler"),
             "sched_setparam": lambda c: at(c, "priority", _int(c.args[0]), "scheduler"),
-            "sched_setattr": lambda c: at(c, "priority", _int(c.args[0]), "scheduler"),
             "setpriority": lambda c: self._which(c, _PRIO_PROCESS, _PRIO_PGRP),
             "ioprio_set": lambda c: self._which(c, _IOPRIO_PROCESS, _IOPRIO_PGRP),
             "fcntl": self._owner,
@@ -77,7 +76,11 @@ class Signals:
         return ProcessEvent(call.actor, "signal", pid, own, f"{number} to a group")
 
     def _pidfd_signal(self, call: Call) -> Reply | ProcessEvent:
-        return self._target(call, "signal", self._of_pidfd(call, call.args[0]), _signal(call.args[1]))
+        pid, name = self._of_pidfd(call, call.args[0]), _signal(call.args[1])
+        if not self._scoped and pid != call.caller.tgid:
+            # Another thread could put a different pidfd under that number before the kernel looks.
+            return ProcessEvent(call.actor, "signal", pid, False, f"{name} by pidfd, on a kernel without signal scopes")
+        return self._target(call, "signal", pid, name)
 
     def _which(self, call: Call, of_process: int, of_group: int) -> Reply | ProcessEvent:
         which, who = _int(call.args[0]), _int(call.args[1])
@@ -90,6 +93,10 @@ class Signals:
         return ProcessEvent(call.actor, "priority", who, False, "priority of every process of a user")
 
     def _owner(self, call: Call) -> Reply | ProcessEvent:
+        if _int(call.args[1]) == _F_SETOWN_EX and not self._scoped:
+            return ProcessEvent(
+                call.actor, "signal", 0, False, "SIGIO of a descriptor, on a kernel without signal scopes"
+            )
         if _int(call.args[1]) == _F_SETOWN_EX:
             kind, pid = memoryview(memory.read(call.caller.tid, call.args[2], 8)).cast("i")
             pid = -pid if kind == 2 else pid  # F_OWNER_PGRP

@@ -59,7 +59,8 @@ class OpenAct(NamedTuple):
 class PathAct(NamedTuple):
     """One path call on judged handles. ``call`` names it; numbers are as the process gave them.
 
-    ``replace``: the bytes that were judged and that land instead of the file being renamed."""
+    ``replace``: the bytes that were judged and that land instead of the file being renamed. ``links``: how many names
+    the file has that the run did not make."""
 
     call: str
     parent: int
@@ -74,6 +75,7 @@ class PathAct(NamedTuple):
     dev: int = 0
     size: int = 0
     tid: int = 0
+    links: int = 0
     times: tuple[int, int, int, int] | None = None
     xattr: bytes = b""
     value: bytes = b""

@@ -22,6 +22,15 @@ WAYS = {
     " conf > .git/modules/logs/config; echo 'gitdir: ../.git/modules/logs' > sub/.git",
     "named refs": INIT + "mkdir -p .git/modules; cp -r sub/.git .git/modules/refs; rm -rf sub/.git;"
     " conf > .git/modules/refs/config; echo 'gitdir: ../.git/modules/refs' > sub/.git",
+    "separate": "mkdir g; conf > g/config; git init -q --separate-git-dir=$PWD/g sub",
+    "separate, head away": "git init -q --separate-git-dir=$PWD/g sub; mv g/HEAD g/H; conf > g/config; mv g/H g/HEAD",
+    "separate, renamed": "mkdir c; conf > c/config; mkdir c/objects c/refs; echo 'ref: refs/heads/x' > c/HEAD;"
+    " mkdir sub; mv c g; git init -q --separate-git-dir=$PWD/g sub",
+    "bare": "mkdir sub; conf > sub/config; mkdir sub/objects sub/refs; echo 'ref: refs/heads/x' > sub/HEAD",
+    "bare renamed": "mkdir c; conf > c/config; mkdir c/objects c/refs; echo 'ref: refs/heads/x' > c/H; mv c sub;"
+    " mv sub/H sub/HEAD",
+    "bare linked": "mkdir sub; conf > sub/config; mkdir sub/objects sub/refs; echo 'ref: refs/heads/x' > h;"
+    " ln h sub/HEAD",
     "modules link": INIT + "mkdir mods; cp -r sub/.git mods/m; rm -rf sub/.git; conf > mods/m/config;"
     " ln -s ../mods .git/modules; echo 'gitdir: ../.git/modules/m' > sub/.git",
 }

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
 LINE = 'echo "$(git rev-parse refs/notes/mine) refs/notes/govrun"'
+EXCHANGE = 'import ctypes; ctypes.CDLL(None).renameat2(-100, b"p", -100, b".git/packed-refs", 2)'
 FORGED = "git notes --ref mine add -m forged HEAD; "
 FORGE = {
     "created": f"{LINE} > .git/packed-refs",
     "link": f"{LINE} > p; ln -s ../p .git/packed-refs",
     "hard link": f"{LINE} > p; ln p .git/packed-refs; {LINE} > p",
-    "exchange": f"{LINE} > p; : > .git/packed-refs; mv --exchange p .git/packed-refs",
+    "exchange": f"{LINE} > p; : > .git/packed-refs; /usr/bin/python3 -c '{EXCHANGE}'",
 }
 REMOVE = {
     "in place": "chmod u+w .git/packed-refs; grep -v govrun .git/packed-refs > p; cat p > .git/packed-refs",
@@ -26,8 +27,11 @@ REMOVE = {
 
 @pytest.mark.parametrize("name", FORGE)
 def test_forged(cage: Cage, name: str) -> None:
+    show = ("git", "notes", "--ref", "govrun", "show", "HEAD")
+    cage.bare(FORGED + FORGE[name])
+    assert b"forged" in cage.govrun.bare("git", "-C", str(cage.twin_tree), *show[1:]).stdout
     cage.run(FORGED + FORGE[name])
-    shown = cage.govrun.bare("git", "notes", "--ref", "govrun", "show", "HEAD")
+    shown = cage.govrun.bare(*show)
     assert b"forged" not in shown.stdout
 
 

@@ -51,10 +51,13 @@ def test_a_final_star_stands_for_any_rest(pattern: str) -> None:
 
 
 def test_what_the_default_pack_drops_is_withheld_and_may_be_passed() -> None:
-    dropped = [entry.value for entry in profile_of("version = 1\n").scope.env_drop]
+    pack = [entry.value for entry in profile_of("version = 1\n").scope.env_drop]
     given = environment("TF_TOKEN_app_example_com", "POETRY_PYPI_TOKEN_MINE", "FORGEJO_TOKEN", "PATH")
-    assert build(given, dropped=dropped).variables == environment("PATH")
-    assert build(given, dropped=dropped, passed=["FORGEJO_TOKEN"]).variables == environment("PATH", "FORGEJO_TOKEN")
+    assert build(given, withheld_too=pack).variables == environment("PATH")
+    assert build(given, withheld_too=pack, passed=["FORGEJO_TOKEN"]).variables == environment("PATH", "FORGEJO_TOKEN")
+    assert build(given, withheld_too=pack, keep=["FORGEJO_TOKEN"]).variables == environment("PATH", "FORGEJO_TOKEN")
+    # What the profile itself drops stays dropped.
+    assert build(given, dropped=["FORGEJO_TOKEN"], passed=["FORGEJO_TOKEN"]).withheld.count("FORGEJO_TOKEN") == 1
 
 
 def test_set_wins_over_given_and_caches() -> None:
