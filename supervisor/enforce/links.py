@@ -27,7 +27,11 @@ def break_link(handle: int, path: bytes, keep: bool) -> int:
         if (there.st_dev, there.st_ino) != (info.st_dev, info.st_ino):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         _copy(handle, info, parent, temporary, keep)
-        libc.renameat2(parent, temporary, parent, name, 0)
+        try:
+            libc.renameat2(parent, temporary, parent, name, 0)
+        except OSError:
+            os.unlink(temporary, dir_fd=parent)
+            raise
         return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     finally:
         os.close(parent)

@@ -32,6 +32,8 @@ def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, share
     onto it), else it takes something away or alters what is there. ``shared``: the directory is not this worktree's
     own but the one that all worktrees share.
     """
+    if _shuts(event, target):
+        return Refusal("git, and the record of this run, need to get into it")
     if relative == b"":
         return _whole(event, target, new=new)
     if _elsewhere(event, target, relative, shared=shared):
@@ -96,7 +98,7 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
         return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
     if relative == b"packed-refs" and new and not event.locked and not target.made:
         return Refusal("packed refs are replaced through git's lock", "git pack-refs, git update-ref")
-    if parts[0] == b"objects" and _alters(event, target, parts):
+    if parts[0] == b"objects" and _alters(event, target, parts, new=new):
         return Refusal("git never changes an object that is there")
     if relative in (b"commondir", b"gitdir") and not target.made and event.op is not FsOp.META:
         return Refusal("this file says where the repository lies")
@@ -106,12 +108,24 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
     return None
 
 
-def _alters(event: FsEvent, target: Target, parts: list[bytes]) -> bool:
+def _alters(event: FsEvent, target: Target, parts: list[bytes], *, new: bool) -> bool:
     """Whether an object or pack that exists would be written or made writable; git creates them under names of their
     own and renames."""
-    if target.made or target.kind is not Kind.FILE or parts[-1].startswith(b"tmp_") or parts[1:2] == [b"info"]:
+    if target.made or target.kind is not Kind.FILE or parts[-1].startswith(b"tmp_"):
         return False
+    if event.op is FsOp.RENAME:
+        return new and not event.git_tool
     return event.op is FsOp.WRITE or (event.op is FsOp.META and event.mode & 0o222 != 0)
+
+
+def _shuts(event: FsEvent, target: Target) -> bool:
+    """Whether a chmod takes its owner's rights from a folder, or the packed refs, that were there before the run."""
+    chmod = event.op is FsOp.META and event.call in ("chmod", "fchmod", "fchmodat", "fchmodat2")
+    if not chmod or target.made:
+        return False
+    if target.kind is Kind.DIR:
+        return event.mode & 0o700 != 0o700
+    return target.path.endswith(b"/packed-refs") and event.mode & 0o600 != 0o600
 
 
 def _is_odd(event: FsEvent, target: Target) -> bool:
@@ -125,7 +139,9 @@ def _is_odd(event: FsEvent, target: Target) -> bool:
 def _inner(target: Target, relative: bytes, parts: list[bytes]) -> bytes:
     """The path in the innermost git directory: as it looks on disk, else by name (one that is being made)."""
     if target.git and target.path.startswith(target.git + b"/"):
-        return target.path[len(target.git) + 1 :]
+        inner = target.path[len(target.git) + 1 :]
+        if not inner.startswith((b"modules/", b"worktrees/")):
+            return inner
     while len(parts) > 2 and parts[0] in (b"modules", b"worktrees"):
         # The name of a submodule may hold slashes: what looks like hooks or config further down counts.
         parts = parts[2:]

@@ -119,9 +119,13 @@ class IgnoreRules:
 
         self._patterns: list[tuple[re.Pattern[str], bool, bool]] = []
         whole = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-        for raw in whole.split("\n")[:_MOST_RULES]:  # not splitlines: git ends a line at a line feed alone
+        lines = whole.split("\n")
+        for raw in lines if len(lines) <= _MOST_RULES else []:  # not splitlines: git ends a line at a line feed alone
             line = raw.removesuffix("\r")
             if line.endswith("\t") or _is_costly(line):
+                if line.startswith("!"):
+                    self._patterns.clear()  # without its exceptions the file would ignore more than git does
+                    return
                 continue  # git keeps a trailing tab, pathspec does not: less is ignored without the pattern
             try:
                 text, include = GitIgnoreSpecPattern.pattern_to_regex(line)

@@ -387,7 +387,7 @@ _SCHED_IDLE: Final = 5
 _RESET_ON_FORK: Final = 0x40000000
 _SCHEDULER: Final = Rule(
     (
-        # The supervisor waits for its target when it hands in a file: one that hardly ever runs would hold up all others.
+        # The supervisor waits for its target when it hands in a file: one that hardly ever runs would hold up all.
         _case(
             refused(0),
             "SCHED_IDLE is answered without effect",

@@ -109,7 +109,7 @@ def handed_in() -> Given:
         path = os.readlink(b"/proc/self/fd/%d" % number)
         if stat.S_ISCHR(info.st_mode) and os.isatty(number):
             terminals.append(path)
-        elif number and stat.S_ISREG(info.st_mode) and writes and info.st_nlink:
+        elif number and stat.S_ISREG(info.st_mode) and writes and info.st_nlink and os.access(path, os.W_OK):
             files.append(path)
         else:
             continue

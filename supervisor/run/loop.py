@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import select
 import signal
 import time
@@ -63,6 +64,7 @@ class Loop:
         self._held: list[_Held] = []
         self._by_fd: dict[int, _Held] = {}
         self._next_look = 0.0
+        self._most_held = min(_MOST_HELD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
         self.end: End | None = None
         # poll(2), not epoll: only its waiter is woken on the CPU of the thread that notifies (SYNC_WAKE_UP). Through
         # epoll the wake-up goes to an idle CPU, and each call costs two interrupts between processors.
@@ -147,7 +149,7 @@ class Loop:
     # -- held acts ----------------------------------------------------------------------------------------------
 
     def _hold(self, held: _Held) -> None:
-        if len(self._held) >= _MOST_HELD:
+        if len(self._held) >= self._most_held:
             held.waiting.abandon()
             self._send(held.notification, Reply(error=errno.EAGAIN))
             return

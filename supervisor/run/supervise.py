@@ -214,7 +214,7 @@ class _Run:
                 resolver,
                 lambda path: locate(policy, path).zone is Zone.GIT,
                 order.oracles.config_delta,
-                lambda old, new: all(locate(policy, p).zone in (Zone.TEMP, Zone.GRANTED) for p in (old, new)),
+                lambda old, new: all(locate(policy, p).zone is Zone.TEMP for p in (old, new)),
             ),
             Attributes(resolver),
         )
@@ -290,8 +290,8 @@ class _Run:
             "run.end", reason=end.reason, status=status, exit=agent_code, counts=counts.as_dict(),
             ungoverned=counts.ungoverned,
         )  # fmt: skip
+        self._remove_stale_locks()
         if self._feed is not None:
-            self._remove_stale_locks()
             self._feed.end(status=status, code=agent_code, seconds=seconds)
             if not self._feed.wait(_PUBLISH_PATIENCE):
                 self._order.say("govrun: not all notes could be written; see notes.jsonl of the run")

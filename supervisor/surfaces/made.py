@@ -10,6 +10,7 @@ import os
 from supervisor.vocabulary.events import Target
 
 _MOST_NAMES = 64
+_MOST_LINKED = 1024
 
 
 class Made:
@@ -20,7 +21,7 @@ class Made:
         self._inside = tree + b"/"
         self._inodes: dict[bytes, tuple[int, int]] = {}
         self._links: dict[tuple[int, int], set[bytes]] = {}
-        self._terminals: set[bytes] = set()
+        self._terminals: dict[bytes, int] = {}
 
     def anchor(self, path: bytes) -> bytes | None:
         """The ancestor (or the path itself) whose creation makes ``path`` the run's; None where that plays no part."""
@@ -51,7 +52,7 @@ class Made:
     def contains(self, path: bytes) -> bool:
         """Whether the run made ``path`` or the folder that stands for it."""
         if path in self._terminals:
-            return True
+            return self._is_alive(path)
         anchor = self.anchor(path)
         while anchor is not None:
             known = self._inodes.get(anchor)
@@ -97,6 +98,8 @@ class Made:
 
     def linked(self, target: Target, name: bytes) -> None:
         """The run gave a file one more name. A file that had one name only has no others outside the run."""
+        if len(self._links) >= _MOST_LINKED:
+            del self._links[next(iter(self._links))]  # then its names count as foreign: a write sets them apart
         names = self._links.setdefault((target.dev, target.ino), {target.path} if target.nlink == 1 else set())
         if len(names) < _MOST_NAMES:
             names.add(name)
@@ -109,7 +112,16 @@ class Made:
 
     def terminal(self, path: bytes) -> None:
         """A pseudo-terminal that the run opened the other end of."""
-        self._terminals.add(path)
+        if path in self._terminals:
+            os.close(self._terminals[path])
+        self._terminals[path] = os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+    def _is_alive(self, path: bytes) -> bool:
+        """Numbers of terminals are given again; the entry itself goes away with the other end (devpts)."""
+        if os.fstat(self._terminals[path]).st_nlink:
+            return True
+        os.close(self._terminals.pop(path))
+        return False
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

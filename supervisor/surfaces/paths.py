@@ -45,6 +45,9 @@ _KINDS = {
 _CONFINED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 
 
+_DEEPEST = 16  # levels above a name at which it is still looked for a git directory
+
+
 class Refused(Exception):
     """The path cannot be resolved safely; the text says why and is told to the process."""
 
@@ -169,6 +172,8 @@ class Resolver:
         head, name = _split(path)
         if head or resolve or base < 0:
             parent = self._walk(base, head or b".", os.O_PATH | os.O_DIRECTORY, resolve)
+        elif not stat.S_ISDIR(os.fstat(base).st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         else:
             parent = os.dup(base)  # a name in the starting folder itself
         try:
@@ -278,7 +283,9 @@ def git_above(path: bytes) -> bytes:
     Git asks for HEAD, objects and refs (setup.c, is_git_directory); a linked worktree has commondir instead.
     """
     folder = path.rpartition(b"/")[0]
-    while folder:
+    for _ in range(_DEEPEST):
+        if not folder:
+            break
         if os.path.lexists(folder + b"/HEAD") and any(
             os.path.lexists(folder + name) for name in (b"/objects", b"/commondir")
         ):

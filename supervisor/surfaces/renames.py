@@ -112,7 +112,12 @@ class Renames:
         folder, _, name = new.path.rpartition(b"/")
         if name not in (b"config", b"config.worktree") or old.path != new.path + b".lock":
             return False
-        return new.git == folder or (self._is_git(new.path) and folder.rpartition(b"/")[2] == b".git")
+        if new.git == folder or not self._is_git(new.path):
+            return new.git == folder
+        # A git directory that is being made does not look like one yet.
+        module = new.path.rpartition(b"/modules/")[2].split(b"/")
+        refs = any(part in (b"refs", b"logs", b"objects") for part in module)
+        return folder.endswith(b"/.git") or (b"/modules/" in new.path and not refs)
 
     def _is_packed(self, old: bytes, new: bytes) -> bool:
         named = new.endswith(b"/packed-refs") and old in (new + b".lock", new + b".new")

@@ -1,5 +1,5 @@
 """Escape 215: on the oldest kernels that are supported Landlock knows neither truncation nor signals, so nothing that
-a pointer leads to may be left to the kernel there. Emulated: the supervisor believes that the ABI is 2."""
+a pointer or a number leads to may be left to the kernel there. Emulated: the supervisor believes in an older ABI."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="call num
 OLD = """
 import sys
 from supervisor.kernel import landlock, probe
-landlock.abi = lambda: 2
+ABI = int(sys.argv.pop(1))
+landlock.abi = lambda: ABI
 facts = probe.start_facts
-probe.start_facts = lambda *words, **named: facts(*words, **named)._replace(landlock_abi=2)
+probe.start_facts = lambda *words, **named: facts(*words, **named)._replace(landlock_abi=ABI)
 from supervisor.cli.main import main
 sys.exit(main())
 """
 
 
-def _run(cage: Cage, code: str) -> Outcome:
+def _run(cage: Cage, code: str, abi: int) -> Outcome:
     place = cage.tree.parent / "old.py"
     place.write_text(OLD)
     words = cage.script(code).split()
     env = cage.govrun.env | {"HOME": str(cage.home), "OUT": str(cage.outside)}
-    runner = [cage.govrun.interpreter, "-I", str(place), "--", *words]
+    runner = [cage.govrun.interpreter, "-I", str(place), str(abi), "--", *words]
     return cage.govrun._spawn(list(runner), None, env, {}).wait(40)
 
 
@@ -58,10 +59,15 @@ print(json.dumps("through"))
 """
 
 
-def test_read_only_open_that_truncates(cage: Cage) -> None:
-    outcome = _run(cage, TRUNCATE)
-    assert json.loads(outcome.stdout) == "through", outcome.stderr
+@pytest.mark.parametrize("abi", [2, 3])
+def test_read_only_open_that_truncates(cage: Cage, abi: int) -> None:
+    outcome = _run(cage, TRUNCATE, abi)
     assert (cage.outside / "victim").read_text() == "original victim\n"
+    if outcome.code == 125:
+        assert "Landlock" in outcome.stderr  # such a kernel is refused, and nothing ran
+        assert not outcome.stdout
+    else:
+        assert json.loads(outcome.stdout) == "through", outcome.stderr
 
 
 SIGNAL = """
@@ -93,6 +99,6 @@ print(json.dumps("through"))
 
 
 def test_pidfd_that_is_swapped(cage: Cage) -> None:
-    outcome = _run(cage, SIGNAL)
+    outcome = _run(cage, SIGNAL, 5)
     assert outcome.stdout == b'"through"\n', outcome.stderr
     assert outcome.code == 0

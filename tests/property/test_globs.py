@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pathspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from supervisor.invariants.globs import Globs, IgnoreRules
 from supervisor.profile.model import Entry
 
-PIECES = ["a", "b", "ab", "*", "**", "?", "[ab]", "[!a]", "a*", "*.py", "x.py", "é", ".", r"\*", r"\!", "(", "+", "(?P<a>", "a|b", "$"]
+PIECES = [
+    "a",
+    "b",
+    "ab",
+    "*",
+    "**",
+    "?",
+    "[ab]",
+    "[!a]",
+    "a*",
+    "*.py",
+    "x.py",
+    "é",
+    ".",
+    r"\*",
+    r"\!",
+    "(",
+    "+",
+    "(?P<a>",
+    "a|b",
+    "$",
+]
 patterns = st.builds(
     lambda head, parts, tail: head + "/".join(parts) + tail,
     st.sampled_from(["", "", "/", "**/"]),
@@ -42,18 +68,50 @@ def test_matching_is_pathspecs(given_patterns: list[str], given_paths: list[str]
             assert found.value == singles[0]
 
 
-@settings(max_examples=200, deadline=None, database=None)
-@given(st.lists(st.builds(str.__add__, st.sampled_from(["", "!"]), patterns), min_size=1, max_size=5), paths)
-@example(["*", "!*/", "!*.py"], "a/x.py")
-def test_the_last_pattern_that_speaks_decides(lines: list[str], path: str) -> None:
-    rules = IgnoreRules("\n".join(lines).encode("utf-8", "surrogateescape"))
-    if "\n" in path:
-        return
-    expected = None
-    for line in lines:
-        if spec([line.removeprefix("!")]).match_file(path):
-            expected = not line.startswith("!")
-    assert rules.says(path.encode("utf-8", "surrogateescape"), directory=False) is expected
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    subprocess.run(["git", "init", "-q", "."], cwd=folder, env=_environment(folder), check=True)
+    return folder
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+def ignored_by_git(folder: Path, rules: bytes, asked: list[bytes]) -> set[bytes]:
+    (folder / ".gitignore").write_bytes(rules)
+    done = subprocess.run(
+        ["git", "check-ignore", "-z", "--no-index", "--stdin"],
+        cwd=folder,
+        env=_environment(folder),
+        input=b"".join(path + b"\0" for path in asked),
+        capture_output=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return set(done.stdout.split(b"\0")) - {b""}
+
+
+lines = st.builds(str.__add__, st.sampled_from(["", "!", ""]), patterns)
+
+
+@pytest.mark.needs("git")
+@settings(max_examples=40, deadline=None, database=None)
+@given(st.lists(lines, min_size=1, max_size=5), st.lists(paths, min_size=8, max_size=12, unique=True))
+@example(["*", "!*/", "!*.py"], ["ab", "a/x.py", "ab/b"])
+@example(["*"], ["ab", "x.py", "ab/x.py"])
+def test_never_more_is_ignored_than_git_ignores(repository: Path, rules: list[str], asked: list[str]) -> None:
+    """What is ignored is neither governed nor journalled, so a difference may go one way only."""
+    content = "\n".join(rules).encode("utf-8", "surrogateescape")
+    raw = [path.encode("utf-8", "surrogateescape") for path in asked if ".git" not in path.split("/")]
+    ours = {path for path in raw if _ignored(IgnoreRules(content), path)}
+    assert ours <= ignored_by_git(repository, content, raw)
+
+
+def _ignored(rules: IgnoreRules, path: bytes) -> bool:
+    """As the caller asks: from the top down, an ignored directory covers what is in it."""
+    parts = path.split(b"/")
+    return any(rules.says(b"/".join(parts[:depth]), directory=depth < len(parts)) for depth in range(1, len(parts) + 1))
 
 
 @settings(max_examples=200, deadline=None, database=None)

@@ -28,7 +28,9 @@ def test_what_runs_code_or_holds_credentials_is_withheld_by_name() -> None:
 
 
 def test_a_pack_keeps_its_credentials_but_nothing_that_runs_code() -> None:
-    made = build(environment("ANTHROPIC_API_KEY", "NODE_OPTIONS", "TMUX"), keep=["ANTHROPIC_API_KEY", "NODE_OPTIONS", "TMUX"])
+    made = build(
+        environment("ANTHROPIC_API_KEY", "NODE_OPTIONS", "TMUX"), keep=["ANTHROPIC_API_KEY", "NODE_OPTIONS", "TMUX"]
+    )
     assert made.variables == environment("ANTHROPIC_API_KEY")
 
 

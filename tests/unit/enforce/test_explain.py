@@ -35,7 +35,8 @@ def verdict(message: str = "x is outside", effect: Effect = Effect.DENY, rule: I
 
 def test_the_line_names_what_why_which_decision_and_what_instead() -> None:
     assert reason(verdict().matches[0], Effect.DENY) == (
-        "govrun: denied by scope.write (govrun.toml:3): x is outside · why: too wide · decision: ADR 0007 · instead: the tree"
+        "govrun: denied by scope.write (govrun.toml:3): x is outside · why: too wide · decision: ADR 0007"
+        " · instead: the tree"
     )
 
 

@@ -27,7 +27,8 @@ def ready(read):
 
 read, write = os.pipe()
 def spawn(code):
-    return subprocess.Popen([sys.executable, "-c", "import os, signal, sys, time; out = int(sys.argv[1])\\n" + code, str(write)], pass_fds=[write]).pid
+    code = "import os, signal, sys, time; out = int(sys.argv[1])\\n" + code
+    return subprocess.Popen([sys.executable, "-c", code, str(write)], pass_fds=[write]).pid
 
 if kind == "tree":
     spawn("pids = [os.fork() for _ in range(2)]\\n"
@@ -70,7 +71,9 @@ def stopped(kind: str) -> tuple[int, list[int], list[int], bool, bool]:
     return killed, left, keep, children, psutil
 
 
-@pytest.mark.parametrize(("kind", "least"), [("tree", 3), ("stubborn", 1), ("daemon", 1), ("stopped", 1), ("forking", 8)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("tree", 3), ("stubborn", 1), ("daemon", 1), ("stopped", 1), ("forking", 8)]
+)
 def test_nothing_is_left(kind: str, least: int) -> None:
     killed, left, _, children, _ = stopped(kind)
     assert left == []

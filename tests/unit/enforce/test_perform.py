@@ -79,7 +79,9 @@ def test_a_link_that_appeared_meanwhile_is_not_followed(folder: int, tmp_path: P
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR | os.O_APPEND, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_NONBLOCK])
+@pytest.mark.parametrize(
+    "flags", [os.O_WRONLY, os.O_RDWR | os.O_APPEND, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_NONBLOCK]
+)
 def test_reopen(folder: int, tmp_path: Path, flags: int) -> None:
     (tmp_path / "f").write_text("old")
     fd = opened(reopened(tmp_path / "f", flags | os.O_CREAT))
@@ -247,7 +249,9 @@ def test_what_was_judged_lands_not_what_the_lock_holds_by_now(folder: int, tmp_p
     (tmp_path / "config.lock").write_text("judged")
     os.chmod(tmp_path / "config.lock", 0o640)
     writer = os.open(tmp_path / "config.lock", os.O_WRONLY)
-    act = PathAct("rename", folder, b"config.lock", handle(tmp_path / "config.lock"), folder, b"config", replace=b"judged")
+    act = PathAct(
+        "rename", folder, b"config.lock", handle(tmp_path / "config.lock"), folder, b"config", replace=b"judged"
+    )
     os.write(writer, b"EVIL later")
     done(act)
     os.write(writer, b"EVIL even later")
@@ -309,7 +313,7 @@ def test_truncate(folder: int, tmp_path: Path) -> None:
     truncated(tmp_path / "f", 6)
     assert (tmp_path / "f").read_bytes() == b"0123\0\0"
     os.link(tmp_path / "f", tmp_path / "store")
-    truncated(tmp_path / "f", 1, flags=1)
+    truncated(tmp_path / "f", 1, links=1)
     assert ((tmp_path / "f").read_text(), len((tmp_path / "store").read_bytes())) == ("0", 6)
 
 

@@ -12,7 +12,21 @@ import pytest
 from supervisor.invariants.gitdir import is_record
 from supervisor.invariants.policy import GitDir
 from supervisor.vocabulary.events import FsEvent, FsOp, Kind
-from tests.property.world import ACTOR, TREE, config, create, label, link, meta, policy_of, rename, ruling, target, unlink, write
+from tests.property.world import (
+    ACTOR,
+    TREE,
+    config,
+    create,
+    label,
+    link,
+    meta,
+    policy_of,
+    rename,
+    ruling,
+    target,
+    unlink,
+    write,
+)
 
 HEX = "0123456789abcdef0123456789abcdef01234567"
 # "verb name [new name]": + mkdir, c create, w write, r rename, u unlink, - rmdir, l link, s symlink, m chmod
@@ -63,24 +77,29 @@ OPERATIONS: dict[str, str] = {
     "branches named hooks": """+ refs/heads/hooks; c refs/heads/hooks/x.lock; + logs/refs/heads/hooks;
         w logs/refs/heads/hooks/x; r refs/heads/hooks/x.lock refs/heads/hooks/x; u logs/refs/heads/hooks/x;
         - refs/heads/hooks; c refs/heads/hooks.lock; r refs/heads/hooks.lock refs/heads/hooks; u refs/heads/hooks""",
-    "submodule in use": """c modules/mod/index.lock; r modules/mod/index.lock modules/mod/index; w modules/mod/logs/HEAD;
+    "submodule in use": """c modules/mod/index.lock; r modules/mod/index.lock modules/mod/index;
+        w modules/mod/logs/HEAD;
         r modules/mod/refs/heads/x.lock modules/mod/refs/heads/x; w modules/mod/COMMIT_EDITMSG""",
     "split index": f"""c sharedindex_x1; r sharedindex_x1 sharedindex.{HEX}; r index.lock index""",
     "symbolic-ref": "c HEAD.lock; r HEAD.lock HEAD",
     "editors": "w EDIT_DESCRIPTION; u EDIT_DESCRIPTION; c .COMMIT_EDITMSG.swp; u .COMMIT_EDITMSG.swp",
 }
 # What worktrees share (gitrepository-layout(5); git's own list is common_list in path.c).
-SHARED = frozenset("branches hooks info logs lost-found modules objects refs remotes rr-cache svn config gc packed-refs shallow".split())
+SHARED = frozenset(
+    "branches config gc hooks info logs lost-found modules objects packed-refs refs remotes rr-cache shallow "
+    "svn".split()
+)
 # A repository that the run makes itself: every name in it is the run's.
 MADE: dict[str, str] = {
     "init": """+ .; c description; + hooks; c hooks/pre-commit.sample; m hooks/pre-commit.sample; + branches; + info;
-        c info/exclude; + refs; + refs/heads; r HEAD.lock HEAD; c config.lock; m config; m config.lock; c tQxCzaT; u tQxCzaT;
-        s tQxCzaT; + objects; + objects/info; u config.lock""",
+        c info/exclude; + refs; + refs/heads; r HEAD.lock HEAD; c config.lock; m config; m config.lock;
+        c tQxCzaT; u tQxCzaT; s tQxCzaT; + objects; + objects/info; u config.lock""",
     "worktree add": """+ worktrees; + worktrees/wt; w worktrees/wt/locked; w worktrees/wt/gitdir; w worktrees/wt/HEAD;
         w worktrees/wt/commondir; + worktrees/wt/logs; w worktrees/wt/logs/HEAD; r worktrees/wt/HEAD.lock
         worktrees/wt/HEAD; r worktrees/wt/index.lock worktrees/wt/index; u worktrees/wt/HEAD.lock; u
         worktrees/wt/locked""",
-    "worktree remove": """u worktrees/wt/gitdir; u worktrees/wt/logs/HEAD; - worktrees/wt/logs; u worktrees/wt/commondir;
+    "worktree remove": """u worktrees/wt/gitdir; u worktrees/wt/logs/HEAD; - worktrees/wt/logs;
+        u worktrees/wt/commondir;
         u worktrees/wt/HEAD; u worktrees/wt/index; - worktrees/wt; - worktrees""",
     "clone": f"""l objects/ab/{HEX} objects/ab/{HEX}; l objects/info/commit-graph objects/info/commit-graph;
         r packed-refs.new packed-refs; u packed-refs.lock; r refs/heads/main.lock refs/heads/main""",

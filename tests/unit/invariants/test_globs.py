@@ -109,6 +109,8 @@ IGNORES: list[tuple[bytes, list[bytes], list[bytes]]] = [
     (b"trail  \nesc\\ \nlead\n lead2\n", [b"trail", b"trail  ", b"esc ", b"esc", b"lead", b" lead2", b"lead2"], []),
     (b"a/**/z\n**/logs\nx/**\n", [b"a/z", b"a/b/z", b"q/logs", b"x/y", b"y/x/z"], []),
     (b"*\n!*/\n!*.md\n", [b"a", b"a.md", b"d/a", b"d/a.md"], [b"d/a"]),
+    (b"*\n!keep\n", [b"long", b"keep", b"folder/file", b"folder/keep"], []),
+    (b"logs/**\n!logs/keep\n", [b"logs/file", b"logs/keep", b"logs/deep/file"], []),
     (b"[a-c]at\n[!d]og\n[]x]\n", [b"bat", b"dat", b"dog", b"fog", b"]", b"x"], []),
     (b"win\r\nplain\n", [b"win", b"plain", b"win\r"], []),
     (b"last-without-newline", [b"last-without-newline"], []),
@@ -134,7 +136,9 @@ def test_ignore_rules_are_gits(tmp_path: Path, rules: bytes, paths: list[bytes],
         cwd=tmp_path, env=environment, input=b"".join(path + b"\0" for path in paths), capture_output=True,
     )  # fmt: skip
     words = asked.stdout.split(b"\0")
-    by_git = {words[at + 3]: bool(words[at]) and not words[at + 2].startswith(b"!") for at in range(0, len(words) - 1, 4)}
+    by_git = {
+        words[at + 3]: bool(words[at]) and not words[at + 2].startswith(b"!") for at in range(0, len(words) - 1, 4)
+    }
     assert set(by_git) == set(paths), asked.stderr
     ours = {path: _ignored(IgnoreRules(rules), path) for path in paths}
     assert {path for path in paths if ours[path] and not by_git[path]} == set(), "an ignored path is not governed"
@@ -160,7 +164,9 @@ def test_a_negated_pattern_takes_back_and_silence_is_no_answer() -> None:
 def test_a_pattern_is_translated_once_and_late(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
     real = re.compile
-    monkeypatch.setattr("supervisor.invariants.globs.re.compile", lambda *a, **k: (compiled.append(a), real(*a, **k))[1])
+    monkeypatch.setattr(
+        "supervisor.invariants.globs.re.compile", lambda *a, **k: (compiled.append(a), real(*a, **k))[1]
+    )
     found = globs("a/*", "b")
     assert compiled == []
     found.match(b"x")

@@ -50,7 +50,15 @@ class Court:
 
     def __init__(self, root: Path, profile: str = PROFILE, delta: Callable[..., ConfigDelta] | None = None) -> None:
         self.root, self.tree = root, root / "tree"
-        for folder in ("tree/.git/refs/heads", "tree/.git/objects", "tree/keep", "tmp", "state/run", "home/.ssh", "grant"):
+        for folder in (
+            "tree/.git/refs/heads",
+            "tree/.git/objects",
+            "tree/keep",
+            "tmp",
+            "state/run",
+            "home/.ssh",
+            "grant",
+        ):
             (root / folder).mkdir(parents=True)
         (self.tree / ".git/HEAD").write_text("ref: refs/heads/main\n")
         (self.tree / "file").write_text("old")
@@ -86,7 +94,7 @@ class Court:
                 run=RUN, policy=policy, processes=processes, made=self.made,
                 files=Files(resolver, renames, Attributes(resolver)), execs=Execs(resolver, policy.hide),
                 signals=Signals(processes, True), network=cast("Any", None), recorder=self.recorder,
-                explainer=Explainer(lambda path: False), refs=None, git_tools=(b"/usr/bin/git",),
+                explainer=Explainer(lambda path: False), refs=None, git_tools=(b"/usr/bin/git",), unverified=False,
                 open_folders=frozenset({os.fsencode(root / "home")}),
             ),
             self.told.append,

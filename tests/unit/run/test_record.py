@@ -189,7 +189,9 @@ class Arithmetic(RuleBasedStateMachine):
     def begin(self) -> None:
         self.book.recorder.note("run.start")
 
-    @rule(event=st.sampled_from([write(b"a"), EXEC, config(b".git/config")]), verdict=st.sampled_from([ALLOWED, WARNED]))
+    @rule(
+        event=st.sampled_from([write(b"a"), EXEC, config(b".git/config")]), verdict=st.sampled_from([ALLOWED, WARNED])
+    )
     def intend(self, event: Any, verdict: Verdict) -> None:
         self.open.append(self.book.recorder.intent(event, verdict))
         self.expected["attempted"] += 1

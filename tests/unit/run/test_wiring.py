@@ -20,7 +20,8 @@ MOVES = [
     "mv sub s2 && echo evil > s2/secret; mv s2 sub",
     "mv deep d2 && echo evil > d2/private/key; mv d2 deep",
     "mv sub s2; mkdir mine; echo evil > mine/secret; ln -s mine sub",
-    "mkdir mine; echo evil > mine/secret; python3 -c 'import ctypes; ctypes.CDLL(None).renameat2(-100, b\"mine\", -100, b\"sub\", 2)'",
+    "mkdir mine; echo evil > mine/secret; python3 -c "
+    + '\'import ctypes; ctypes.CDLL(None).renameat2(-100, b"mine", -100, b"sub", 2)\'',
 ]
 
 

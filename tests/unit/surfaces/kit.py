@@ -44,6 +44,6 @@ class Caught:
     def __call__(self, name: str, *args: bytes | int | ctypes.Array[Any], git_tool: bool = False) -> Attempt:
         keep = [ctypes.create_string_buffer(arg) if isinstance(arg, bytes) else arg for arg in args]
         words = [arg if isinstance(arg, int) else ctypes.addressof(arg) for arg in keep]
-        registers = tuple((word % (1 << 64) for word in [*words, 0, 0, 0, 0, 0, 0][:6]))
+        registers = tuple(word % (1 << 64) for word in [*words, 0, 0, 0, 0, 0, 0][:6])
         call = Call(name, registers, ME, self.process, ACTOR, git_tool)  # type: ignore[arg-type]
         return self.files.attempt(call)

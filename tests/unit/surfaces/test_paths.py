@@ -190,7 +190,13 @@ def test_a_descriptor_by_its_many_names(resolver: Resolver, tree: Path) -> None:
     fd = os.open(tree / "dir/inner", os.O_RDONLY)
     number = str(fd).encode()
     (tree / "viafd").symlink_to(f"/proc/self/fd/{fd}")
-    names = [b"/proc/self/fd/", b"/dev/fd/", b"/proc/thread-self/fd/", b"/proc//self/./fd/", b"/proc/%d/fd/" % os.getpid()]
+    names = [
+        b"/proc/self/fd/",
+        b"/dev/fd/",
+        b"/proc/thread-self/fd/",
+        b"/proc//self/./fd/",
+        b"/proc/%d/fd/" % os.getpid(),
+    ]
     try:
         for name in names:
             assert seen(resolver.existing(ME, AT_FDCWD, name + number), tree) == ("dir/inner", Kind.FILE), name
@@ -198,7 +204,10 @@ def test_a_descriptor_by_its_many_names(resolver: Resolver, tree: Path) -> None:
         assert fails(lambda: resolver.existing(ME, AT_FDCWD, b"/proc/self/fd/999")) == "ENOENT"
         flagged = {"resolve": RESOLVE_NO_MAGICLINKS}, {"resolve": RESOLVE_NO_SYMLINKS}, {"nofollow": True}
         for flags in flagged:
-            assert fails(lambda flags=flags: resolver.existing(ME, AT_FDCWD, b"/proc/self/fd/" + number, **flags)) == "ELOOP"  # type: ignore[misc]
+            assert (
+                fails(lambda flags=flags: resolver.existing(ME, AT_FDCWD, b"/proc/self/fd/" + number, **flags))
+                == "ELOOP"
+            )  # type: ignore[misc]
     finally:
         os.close(fd)
 

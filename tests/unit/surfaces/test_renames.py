@@ -181,9 +181,7 @@ def test_a_configuration_is_replaced_by_what_was_judged(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["unreadable", "too large", "no file"])
-def test_a_configuration_that_cannot_be_read_is_refused(
-    tree: Path, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_configuration_that_cannot_be_read_is_refused(tree: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def delta(old: bytes, new: bytes, module: bool) -> ConfigDelta:
         if what == "unreadable":
             raise ValueError("bad line")
@@ -278,7 +276,12 @@ def test_a_loose_ref_goes_only_when_it_is_packed(tree: Path, caught: Caught) -> 
     attempt.close()
     assert isinstance(attempt.event, FsEvent)
     assert attempt.event.records == ()
-    for other in (b"/.git/refs/heads/main", b"/.git/refs/notes/govrun.lock", b"/.git/logs/refs/notes/govrun", b"/refs/notes/govrun"):
+    for other in (
+        b"/.git/refs/heads/main",
+        b"/.git/refs/notes/govrun.lock",
+        b"/.git/logs/refs/notes/govrun",
+        b"/refs/notes/govrun",
+    ):
         assert caught.renames.unpacked(os.fsencode(tree) + other) == ()
 
 
