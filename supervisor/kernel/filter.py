@@ -56,7 +56,8 @@ Instruction = tuple[int, int, int, int]
 
 def build(spec: FilterSpec) -> bytes:
     """The program, an array of ``struct sock_filter``. Imports pyseccomp. Errors: ``HostError`` without libseccomp."""
-    from supervisor.kernel.syscall_table import NOTIFIED, by_argument, by_name
+    from supervisor.kernel.argument_rules import by_argument
+    from supervisor.kernel.syscall_table import NOTIFIED, by_name
 
     seccomp_number()
     rules = sorted(by_argument(spec.opens).items())
@@ -195,7 +196,7 @@ def cache_key(spec: FilterSpec) -> str:
     uname = os.uname()
     digest = hashlib.sha256(repr((tuple(spec), uname.release, uname.machine, __version__)).encode())
     here = Path(__file__)
-    for source in (here, here.with_name("syscall_table.py")):
+    for source in (here, here.with_name("syscall_table.py"), here.with_name("argument_rules.py")):
         # Read, not imported: hashing the text costs 30 us, importing the table a millisecond.
         digest.update(source.read_bytes())
     return digest.hexdigest()

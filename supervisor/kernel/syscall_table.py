@@ -13,10 +13,7 @@ put to the supervisor, never what it should answer.
 from __future__ import annotations
 
 import errno
-import os
 from typing import Final, Literal, NamedTuple
-
-from supervisor.vocabulary.errors import InternalError
 
 Opens = Literal["writes", "folders", "all"]
 
@@ -68,19 +65,20 @@ def _group(action: int, reason: str, names: str) -> Group:
     return Group(tuple(names.split()), action, reason)
 
 
-def _is(arg: int, *values: int, mask: int = 0xFFFFFFFF) -> Check:
+# The words that argument rules are written in (argument_rules.py).
+def equals(arg: int, *values: int, mask: int = 0xFFFFFFFF) -> Check:
     return Check(arg, values, mask)
 
 
-def _has(arg: int, bits: int) -> Check:
+def has_bits(arg: int, bits: int) -> Check:
     return Check(arg, mask=bits, any_bit=True)
 
 
-def _null(arg: int) -> Check:
+def is_null(arg: int) -> Check:
     return Check(arg, wide=True)
 
 
-def _case(action: int, reason: str, *tests: Check) -> Case:
+def when(action: int, reason: str, *tests: Check) -> Case:
     return Case(action, tests, reason)
 
 
@@ -274,178 +272,6 @@ REFUSE: Final = (
         tuxcall security vserver set_thread_area get_thread_area lookup_dcookie epoll_ctl_old epoll_wait_old""",
     ),
 )
-
-# linux/sched.h. CLONE_NEWTIME (0x80) lies in clone's exit-signal byte, so only unshare can mean it.
-_NEW_NAMESPACES: Final = 0x7E020000
-_NEW_TIME: Final = 0x80
-# asm-generic/fcntl.h; the same on x86-64 and aarch64. Access mode 3 (neither read nor write) counts as write intent.
-_O_PATH: Final = 0o10000000
-_WRITE_INTENT: Final = 0o3 | 0o100 | 0o1000
-# fcntl(2) commands that set nothing but the caller's own flags, locks and pipes.
-_FCNTL_PLAIN: Final = (
-    0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 16, 17, 36, 37, 38, 1025, 1027, 1028, 1030, 1031, 1032, 1033, 1034, 1035, 1037,
-)  # fmt: skip
-_F_SETOWN: Final = 8
-_F_SETOWN_EX: Final = 15
-# ioctl_list(2). Setters of these file systems ask for ownership, not for a descriptor opened for writing, so their
-# whole type bytes are refused but for what only reads: fs and ext4, XFS, generic v, FAT, btrfs, ceph, bcachefs, f2fs.
-_FS_TYPES: Final = (0x6600, 0x5800, 0x7600, 0x7200, 0x9400, 0x9700, 0xBC00, 0xF500)
-_FS_READERS: Final = (
-    0x80086601, 0x80046601, 0x80087601, 0x80047601, 0x80086603, 0xC020660B, 0x400C6615, 0xC0096616, 0xC080661A,
-    0x8010661B, 0xC0046686, 0xC0286687, 0x801C581F, 0x80047210, 0x82307201, 0x82307202,
-    # Cloning asks for a destination opened for writing; deduplication changes no content.
-    0x40049409, 0x4020940D, 0xC0189436, 0x81009431, 0x8400941F, 0xD000941E, 0xD0009412, 0x80089419, 0x81F8943C,
-    0x8004F50C,
-)  # fmt: skip
-# The reserved call by which a nested start learns which run it is in; the value spells "govr".
-RESERVED_PRCTL: Final = 0x676F7672
-_MSG_FASTOPEN: Final = 0x20000000
-_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
-_SOCK_TYPE: Final = 0xF
-
-
-def _open(flags: int, opens: Opens) -> Rule:
-    # O_PATH first: with it O_CREAT and O_TRUNC are ignored, and such a descriptor cannot be handed in anyway.
-    cases = [
-        _case(ALLOWED, "names a place, opens nothing", _has(flags, _O_PATH)),
-        _case(NOTIFIED, "write intent", _has(flags, _WRITE_INTENT)),
-    ]
-    if opens == "folders":
-        # For opendir, which Landlock would refuse. Not a bound: a folder can be opened without this flag.
-        why = "listings of hidden folders and of what lies above them"
-        cases.append(_case(NOTIFIED, why, _has(flags, os.O_DIRECTORY)))
-    elif opens not in ("writes", "all"):
-        raise InternalError(f"the filter knows no opens={opens!r}")
-    otherwise = NOTIFIED if opens == "all" else ALLOWED
-    return Rule(tuple(cases), otherwise, "reading is bounded by Landlock and the file modes")
-
-
-def _own_process(arg: int) -> Rule:
-    cases = (_case(ALLOWED, "0 is the caller", _is(arg, 0)),)
-    return Rule(cases, NOTIFIED, "a named process may be the supervisor: same user, and Landlock does not look")
-
-
-def _send(flags: int, address: int | None) -> Rule:
-    cases = [_case(refused(errno.EOPNOTSUPP), "opens a connection past connect", _has(flags, _MSG_FASTOPEN))]
-    if address is not None:
-        cases.append(_case(ALLOWED, "no address: the connection was judged", _null(address)))
-    return Rule(tuple(cases), NOTIFIED, "may carry an address")
-
-
-_SOCKET: Final = Rule(
-    (
-        _case(ALLOWED, "local", _is(0, _AF_UNIX)),
-        _case(ALLOWED, "TCP", _is(0, _AF_INET, _AF_INET6), _is(1, 1, mask=_SOCK_TYPE), _is(2, 0, 6)),
-        _case(ALLOWED, "UDP, ping", _is(0, _AF_INET, _AF_INET6), _is(1, 2, mask=_SOCK_TYPE), _is(2, 0, 17, 1, 58)),
-        # Type 10 is SOCK_PACKET, which the kernel turns into AF_PACKET.
-        _case(refused(errno.EPERM), "raw", _is(0, _AF_INET, _AF_INET6), _is(1, 3, 10, mask=_SOCK_TYPE)),
-        # MPTCP, SCTP and SMC connect past Landlock's TCP rights.
-        _case(refused(errno.EPROTONOSUPPORT), "other transports", _is(0, _AF_INET, _AF_INET6)),
-        _case(ALLOWED, "interface and route lookups", _is(0, _AF_NETLINK), _is(2, 0)),
-        _case(refused(errno.EPROTONOSUPPORT), "other netlink families", _is(0, _AF_NETLINK)),
-    ),
-    refused(errno.EAFNOSUPPORT),
-    "packet, vsock, crypto and other families leave by ways nobody judges",
-)
-
-_IOCTL: Final = Rule(
-    (
-        _case(refused(errno.EPERM), "types on the user's terminal (TIOCSTI, TIOCLINUX)", _is(1, 0x5412, 0x541C)),
-        _case(refused(errno.EPERM), "names who gets signals (FIOSETOWN, SIOCSPGRP)", _is(1, 0x8901, 0x8902)),
-        _case(ALLOWED, "reads attributes, clones", _is(1, *_FS_READERS)),
-        _case(refused(errno.EOPNOTSUPP), "sets attributes through any descriptor", _is(1, *_FS_TYPES, mask=0xFF00)),
-    ),
-    ALLOWED,
-    "devices are bounded by the judged open",
-)
-
-_PRCTL: Final = Rule(
-    (
-        _case(NOTIFIED, "which run is this", _is(0, RESERVED_PRCTL)),
-        # Success without effect: an undumpable process could not be read, and refusing breaks ssh-agent and gpg.
-        _case(refused(0), "PR_SET_DUMPABLE 0", _is(0, 4), _null(1)),
-        _case(refused(errno.EPERM), "PR_SET_MM would change what /proc says of the program", _is(0, 35)),
-        _case(refused(errno.EINVAL), "PR_SCHED_CORE reaches other processes", _is(0, 62)),
-    ),
-    ALLOWED,
-    "the caller's own attributes",
-)
-
-_FCNTL: Final = Rule(
-    (
-        _case(ALLOWED, "flags, locks, pipes", _is(1, *_FCNTL_PLAIN)),
-        _case(ALLOWED, "F_SETOWN: nobody", _is(1, _F_SETOWN), _is(2, 0)),
-        _case(NOTIFIED, "names who gets signals", _is(1, _F_SETOWN, _F_SETOWN_EX)),
-    ),
-    # Leases stall whoever opens the file, F_SETSIG picks the signal that is sent; new commands are unknown.
-    refused(errno.EINVAL),
-    "leases, signal choice and commands unknown here",
-)
-
-
-_SCHED_IDLE: Final = 5
-_RESET_ON_FORK: Final = 0x40000000
-_SCHEDULER: Final = Rule(
-    (
-        # The supervisor waits for its target when it hands in a file: one that hardly ever runs would hold up all.
-        _case(
-            refused(0),
-            "SCHED_IDLE is answered without effect",
-            _is(0, 0),
-            _is(1, _SCHED_IDLE, _SCHED_IDLE | _RESET_ON_FORK),
-        ),
-        _case(ALLOWED, "0 is the caller", _is(0, 0)),
-    ),
-    NOTIFIED,
-    "a named process may be the supervisor",
-)
-
-# Options that change where a judged connection goes, or when it is made.
-_SOCKOPT: Final = (
-    _case(refused(errno.ENOPROTOOPT), "TCP_FASTOPEN_CONNECT: a later send keeps what connect promised",
-          _is(1, 6), _is(2, 30)),
-    _case(refused(errno.EPERM), "IP_OPTIONS: source routes", _is(1, 0), _is(2, 4)),
-    _case(refused(errno.EPERM), "IPV6_RTHDR, IPV6_2292RTHDR, IPV6_2292PKTOPTIONS: source routes",
-          _is(1, 41), _is(2, 57, 5, 6)),
-)  # fmt: skip
-
-
-def by_argument(opens: Opens) -> dict[str, Rule]:
-    """Rules on registers. ``opens``: "writes" puts opens with write intent to the supervisor, "folders" also
-    those with O_DIRECTORY, "all" every open."""
-    fork_rule = Rule((_case(refused(errno.EPERM), "new namespaces", _has(0, _NEW_NAMESPACES)),), ALLOWED, "threads")
-    unshare = (_case(refused(errno.EPERM), "new namespaces", _has(0, _NEW_NAMESPACES | _NEW_TIME)),)
-    persona = (_case(ALLOWED, "query, Linux, no address randomisation", _is(0, 0xFFFFFFFF, 0, 8, 0x20000, 0x20008,
-                                                                          0x40000, 0x40008)),)  # fmt: skip
-    self_only = (_case(ALLOWED, "the caller", _is(0, 0)),)
-    return {
-        "open": _open(1, opens),
-        "openat": _open(2, opens),
-        "clone": fork_rule,
-        "unshare": Rule(unshare, ALLOWED, "own file table, own working directory"),
-        "personality": Rule(persona, refused(errno.EPERM), "odd personalities change what the kernel does"),
-        "ioctl": _IOCTL,
-        "fcntl": _FCNTL,
-        "prctl": _PRCTL,
-        "socket": _SOCKET,
-        "socketpair": Rule((_case(ALLOWED, "local", _is(0, _AF_UNIX)),), refused(errno.EAFNOSUPPORT), "only local"),
-        # TCP_FASTOPEN_CONNECT turns connect into a promise that a later send keeps.
-        "setsockopt": Rule(_SOCKOPT, ALLOWED, "options of one's own socket"),
-        "sendto": _send(3, 4),
-        "sendmsg": _send(2, None),
-        "sendmmsg": _send(3, None),
-        "prlimit64": _own_process(0),
-        "sched_setaffinity": _own_process(0),
-        "sched_setscheduler": _SCHEDULER,
-        "sched_setparam": _own_process(0),
-        # The policy is in memory; util-linux falls back to sched_setscheduler.
-        "sched_setattr": Rule((), refused(errno.ENOSYS), "the policy cannot be seen"),
-        # Only "this process": a group or a user may include the supervisor.
-        "setpriority": Rule((_case(ALLOWED, "the caller", _is(0, 0), _is(1, 0)),), NOTIFIED, "others"),
-        "ioprio_set": Rule((_case(ALLOWED, "the caller", _is(0, 1), _is(1, 0)),), NOTIFIED, "others"),
-        "migrate_pages": Rule(self_only, refused(errno.EPERM), "pages of other processes"),
-        "move_pages": Rule(self_only, refused(errno.EPERM), "pages of other processes"),
-    }  # fmt: skip
 
 
 def by_name(debug: bool, abi: int) -> dict[str, int]:

@@ -11,14 +11,13 @@ import struct
 import pytest
 
 from supervisor.kernel import filter as bpf
+from supervisor.kernel.argument_rules import RESERVED_PRCTL, by_argument
 from supervisor.kernel.syscall_table import (
     ALLOWED,
     KILL_PROCESS,
     NOTIFIED,
-    RESERVED_PRCTL,
     Check,
     Rule,
-    by_argument,
     by_name,
     refused,
 )
@@ -200,7 +199,9 @@ CALLS = [
     ("prlimit64", (1, 7), NOTIFIED),
     ("sched_setaffinity", (0, 8), ALLOWED),
     ("sched_setaffinity", (99, 8), NOTIFIED),
-    ("sched_setattr", (99,), NOTIFIED),
+    ("sched_setattr", (99,), refused(errno.ENOSYS)),
+    ("sched_setscheduler", (0, 5), refused(0)),
+    ("sched_setscheduler", (0, 0), ALLOWED),
     ("setpriority", (0, 0, 5), ALLOWED),
     ("setpriority", (0, 99, 5), NOTIFIED),
     ("setpriority", (1, 0, 5), NOTIFIED),

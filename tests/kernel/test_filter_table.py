@@ -11,6 +11,8 @@ from collections import Counter
 import pytest
 
 from supervisor.kernel import filter as bpf
+from supervisor.kernel import seccomp
+from supervisor.kernel.argument_rules import RESERVED_PRCTL, by_argument
 from supervisor.kernel.probe import RESERVED_PRCTL as PROBED_PRCTL
 from supervisor.kernel.syscall_table import (
     ALLOW,
@@ -18,9 +20,7 @@ from supervisor.kernel.syscall_table import (
     DEBUGGING,
     NOTIFY,
     REFUSE,
-    RESERVED_PRCTL,
     THREAD_SIGNALS,
-    by_argument,
 )
 
 NAMES = [
@@ -101,8 +101,8 @@ def test_aarch64_lacks_only_old_calls() -> None:
 def test_seccomp_numbers() -> None:
     import pyseccomp
 
-    assert pyseccomp.resolve_syscall(pyseccomp.Arch.X86_64, "seccomp") == bpf.SECCOMP_NUMBERS["x86_64"]
-    assert pyseccomp.resolve_syscall(pyseccomp.Arch.AARCH64, "seccomp") == bpf.SECCOMP_NUMBERS["aarch64"]
+    assert pyseccomp.resolve_syscall(pyseccomp.Arch.X86_64, "seccomp") == seccomp.SECCOMP_NUMBERS["x86_64"]
+    assert pyseccomp.resolve_syscall(pyseccomp.Arch.AARCH64, "seccomp") == seccomp.SECCOMP_NUMBERS["aarch64"]
     assert os.uname().machine == platform.machine()
 
 

@@ -12,10 +12,8 @@ from supervisor.vocabulary.events import FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect
 from tests.property.world import ACTOR, AGENT, CACHE, HOME, STATE, TREE, policy_of
 
-names = st.sampled_from(
-    b"w tree tree2 h ada .ssh .git .gitx tmp \xff .local state govrun govrun.toml .github workflows x".split()
-    + [b"a\nb", b" "]
-)
+words = b"w tree tree2 h ada .ssh .git .gitx tmp \xff .local state govrun govrun.toml .github workflows x".split()
+names = st.sampled_from([*words, b"a\nb", b" "])
 paths = st.lists(names, max_size=6).map(lambda parts: b"/" + b"/".join(parts))
 bases = st.one_of(paths, st.sampled_from([TREE, STATE, HOME, CACHE, b"/tmp", b"/"]))
 starts = st.sampled_from([b"", TREE, TREE + b"/.git", STATE, HOME, HOME + b"/.ssh", CACHE, AGENT, b"/tmp"])

@@ -111,6 +111,7 @@ IGNORES: list[tuple[bytes, list[bytes], list[bytes]]] = [
     (b"*\n!*/\n!*.md\n", [b"a", b"a.md", b"d/a", b"d/a.md"], [b"d/a"]),
     (b"*\n!keep\n", [b"long", b"keep", b"folder/file", b"folder/keep"], []),
     (b"logs/**\n!logs/keep\n", [b"logs/file", b"logs/keep", b"logs/deep/file"], []),
+    (b"?\n[!a]x\n", ["é".encode(), "éx".encode(), b"e", b"ex"], []),
     (b"[a-c]at\n[!d]og\n[]x]\n", [b"bat", b"dat", b"dog", b"fog", b"]", b"x"], []),
     (b"win\r\nplain\n", [b"win", b"plain", b"win\r"], []),
     (b"last-without-newline", [b"last-without-newline"], []),

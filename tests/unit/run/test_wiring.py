@@ -16,12 +16,12 @@ why = "w"
 protect = ["~/.config/mini-swe-agent/sub/secret"]
 hide = ["~/.config/mini-swe-agent/deep/private/**"]
 """
+EXCHANGE = """python3 -c 'import ctypes; ctypes.CDLL(None).renameat2(-100, b"mine", -100, b"sub", 2)'"""
 MOVES = [
     "mv sub s2 && echo evil > s2/secret; mv s2 sub",
     "mv deep d2 && echo evil > d2/private/key; mv d2 deep",
     "mv sub s2; mkdir mine; echo evil > mine/secret; ln -s mine sub",
-    "mkdir mine; echo evil > mine/secret; python3 -c "
-    + '\'import ctypes; ctypes.CDLL(None).renameat2(-100, b"mine", -100, b"sub", 2)\'',
+    f"mkdir mine; echo evil > mine/secret; {EXCHANGE}",
 ]
 
 
