@@ -26,6 +26,7 @@ class Launch(NamedTuple):
     wait: int
     terminal: int
     umask: int
+    ignored: tuple[int, ...]
     files: int | None
 
 
@@ -39,7 +40,7 @@ def become(launch: Launch) -> NoReturn:
         if launch.terminal >= 0:
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             os.tcsetpgrp(launch.terminal, os.getpgrp())
-        _reset_signals()
+        _reset_signals(launch.ignored)
         os.umask(launch.umask)
         # A core dump is written by the kernel without an open that could be judged.
         _limit(resource.RLIMIT_CORE, 1)
@@ -100,10 +101,15 @@ def _limit(which: int, value: int) -> None:
         resource.setrlimit(which, (value, value))
 
 
-def _reset_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGIO, signal.SIGURG, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+def _reset_signals(ignored: tuple[int, ...]) -> None:
+    """As whoever started the run left them: what was ignored (nohup) stays so."""
+    for number in _RESET:
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+_RESET = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE,
+    signal.SIGCHLD, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGIO, signal.SIGURG, signal.SIGXFSZ,
+)  # fmt: skip

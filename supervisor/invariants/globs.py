@@ -86,7 +86,7 @@ class Globs:
             for at in range(1, len(parts)):
                 if any(sign in part for part in parts[:at] for sign in "*?["):
                     break
-                found.add("/".join(parts[:at]).encode("utf-8", "surrogateescape"))
+                found.add(re.sub(r"\\(.)", r"\1", "/".join(parts[:at])).encode("utf-8", "surrogateescape"))
         self._ancestors = frozenset(found - {b""})
         return self._ancestors
 
@@ -102,6 +102,14 @@ def _translate(entries: Iterable[Entry]) -> Iterator[tuple[re.Pattern[str], Entr
 
 
 _MOST_RULES = 2_000
+# pathspec translates these to something that matches one character; here the match must reach the end.
+_ALL = {
+    "*": (".+", True),
+    "**": (".+", True),
+    "/*": ("^[^/]+/?", True),
+    "!*": (".+", False),
+    "!/*": ("^[^/]+/?", False),
+}
 
 
 def _is_costly(pattern: str) -> bool:
@@ -118,7 +126,7 @@ class IgnoreRules:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
         self._patterns: list[tuple[re.Pattern[str], bool, bool]] = []
-        whole = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        whole = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")  # git matches bytes
         lines = whole.split("\n")
         for raw in lines if len(lines) <= _MOST_RULES else []:  # not splitlines: git ends a line at a line feed alone
             line = raw.removesuffix("\r")
@@ -128,7 +136,7 @@ class IgnoreRules:
                     return
                 continue  # git keeps a trailing tab, pathspec does not: less is ignored without the pattern
             try:
-                text, include = GitIgnoreSpecPattern.pattern_to_regex(line)
+                text, include = _ALL.get(line.rstrip()) or GitIgnoreSpecPattern.pattern_to_regex(line)
             except ValueError:
                 continue  # git passes over a pattern it cannot read; less is ignored then
             if text is not None and include is not None:
@@ -136,10 +144,10 @@ class IgnoreRules:
 
     def says(self, relative: bytes, *, directory: bool) -> bool | None:
         """True: ignored; False: a negated pattern takes it back; None: nothing matches."""
-        text = relative.decode("utf-8", "surrogateescape") + ("/" if directory else "")
+        text = relative.decode("latin-1") + ("/" if directory else "")
         for pattern, include, inside in reversed(self._patterns):
             found = pattern.search(text)
             # What lies in a matched folder is asked for folder by folder; only `/**` speaks of it by itself.
-            if found is not None and (inside or found.end() == len(text)):
+            if found is not None and (found.end() == len(text) if not inside else found.end() < len(text)):
                 return include
         return None

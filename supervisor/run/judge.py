@@ -220,18 +220,32 @@ class Judge:
         seq = parts.recorder.intent(judged.event, verdict)
         if verdict.effect is Effect.WARN:
             self._warn(call.caller, verdict)
+        started = Started(call.caller.tid, call.caller.tgid, judged, seq)
+        if self.tracer.is_free(call.caller.tid, call.caller.tgid):
+            return self._follow(call.caller, started)
+
+        def retry() -> Reply | None:
+            free = self.tracer.is_free(call.caller.tid, call.caller.tgid)
+            return self._follow(call.caller, started) if free else None
+
+        held = Held(retry, lambda: None)
+        return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
+
+    def _follow(self, caller: Caller, started: Started) -> Reply:
+        """Let the kernel execute, to be looked at again at the exec stop."""
+        parts = self._parts
         try:
-            self.tracer.start(Started(call.caller.tid, judged, seq))
+            self.tracer.start(started)
         except OSError as error:
-            if (self._policy.debug or self._parts.unverified) and error.errno == errno.EPERM:
+            if (self._policy.debug or parts.unverified) and error.errno == errno.EPERM:
                 # A debugger of the run traces it, or this host forbids tracing and the user accepted that: coverage of
                 # commands is `observed`, and says so.
-                self._never_checked(seq)
+                parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
                 return CONTINUE
-            untraced = judged.event._replace(refusal=_untraceable(call.caller.tid, error))
+            untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
             verdict = decide(self._policy, self.state, untraced)
-            return self._refuse(call.caller, untraced, verdict, cause=seq)
-        parts.explainer.flush_to(call.caller.tid)
+            return self._refuse(caller, untraced, verdict, cause=started.seq)
+        parts.explainer.flush_to(caller.tid)
         return CONTINUE
 
     def _hidden(self, call: Call, path: bytes) -> None:
@@ -258,9 +272,6 @@ class Judge:
         except OSError:
             return True  # killed meanwhile
         return True
-
-    def _never_checked(self, seq: int) -> None:
-        self._parts.recorder.outcome(seq, "exec", Outcome.UNKNOWN)
 
     def _never_ran(self, started: Started) -> None:
         self._parts.recorder.outcome(started.seq, "exec", Outcome.FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,12 @@ from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
 from supervisor.vocabulary.host import HostFacts
 from supervisor.vocabulary.policy import Coverage
 from supervisor.vocabulary.verdicts import Effect
+
+# Not SIGPIPE and SIGXFSZ: this interpreter ignores them for itself, whatever it found.
+_DISPOSITIONS = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP,
+    signal.SIGTTIN, signal.SIGTTOU,
+)  # fmt: skip
 
 
 class Options(NamedTuple):
@@ -272,6 +279,7 @@ def _order(
         guard=guard,
         terminal=tty,
         umask=umask,
+        ignored=tuple(n for n in _DISPOSITIONS if signal.getsignal(n) is signal.SIG_IGN),
         say=say,
     )
 

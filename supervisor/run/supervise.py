@@ -78,6 +78,7 @@ class Order(NamedTuple):
     guard: int
     terminal: int
     umask: int
+    ignored: tuple[int, ...]
     say: Callable[[str], None]
 
 
@@ -184,7 +185,7 @@ class _Run:
         with order.agent_domain.ruleset() as domain:
             launch = Launch(
                 order.program, order.argv, order.environment, order.cwd, order.seccomp, domain, tell, wait,
-                order.terminal, order.umask, order.files,
+                order.terminal, order.umask, order.ignored, order.files,
             )  # fmt: skip
             root = os.fork()
             if root == 0:

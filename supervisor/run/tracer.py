@@ -19,9 +19,10 @@ _GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Started(NamedTuple):
-    """An exec that was let run: who asked (thread id), what was judged, the intent's seq."""
+    """An exec that was let run: who asked (thread and thread group), what was judged, the intent's seq."""
 
     tid: int
+    tgid: int
     judged: Judged
     seq: int
 
@@ -36,7 +37,7 @@ class Tracer:
         self._arrived = arrived
         self._failed = failed
         self._pending: dict[int, Started] = {}
-        self._seized: set[int] = set()
+        self._seized: dict[int, int] = {}
         self._leaving: set[int] = set()
 
     def start(self, started: Started) -> None:
@@ -46,9 +47,26 @@ class Tracer:
             self._failed(self._pending.pop(tid))  # its last one failed, and this is the next try
         if tid not in self._seized:
             ptrace.seize(tid)
-            self._seized.add(tid)
+            self._seized[tid] = started.tgid
         self._leaving.discard(tid)
         self._pending[tid] = started
+
+    def is_free(self, tid: int, tgid: int) -> bool:
+        """Whether an exec of ``tid`` may be followed now: no other thread of its group is.
+
+        PTRACE_SEIZE waits for a lock of the group that an executing thread holds until its siblings are gone, and a
+        traced sibling is gone only once its tracer reaped it: seizing a second thread would wait for ourselves. The
+        others are asked to stop, which shows whether their exec failed.
+        """
+        others = [other for other, group in self._seized.items() if group == tgid and other != tid]
+        for other in others:
+            if other not in self._leaving:
+                self._leaving.add(other)
+                try:
+                    ptrace.interrupt(other)
+                except ProcessLookupError:
+                    self.gone(other)
+        return not others
 
     def moved_on(self, tid: int) -> None:
         """A seized thread makes another call: its exec failed. Let it go as soon as it can be stopped."""
@@ -79,7 +97,7 @@ class Tracer:
                 self._stopped(pid, stop)
             elif pid in self._leaving:
                 ptrace.detach(pid, stop)
-                self._forget(pid)
+                self.gone(pid)
             else:
                 ptrace.resume(pid, stop)
         except ProcessLookupError:
@@ -88,6 +106,8 @@ class Tracer:
 
     def _stopped(self, pid: int, stop: int) -> None:
         if pid in self._leaving:
+            if (started := self._pending.pop(pid, None)) is not None:
+                self._failed(started)  # it came back from its exec
             # Detaching from a group stop leaves it standing when the stop signal is passed on.
             ptrace.detach(pid, stop if stop in _GROUP_STOPS else 0)
             self._forget(pid)
@@ -124,7 +144,7 @@ class Tracer:
             return pid
 
     def _forget(self, tid: int) -> None:
-        self._seized.discard(tid)
+        self._seized.pop(tid, None)
         self._leaving.discard(tid)
 
     def gone(self, pid: int) -> None:

@@ -94,6 +94,7 @@ events = st.builds(
     refusal=st.sampled_from(["", "", "", "unresolved"]),
 )
 PROFILES = [
+    'version = 1\nextends = []\n[scope]\nwhy = "w"\nthen = "observe"\nwrite = ["src/**"]\n',
     "version = 1\n",
     "version = 1\nextends = []\n",
     'version = 1\n[scope]\nwhy = "w"\nthen = "observe"\nwrite = ["src/**"]\n',

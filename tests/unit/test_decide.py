@@ -133,6 +133,9 @@ def test_what_a_word_does_to_the_act(word: str, happens: bool) -> None:
 
 def test_a_laxer_word_never_opens_what_the_pack_or_the_tree_closes() -> None:
     policy = policy_of('version = 1\n[scope]\nwhy = "w"\nthen = "observe"\n')
+    bare = policy_of('version = 1\nextends = []\n[scope]\nwhy = "w"\nthen = "observe"\n')
+    for event in (write(b"govrun.toml"), write(b"/etc/passwd"), write(STATE + b"/x"), unlink(b"", Kind.DIR)):
+        assert effect(bare, event) is Effect.DENY
     for event in (write(b"govrun.toml"), write(b"/etc/passwd"), write(STATE + b"/x"), write(HOME + b"/.ssh/id"), PACKS):
         assert effect(policy, event) is Effect.DENY
 
@@ -195,6 +198,11 @@ def test_git_configuration_is_judged_by_key() -> None:
     assert verdict(policy, event) == ALLOWED
     assert ruling(policy, event._replace(executable=("core.hookspath",))) == "git.internals"
     assert ruling(policy, event._replace(refusal="unreadable")) == "git.internals"
+
+
+def test_the_lock_file_of_a_configuration_is_taken_away_like_any_file() -> None:
+    for lock in (b"/etc/config.lock", HOME + b"/.ssh/config.lock", b".github/workflows/config.lock"):
+        assert ruling(policy_of(), config(b".git/config", lock=lock)) in ("scope.write", "scope.hide", "scope.protect")
 
 
 def test_unresolved_network_targets_are_refused_whatever_the_layer_says() -> None:

@@ -339,7 +339,7 @@ def stopped_and_continued_around_exec() -> object:
     seen = []
     while not os.readlink(f"/proc/{pid}/exe").endswith("sleep"):
         pass
-    for sent in (signal.SIGSTOP, signal.SIGCONT, signal.SIGTSTP, signal.SIGCONT, signal.SIGTERM):
+    for sent in (signal.SIGSTOP, signal.SIGCONT, signal.SIGSTOP, signal.SIGCONT, signal.SIGTERM):
         os.kill(pid, sent)
         _, status = os.waitpid(pid, os.WUNTRACED | os.WCONTINUED)
         seen.append(

@@ -320,6 +320,7 @@ filter.a.smudge=x filter.a.process=x filter.a.b.clean=x diff.external=x diff.p.t
 merge.m.driver=x credential.helper=x credential.https://h.helper=!sh include.path=x includeIf.gitdir:/x.path=x
 gpg.program=x gpg.ssh.program=x gpg.ssh.defaultKeyCommand=x uploadpack.packObjectsHook=x remote.o.uploadpack=x
 remote.o.receivepack=x remote.o.vcs=x remote.o.url=ext::sh remote.o.pushurl=foo::bar url.ext::sh.insteadOf=x
+    core.excludesFile=x url.https://h/.insteadOf=gh: http.proxy=x http.sslVerify=false
 url.ext::sh.pushInsteadOf=x submodule.s.update=!sh submodule.s.url=ext::sh protocol.ext.allow=always
 protocol.allow=user browser.b.cmd=x browser.b.path=x man.m.cmd=x man.m.path=x difftool.t.cmd=x mergetool.t.path=x
 guitool.g.cmd=x interactive.diffFilter=x instaweb.httpd=x instaweb.browser=x instaweb.modulePath=x sendemail.toCmd=x
@@ -330,11 +331,11 @@ rebase.instructionFormat=%s%nexec|sh annex.freezecontent-command=x somebody.newC
 """.split()
 HARMLESS = """
 branch.main.remote=origin branch.main.merge=refs/heads/main user.name=x user.email=x user.signingKey=x core.bare=false
-core.fsmonitor=true core.excludesFile=x core.autocrlf=input core.ignoreCase=true pager.log=false alias.st=status|-sb
+core.fsmonitor=true core.autocrlf=input core.ignoreCase=true pager.log=false alias.st=status|-sb
 alias.cp=cherry-pick|-x remote.o.url=https://h/x remote.o.url=git@h:x remote.o.fetch=+refs/*:refs/*
 push.default=simple pull.rebase=true merge.tool=vimdiff merge.m.name=x diff.p.xfuncname=x diff.tool=x color.pager=true
 advice.ignoredHook=false submodule.s.url=../x submodule.s.update=rebase submodule.s.active=true
-protocol.ext.allow=never protocol.version=2 url.https://h/.insteadOf=gh: http.proxy=x credential.useHttpPath=true
+protocol.ext.allow=never protocol.version=2 credential.useHttpPath=true
 commit.gpgSign=true gpg.format=ssh gc.auto=0 extensions.worktreeConfig=true rebase.instructionFormat=%s
 notes.rewriteRef=x init.defaultBranch=main rerere.enabled=1 rebase.rescheduleFailedExec=true lfs.url=https://h
 gui.encoding=utf-8

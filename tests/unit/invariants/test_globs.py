@@ -108,7 +108,7 @@ IGNORES: list[tuple[bytes, list[bytes], list[bytes]]] = [
     (b"# comment\n\n  \n\\#kept\n\\!kept\n", [b"#kept", b"!kept", b"# comment", b"comment"], []),
     (b"trail  \nesc\\ \nlead\n lead2\n", [b"trail", b"trail  ", b"esc ", b"esc", b"lead", b" lead2", b"lead2"], []),
     (b"a/**/z\n**/logs\nx/**\n", [b"a/z", b"a/b/z", b"q/logs", b"x/y", b"y/x/z"], []),
-    (b"*\n!*/\n!*.md\n", [b"a", b"a.md", b"d/a", b"d/a.md"], [b"d/a"]),
+    (b"*\n!*/\n!*.md\n", [b"a", b"a.md", b"d/a", b"d/a.md"], []),
     (b"*\n!keep\n", [b"long", b"keep", b"folder/file", b"folder/keep"], []),
     (b"logs/**\n!logs/keep\n", [b"logs/file", b"logs/keep", b"logs/deep/file"], []),
     (b"?\n[!a]x\n", ["é".encode(), "éx".encode(), b"e", b"ex"], []),

@@ -228,6 +228,14 @@ def test_only_names_of_the_run_in_temporary_space(court: Court) -> None:
     assert (theirs / "f").read_text() == "theirs"
 
 
+def test_what_failed_is_not_remembered(court: Court) -> None:
+    mine, folder = court.root / "tmp/mine", court.root / "tmp/folder"
+    assert court.put(mine, b"1") == ""
+    assert court.error("mkdir", os.fsencode(folder), 0o755) == ""
+    assert court.error("rename", os.fsencode(mine), os.fsencode(folder)) == "EISDIR"
+    assert court.put(mine, b"2") == ""
+
+
 def test_a_folder_moves_out_of_the_tree_whole(court: Court) -> None:
     (court.tree / "d/e").mkdir(parents=True)
     (court.tree / "d/e/f").write_text("x")

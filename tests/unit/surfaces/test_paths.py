@@ -219,6 +219,8 @@ def test_openat2_flags_reach_the_kernel(resolver: Resolver, tree: Path) -> None:
     assert existing(b"link/inner", RESOLVE_NO_SYMLINKS) == "ELOOP"
     assert existing(b"../tree/file", RESOLVE_BENEATH) == "EXDEV"
     assert existing(b"/etc", RESOLVE_BENEATH) == "EXDEV"
+    assert existing(b"/proc/self/fd/0", RESOLVE_BENEATH) == "EXDEV"
+    assert existing(b"/proc/self/fd/0", RESOLVE_IN_ROOT) == "ENOENT"
     assert existing(b"dir/inner", RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) == ""
     inside = resolver.existing(ME, AT_FDCWD, b"/dir/inner", resolve=RESOLVE_IN_ROOT)
     assert seen(inside, tree) == ("dir/inner", Kind.FILE)
