@@ -13,6 +13,7 @@ from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Ta
 
 INVARIANT = "git.internals"
 
+_KEPT_FILES = frozenset(b"HEAD index config.worktree description commondir gitdir ORIG_HEAD".split())
 _SKELETON = (b"packed-refs", b"HEAD", b"commondir", b"gitdir", b"objects", b"refs")
 _PROBE = re.compile(rb"t[A-Za-z0-9]{6}")  # git init asks whether symbolic links work by making one
 _SCRATCH = re.compile(
@@ -66,9 +67,21 @@ def _elsewhere(event: FsEvent, target: Target, relative: bytes, *, shared: bool)
 
 
 def _is_scratch(relative: bytes) -> bool:
-    """Files that tools make beside git's own: locks, messages, editors' files. Not below refs or logs."""
-    below = relative.startswith((b"refs/", b"logs/")) or b"/refs/" in relative or b"/logs/" in relative
-    return relative.endswith(b".lock") if below else _SCRATCH.search(relative) is not None
+    """What git does not keep: messages, editors' files and whatever else lies at the top; locks and temporary files
+    among what it does keep."""
+    parts = _within(relative.split(b"/"))
+    if len(parts) == 1:
+        return parts[0] not in _KEPT_FILES and parts[0] not in _SHARED
+    if parts[0] in (b"refs", b"logs"):
+        return parts[-1].endswith(b".lock")
+    return parts[0] not in _SHARED or _SCRATCH.search(relative) is not None
+
+
+def _within(parts: list[bytes]) -> list[bytes]:
+    """The path inside the git directory of a submodule or linked worktree, whose layout is that of any other."""
+    while len(parts) > 2 and parts[0] in (b"modules", b"worktrees"):
+        parts = parts[2:]
+    return parts
 
 
 def _whole(event: FsEvent, target: Target, *, new: bool) -> Refusal | None:

@@ -19,7 +19,9 @@ STATE, POLICY, PATH, CODE = "govrun.state", "govrun.policy", "govrun.path", "gov
 
 def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
     """Every objection to the act, in no order."""
-    if event.other is None and _is_free(policy, event):
+    if event.exposes:
+        yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, event.exposes)
+    elif event.other is None and _is_free(policy, event):
         return
     if event.refusal:
         yield Match(policy.invariant(PATH), Effect.DENY, event.refusal)

@@ -95,7 +95,10 @@ class Files:
 
     def attempt(self, call: Call) -> Attempt:
         """The event and act of ``call``. OSError: answer that errno; ``Refused``: deny with its text."""
-        return self.calls[call.name](call)
+        attempt = self.calls[call.name](call)
+        if isinstance(attempt.event, FsEvent) and (exposed := self._renames.exposes(attempt.event)):
+            return attempt._replace(event=attempt.event._replace(exposes=exposed))
+        return attempt
 
     # -- open ---------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MOST = 50_000  # names in a moved directory that are listed
 _CONFIG_MOST = 1 << 20
 _PACKED_MOST = 64 << 20
+_TRIO = (b"HEAD", b"objects", b"refs")
 
 
 class ConfigDelta(NamedTuple):
@@ -146,6 +147,25 @@ class Renames:
         )  # fmt: skip
         return Attempt(event, act._replace(replace=content), (old, new))
 
+    def exposes(self, event: FsEvent) -> str:
+        """What git would run if this act turned a folder into a git directory (setup.c, is_git_directory): its
+        configuration and hooks were ordinary files until now, and nobody judged them as more."""
+        path = event.other.path if event.other is not None else event.target.path
+        folder, _, name = path.rpartition(b"/")
+        if name not in _TRIO or b"/.git/" in path or event.op not in (FsOp.CREATE, FsOp.LINK, FsOp.RENAME):
+            return ""
+        if not all(os.path.lexists(folder + b"/" + other) for other in _TRIO if other != name):
+            return ""
+        hooks = names_beside(folder + b"/hooks")
+        if any(not hook.endswith(b".sample") for hook in hooks):
+            return "this would make a git directory of a folder that holds hooks"
+        try:
+            delta = self._delta(b"", plain_content(folder + b"/config", _CONFIG_MOST), False)
+        except ValueError:
+            return "this would make a git directory of a folder whose config cannot be read"
+        keys = ", ".join(delta.executable)
+        return f"this would make a git directory of a folder whose config makes git run {keys}" if keys else ""
+
     def unpacked(self, path: bytes) -> tuple[bytes, ...]:
         """For a loose ref of govrun that is about to go: its name, unless packed-refs holds the same value."""
         if b"govrun" not in path:
@@ -211,6 +231,14 @@ def plain_content(path: bytes, most: int) -> bytes:
         return b""
     finally:
         os.close(fd)
+
+
+def names_beside(folder: bytes) -> list[bytes]:
+    """Names in a folder; none when it is not there or cannot be listed (then git cannot run them either)."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _fd(register: int) -> int:

@@ -80,8 +80,8 @@ class FsEvent(NamedTuple):
 
     ``beneath`` and ``beneath_other`` list what a moved directory holds (paths relative to it); None: too many to
     list, which the judge has to treat as the worst case. ``mode``: permission bits that are set. ``records``: govrun's
-    own refs whose value the change would alter; ``locked``: git's lock file replaces what it locks. ``refusal``: the
-    path cannot be resolved safely and why.
+    own refs whose value the change would alter; ``locked``: git's lock file replaces what it locks. ``exposes``:
+    what git would run once this name is there. ``refusal``: the path cannot be resolved safely and why.
     """
 
     actor: Actor
@@ -96,6 +96,7 @@ class FsEvent(NamedTuple):
     git_tool: bool = False
     records: tuple[bytes, ...] = ()
     locked: bool = False
+    exposes: str = ""
     mode: int = 0
     refusal: str = ""
 

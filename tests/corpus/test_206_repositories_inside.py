@@ -36,11 +36,7 @@ WAYS = {
 }
 
 
-GAP = pytest.mark.xfail(strict=True, reason="docs/threat-model.md: repositories without .git")
-OPEN = ("separate", "separate, head away", "separate, renamed", "bare", "bare renamed", "bare linked")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=GAP if name in OPEN else ()) for name in WAYS])
+@pytest.mark.parametrize("name", WAYS)
 def test_configuration_of_a_repository_inside(cage: Cage, name: str) -> None:
     look = ("git", "-C", "sub", "config", "--local", "core.fsmonitor")
     cage.bare(CONF + WAYS[name])
