@@ -59,6 +59,10 @@ def plan(prepared: Prepared) -> list[str]:
     lines += ["", "writable outside the tree:"]
     lines += [f"  {_text(grant.path)}   ({grant.source})" for grant in policy.grants]
     lines += [f"  {_text(path)}   (only names the run creates)" for path in policy.temp]
+    if prepared.place.repository is not None and policy.write:
+        lines.append(
+            "  untracked paths that the base commit's ignore rules cover   (counted, not journalled one by one)"
+        )
     lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
     if prepared.environment.withheld:
         lines.append(f"withheld: {', '.join(prepared.environment.withheld)}")

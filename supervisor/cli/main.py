@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from supervisor.vocabulary.errors import GovrunError, InternalError
+from supervisor.kernel import probe
+from supervisor.vocabulary.errors import GovrunError, InternalError, UsageError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,12 +20,18 @@ def main(argv: list[str] | None = None) -> int:
             from supervisor.cli.start import start
 
             return start(words)
+        if words and words[0] in ("--quiet", "--dry-run", "--agent", "--root", "--profile", "--accept", "--fail-on"):
+            raise UsageError("no command after --", "", "govrun [OPTIONS] -- COMMAND ARGS…", exit_code=125)
         return _command(words)
     except GovrunError as error:
         _say(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except PermissionError as error:
+        why = "inside a run its records are hidden" if probe.run_id() else "the file belongs to somebody else"
+        _say(UsageError(f"cannot read {error.filename or 'a file'}", f"{error.strerror}: {why}", "run it outside"))
+        return 125
     except BrokenPipeError:
         # The reader of our output went away; what is left unsaid is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

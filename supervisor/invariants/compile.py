@@ -67,7 +67,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         temp=context.temp,
         git=context.git,
         grants=context.grants,
-        write=tuple(Globs(layer) for layer in scope.write),
+        write=tuple(Globs(e for e in layer if not e.value.startswith("~/")) for layer in scope.write),
         code=context.code,
         protect=protect,
         protected_files=frozenset(path.encode("utf-8", "surrogateescape") for path in profile.protected_files),
@@ -155,7 +155,10 @@ def _scope(scope: Scope, hides_in_tree: bool, verified: bool) -> Iterator[Invari
     if hides_in_tree:
         yield rule("hide.tree", Coverage.UNENFORCEABLE, "only whole folders outside the tree can be hidden yet", "")
     names = unjudged(scope.hosts)
-    yield rule("hosts", acts, "notify, on the copied address", "")
+    note = "notify, on the copied address"
+    if names:
+        note += "; every public host is open on the ports that names stand for"
+    yield rule("hosts", min(acts, Coverage.OBSERVED) if names else acts, note, "")
     if names:
         listed = ", ".join(entry.value for entry in names[:8])
         yield rule("hosts.names", Coverage.UNENFORCEABLE, f"names are not judged yet: {listed}", "")
@@ -192,9 +195,11 @@ def _check_required(profile: Profile, invariants: dict[str, Invariant]) -> None:
                     single[ident] = max(level, single.get(ident, level))
     problems = []
     for found in invariants.values():
-        wanted = max(filter(None, (single.get(found.id), overall)), default=None)
+        general = overall if found.kind != "builtin" else None  # the profile speaks of its own rules
+        wanted = max(filter(None, (single.get(found.id), general)), default=None)
         if wanted is not None and found.coverage < wanted:
-            told = f"{found.source}: {found.id} is {found.coverage.word} here ({found.note}), {wanted.word} is required"
+            how = f" ({found.note})" if found.note else ""
+            told = f"{found.source}: {found.id} is {found.coverage.word} here{how}, {wanted.word} is required"
             problems.append(told)
     if problems:
         count = f"{len(problems)} invariant{'s' if len(problems) > 1 else ''}"

@@ -65,7 +65,7 @@ class CompiledPolicy(NamedTuple):
         adr, blob = (words.adr.id or words.adr.ref, words.adr.sha1_blob) if words.adr is not None else ("", "")
         told = found._replace(
             then=words.then,
-            why=words.why or found.why,
+            why=words.why if not source.startswith("pack:") else words.why or found.why,
             use=words.use or found.use,
             adr=adr,
             adr_blob=blob,

@@ -144,6 +144,7 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
             yield from _in_tree(policy, event, target, place.relative, new=new)
         case Zone.GRANTED:
             yield from _at_home(policy, target)
+            yield from _in_repository(policy, event, target, new=new)
             if (
                 place.relative == b""
                 and not new
@@ -185,7 +186,7 @@ def _may_touch_temp(target: Target, place: Place, *, new: bool) -> bool:
 
 def _in_repository(policy: CompiledPolicy, event: FsEvent, target: Target, *, new: bool) -> Iterator[Match]:
     """A repository without a ``.git``: git runs its hooks and configuration for whoever steps into it."""
-    if target.git.startswith(policy.tree + b"/") and target.path.startswith(target.git + b"/"):
+    if target.git and target.path.startswith(target.git + b"/"):
         inner = target.path[len(target.git) + 1 :]
         refusal = gitdir.reserved(event, target, inner, new=new)
         if refusal is not None:
@@ -199,11 +200,15 @@ def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: b
             policy.invariant(WRITE), _at_least_deny(policy), "the working tree itself cannot be moved or removed"
         )
         return
-    if target.path in policy.protected_files or relative.rpartition(b"/")[2] == b"govrun.toml":
-        message = f"{_show(relative)} binds this run; write govrun.toml.proposed instead"
+    if relative == b"govrun.toml.proposed":
+        return
+    if target.path in policy.protected_files or relative == b"govrun.toml":
+        yield Match(policy.invariant(POLICY), _at_least_deny(policy), f"{_show(relative)} binds this run")
+    elif relative.endswith(b"/govrun.toml") and not target.made:
+        message = f"{_show(relative)} would bind runs that are started there"
         yield Match(policy.invariant(POLICY), _at_least_deny(policy), message)
     entry = policy.protect.match(relative, directory)
-    if entry is not None:
+    if entry is not None and not (target.made and entry.value == "govrun.toml"):
         rule, effect = policy.rule(PROTECT, entry.source)
         yield Match(rule, effect, f"{_show(relative)} is protected ({entry.value})")
     if _becomes_link(event, target, new=new) and policy.leads.exact(relative) is not None:

@@ -80,6 +80,18 @@ def grants(agent: AgentPack, home: Path, caches: Path) -> tuple[Grant, ...]:
     return tuple(found)
 
 
+def home_grants(profile: Profile, home: Path) -> tuple[Grant, ...]:
+    """Folders in the home folder that every layer which sets ``write`` names (``~/remote.git/**``)."""
+    layers = profile.scope.write
+    found = []
+    for entry in layers[0] if layers else ():
+        named = entry.value.startswith("~/") and all(entry.value in [e.value for e in layer] for layer in layers)
+        if named:
+            path, folder = _state_path(entry.value, home)
+            found.append(Grant(os.fsencode(os.path.realpath(path)), entry.source, folder))
+    return tuple(found)
+
+
 def _state_path(pattern: str, home: Path) -> tuple[str, bool]:
     """``~/.config/x/**`` is the folder, ``~/.x.json`` a file."""
     path = pattern.replace("~", str(home), 1) if pattern.startswith("~") else pattern
@@ -142,7 +154,7 @@ def compile_for(
     if repository is not None:
         git = GitDir(os.fsencode(repository.git_dir), os.fsencode(repository.common_dir))
     tree = os.fsencode(place.tree)
-    granted = grants(agent, home, caches)
+    granted = (*grants(agent, home, caches), *home_grants(profile, home))
     temp = tuple(os.fsencode(os.path.realpath(path)) for path in TEMPORARY if os.path.isdir(path))
     context = Context(
         tree=tree,

@@ -20,12 +20,12 @@ class BaseIgnores:
         self._objects = Objects(Git(folder))
         self._rules: dict[bytes, IgnoreRules | None] = {}
 
-    def covers(self, relative: bytes) -> bool:
+    def covers(self, relative: bytes, *, directory: bool = False) -> bool:
         """Ignored, and not tracked. An ignored directory covers everything in it, whatever lies deeper says."""
         parts = relative.split(b"/")
         for depth in range(1, len(parts) + 1):
             path = b"/".join(parts[:depth])
-            if self._ignored(path, directory=depth < len(parts)):
+            if self._ignored(path, directory=directory or depth < len(parts)):
                 return not self._objects.is_tracked(self._commit, relative)
         return False
 

@@ -152,7 +152,9 @@ class Judge:
 
     def _finish(self, event: Event, seq: int, reply: Reply) -> Reply:
         if seq:
-            outcome = Outcome.FAILED if reply.error else Outcome.SUCCEEDED
+            # A connect that goes on in the background was made.
+            failed = reply.error not in (0, errno.EINPROGRESS)
+            outcome = Outcome.FAILED if failed else Outcome.SUCCEEDED
             self._parts.recorder.outcome(seq, kind_of(event), outcome, reply.error)
         if not reply.error:
             self._landed(event)

@@ -228,7 +228,7 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
 def _make_folders(prepared: Prepared) -> None:
     """Folders that the run may write have to exist before the domains are entered: a grant is on an inode."""
     for grant in prepared.policy.grants:
-        if grant.folder:
+        if grant.folder and grant.source.startswith(("pack:", "package caches")):
             try:
                 os.makedirs(grant.path, mode=0o700, exist_ok=True)
             except OSError as error:
@@ -312,6 +312,17 @@ def banner(prepared: Prepared, run: str) -> list[str]:
     return lines
 
 
+def _ending(end: Mapping[str, object]) -> str:
+    """How a run ended, in words."""
+    reason, code = end.get("reason"), end.get("exit")
+    if reason == "exit":
+        return f"exit {code}"
+    if reason == "signal" and isinstance(code, int):
+        return f"ended by {signal.Signals(-code).name}"
+    words = {"invariant": "stopped by an invariant", "operator": "stopped by its operator", "timeout": "time-out"}
+    return words.get(str(reason), str(reason))
+
+
 def summary(folder: Path, run: str) -> list[str]:
     """The three lines at the end."""
     end = read_meta(folder).get("end")
@@ -320,7 +331,7 @@ def summary(folder: Path, run: str) -> list[str]:
     counts = end.get("counts") or {}
     told = " ".join(f"{name}={value}" for name, value in counts.items()) if isinstance(counts, dict) else ""
     return [
-        f"govrun {run}: {end.get('status')} · {end.get('reason')} {end.get('exit')} · {end.get('seconds', '-')} s",
+        f"govrun {run}: {end.get('status')} · {_ending(end)} · {end.get('seconds', '-')} s",
         f"govrun: {told or 'no record'}",
         f"govrun: govrun log {run[:12]}",
     ]

@@ -287,15 +287,13 @@ class _Run:
         counts = self._recorder.counts
         agent = end.status if end.status is not None else None
         agent_code = os.waitstatus_to_exitcode(agent) if agent is not None else None
-        self._recorder.note(
-            "run.end", reason=end.reason, status=status, exit=agent_code, counts=counts.as_dict(),
-            ungoverned=counts.ungoverned,
-        )  # fmt: skip
+        ending: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
+        self._recorder.note("run.end", op=ending, **ending, counts=counts.as_dict(), ungoverned=counts.ungoverned)
         self._remove_stale_locks()
         if self._feed is not None:
             self._feed.end(status=status, code=agent_code, seconds=seconds)
             if not self._feed.wait(_PUBLISH_PATIENCE):
-                self._order.say("govrun: not all notes could be written; see notes.jsonl of the run")
+                self._order.say(f"govrun: not all notes could be written; see {self._order.folder / 'notes.jsonl'}")
                 stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
         update_meta(

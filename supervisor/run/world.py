@@ -33,7 +33,7 @@ class Oracles:
         """Processes that were started for this."""
         return ()
 
-    def ignored(self, relative: bytes) -> bool:
+    def ignored(self, relative: bytes, directory: bool) -> bool:
         """Whether the path is untracked at the base commit and its ignore rules cover it."""
         if self._repository is None or not self._repository.head_commit or self._failed:
             return False
@@ -42,7 +42,7 @@ class Oracles:
         try:
             if self._ignores is None:
                 self._ignores = BaseIgnores(self._repository, self._own)
-            return self._ignores.covers(relative)
+            return self._ignores.covers(relative, directory=directory)
         except (GovrunError, OSError, ValueError):
             self._failed = True
             return False

@@ -225,7 +225,13 @@ class Files:
         self._must_be_absent(spot)
         masked = mode & ~self._umask(call, spot.parent)
         event = FsEvent(
-            call.actor, FsOp.CREATE, call.name, spot.target, makes=makes, git_tool=call.git_tool, mode=masked & 0o7777
+            call.actor,
+            FsOp.CREATE,
+            call.name,
+            self._resolver.as_folder(spot.target) if makes is Kind.DIR else spot.target,
+            makes=makes,
+            git_tool=call.git_tool,
+            mode=masked & 0o7777,
         )
         name = "mkdir" if makes is Kind.DIR else "mknod"
         return Attempt(event, PathAct(name, spot.parent, spot.name, mode=masked, dev=device), (spot,))

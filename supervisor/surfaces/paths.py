@@ -197,6 +197,10 @@ class Resolver:
         """The target behind an O_PATH descriptor."""
         return self._target(self._canonical(handle), os.fstat(handle))
 
+    def as_folder(self, target: Target) -> Target:
+        """An absent target that is going to be a directory: ignore rules may speak of directories alone."""
+        return target._replace(ignored=target.ignored or self._ignored.covers(target.path, directory=True))
+
     def foreign_links(self, target: Target) -> int:
         """How many further names the file has that the run did not make."""
         if target.kind is not Kind.FILE or target.unlinked or target.nlink < 2:
@@ -211,9 +215,12 @@ class Resolver:
 
     def _target(self, path: bytes, found: os.stat_result | None) -> Target:
         git = git_above(path) if _may_matter(path) else b""
+        made = self._made.contains(path)
+        if path.endswith(b"/govrun.toml"):
+            # In a worktree or clone that the run itself made, a profile is content like any other.
+            made = made or self._made.contains(path.rpartition(b"/")[0] + b"/.git")
         if found is None:
-            made, ignored = self._made.contains(path), self._ignored.covers(path)
-            return Target(path, Kind.ABSENT, made=made, ignored=ignored, git=git)
+            return Target(path, Kind.ABSENT, made=made, ignored=self._ignored.covers(path), git=git)
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), Kind.OTHER)
         unlinked = found.st_nlink == 0 or not path.startswith(b"/")
         return Target(
@@ -222,8 +229,8 @@ class Resolver:
             found.st_dev,
             found.st_ino,
             found.st_nlink,
-            made=self._made.contains(path),
-            ignored=self._ignored.covers(path),
+            made=made,
+            ignored=self._ignored.covers(path, directory=kind is Kind.DIR),
             unlinked=unlinked and kind is not Kind.BLOCK,
             given=(found.st_dev, found.st_ino) in self._given,
             git=git,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,26 +26,20 @@ class Report(NamedTuple):
         return [event for event in self.events if event["blocks"]]
 
 
-def _run(words: list[str], cwd: Path, user: bool) -> str:
-    prefix: list[str] = []
-    if user and os.geteuid() == 0:
-        prefix = [shutil.which("setpriv") or "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        os.chown(cwd, NOBODY, NOBODY)
+def _run(words: list[str], cwd: Path) -> str:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([*prefix, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def bare(program: list[str], *, cwd: Path, user: bool = False) -> str:
+def bare(program: list[str], *, cwd: Path) -> str:
     """Standard output of a program of this directory."""
-    return _run([sys.executable, str(HERE / program[0]), *program[1:]], cwd, user)
+    return _run([sys.executable, str(HERE / program[0]), *program[1:]], cwd)
 
 
-def mediated(
-    program: list[str], *, cwd: Path, mode: str = "behalf", hosts: list[str] | None = None, user: bool = False
-) -> Report:
+def mediated(program: list[str], *, cwd: Path, mode: str = "behalf", hosts: list[str] | None = None) -> Report:
     """The same program, its socket calls judged and performed by a supervisor."""
     inner = [sys.executable, str(HERE / program[0]), *program[1:]]
     words = [sys.executable, str(HERE / "network_harness.py"), mode, json.dumps(hosts), *inner]
-    return Report(**json.loads(_run(words, cwd, user)))
+    return Report(**json.loads(_run(words, cwd)))

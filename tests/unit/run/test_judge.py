@@ -75,7 +75,7 @@ class Court:
         )
         policy = compile_policy(load(self.tree), context)
         self.made = Made(policy.temp, policy.tree)
-        ignored = Ignored(policy.tree, lambda path: path.startswith(b"build/"))
+        ignored = Ignored(policy.tree, lambda path, _folder: path.startswith(b"build/"))
         resolver = Resolver(self.made, ignored)
         processes = Processes(os.getppid())
         processes.root = os.getpid()

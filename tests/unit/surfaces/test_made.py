@@ -207,7 +207,7 @@ def test_a_linked_worktree_of_the_run_does_not_make_the_repository_the_runs(made
 
 def test_ignored_answers_are_asked_once_and_only_for_the_tree() -> None:
     asked: list[bytes] = []
-    ignored = Ignored(b"/w/tree", lambda path: bool(asked.append(path)) or path == b"build/x")
+    ignored = Ignored(b"/w/tree", lambda path, _folder: bool(asked.append(path)) or path == b"build/x")
     assert ignored.covers(b"/w/tree/build/x")
     assert ignored.covers(b"/w/tree/build/x")
     assert not ignored.covers(b"/w/tree/a")

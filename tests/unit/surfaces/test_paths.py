@@ -51,7 +51,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def resolver(tree: Path) -> Resolver:
-    return Resolver(Made((), os.fsencode(tree)), Ignored(os.fsencode(tree), lambda path: path.startswith(b"build")))
+    ignored = Ignored(os.fsencode(tree), lambda path, _folder: path.startswith(b"build"))
+    return Resolver(Made((), os.fsencode(tree)), ignored)
 
 
 def seen(spot: Spot, tree: Path) -> tuple[str, Kind]:
