@@ -101,7 +101,7 @@ def _whole(event: FsEvent, target: Target, *, new: bool) -> Refusal | None:
 
 def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> Refusal | None:
     parts = relative.split(b"/")
-    if new and _is_odd(event, target) and not _PROBE.fullmatch(parts[-1]):
+    if new and _is_odd(event, target) and not _PROBE.fullmatch(b"/".join(_within(parts))):
         return Refusal("only files and folders belong into a git directory")
     if refusal := reserved(event, target, _inner(target, relative, parts), new=new):
         return refusal
