@@ -138,6 +138,8 @@ def _missing(mark: pytest.Mark) -> tuple[list[str], list[str]]:
 
 
 def pytest_configure() -> None:
+    # What a runner ignores (nohup) its children would ignore too; the tests speak of the usual dispositions.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     PLACE.mkdir(parents=True, exist_ok=True)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(PLACE)
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,21 @@ def resolvers() -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(found) or ("127.0.0.1",)  # resolv.conf(5): without one, the local machine is asked
+
+
+def home_folder(environ: Mapping[str, str]) -> str:
+    """``$HOME``, else what the user database says. Errors: ``UsageError`` when neither names a folder."""
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    if not os.path.isdir(home):
+        raise UsageError("there is no home folder", f"HOME is {home or 'not set'!r}", "set HOME to a folder of yours")
+    return home
 
 
 def cache_base(environ: dict[str, str], home: Path, tree: Path) -> Path:

@@ -24,7 +24,7 @@ from supervisor.kernel import landlock, probe, process
 from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
-from supervisor.run.compose import Place, cache_base, check_tree, compile_for, handed_in
+from supervisor.run.compose import Place, cache_base, check_tree, compile_for, handed_in, home_folder
 from supervisor.run.supervise import EXIT_FAILED, Order, supervise
 from supervisor.run.world import Oracles, git_tools
 from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
@@ -71,7 +71,7 @@ class Prepared(NamedTuple):
 
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     """Find, load, compile and check. Starts nothing and changes nothing. Errors: ``GovrunError``."""
-    home = Path(os.path.realpath(environ.get("HOME") or "/nonexistent"))
+    home = Path(os.path.realpath(home_folder(environ)))
     cwd = Path(os.path.realpath(os.getcwd()))
     place = _place(cwd, options.root)
     host = probe.start_facts()
@@ -319,7 +319,7 @@ def _ending(end: Mapping[str, object]) -> str:
         return f"exit {code}"
     if reason == "signal" and isinstance(code, int):
         return f"ended by {signal.Signals(-code).name}"
-    words = {"invariant": "stopped by an invariant", "operator": "stopped by its operator", "timeout": "time-out"}
+    words = {"invariant": "stopped by an invariant", "operator": "stopped by its operator", "timeout": "timeout"}
     return words.get(str(reason), str(reason))
 
 
