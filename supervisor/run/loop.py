@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from supervisor.kernel import process as kernel_process
-from supervisor.kernel import ptrace
+from supervisor.kernel import placement, ptrace
 from supervisor.kernel.notify import Gone, Listener, Notification
 from supervisor.kernel.signals import SignalFd
 from supervisor.run.judge import Judge, Waiting
@@ -137,7 +137,8 @@ class Loop:
         try:
             if reply.fd >= 0:
                 try:
-                    value = listener.install(notification.id, reply.fd, reply.cloexec)
+                    with placement.beside(notification.tid):
+                        value = listener.install(notification.id, reply.fd, reply.cloexec)
                 except OSError as failure:
                     error = failure.errno or errno.EMFILE
                 finally:

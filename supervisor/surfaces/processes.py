@@ -108,6 +108,10 @@ class Processes:
         """Image and arguments at first sight: its own, since its parent may have executed something else by now."""
         try:
             exe = os.readlink(b"/proc/%d/exe" % record.pid)
+            parent = record.parent.actor if record.parent is not None and record.parent.pid == record.ppid else None
+            if parent is not None and parent.exe == exe:
+                record.actor = Actor(record.pid, record.ppid, record.start, exe, parent.argv, record.action)
+                return  # still its parent's image; reading the arguments again costs as much as the rest
             with open(f"/proc/{record.pid}/cmdline", "rb") as file:
                 argv = _shortened(tuple(file.read(65536).rstrip(b"\0").split(b"\0")))
         except OSError:
