@@ -33,6 +33,8 @@ def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, share
     onto it), else it takes something away or alters what is there. ``shared``: the directory is not this worktree's
     own but the one that all worktrees share.
     """
+    if event.git_tool and relative.startswith(b"objects/") and _is_storing(event, target, relative, shared=shared):
+        return None
     if _shuts(event, target):
         return Refusal("git, and the record of this run, need to get into it")
     if relative == b"":
@@ -45,6 +47,17 @@ def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, share
     if takes and not event.git_tool and not target.made and not _is_scratch(relative):
         return Refusal("only git may remove what a git directory keeps", "git gc, git branch -d, git worktree remove …")
     return None
+
+
+def _is_storing(event: FsEvent, target: Target, relative: bytes, *, shared: bool) -> bool:
+    """The bulk of what git does in its folder, told apart first: an object comes under a new name, a temporary goes."""
+    if shared or b"/info" in relative or target.kind not in (Kind.FILE, Kind.ABSENT, Kind.DIR):
+        return False
+    if event.op is FsOp.CREATE:
+        return event.makes in (Kind.FILE, Kind.DIR)
+    if event.op is FsOp.LINK:
+        return event.target.kind is Kind.FILE
+    return event.op is FsOp.UNLINK and target.kind is Kind.FILE
 
 
 # What worktrees share besides `worktrees/` (gitrepository-layout(5), git-worktree(1)).

@@ -18,6 +18,7 @@ from supervisor.kernel.libc import libc
 def beside(tid: int) -> Iterator[None]:
     """Bind thread ``tid`` to this processor for the duration; its own mask is restored. Where that is not allowed, or
     would leave a mask that cannot be restored, nothing is done."""
+    mask: set[int] = set()
     try:
         mask = os.sched_getaffinity(tid)
         here = libc.sched_getcpu()

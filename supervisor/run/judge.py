@@ -176,7 +176,8 @@ class Judge:
                 self._note_lock(event.target.path)
             case FsOp.LINK if event.other is not None:
                 made.created(event.other.path)
-                made.linked(event.target, event.other.path)
+                if b"/.git/objects/" not in event.other.path:  # never written again, so never set apart
+                    made.linked(event.target, event.other.path)
             case FsOp.RENAME if event.other is not None:
                 if event.exchange:
                     made.exchanged(event.target.path, event.other.path)

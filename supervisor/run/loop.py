@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from supervisor.kernel import process as kernel_process
 from supervisor.kernel import placement, ptrace
+from supervisor.kernel import process as kernel_process
 from supervisor.kernel.notify import Gone, Listener, Notification
 from supervisor.kernel.signals import SignalFd
 from supervisor.run.judge import Judge, Waiting

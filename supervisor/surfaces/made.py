@@ -19,12 +19,16 @@ class Made:
     def __init__(self, temp: tuple[bytes, ...], tree: bytes) -> None:
         self._temp = temp
         self._inside = tree + b"/"
+        self._own = tree + b"/.git/"
         self._inodes: dict[bytes, tuple[int, int]] = {}
         self._links: dict[tuple[int, int], set[bytes]] = {}
         self._terminals: dict[bytes, int] = {}
 
     def anchor(self, path: bytes) -> bytes | None:
         """The ancestor (or the path itself) whose creation makes ``path`` the run's; None where that plays no part."""
+        own = self._own
+        if path.startswith(own) and not path.startswith((own + b"modules/", own + b"worktrees/")):
+            return own[:-1]
         if b"/.git" in path and (git := self._git_anchor(path)) is not None:
             return git
         if path.startswith(self._inside):
@@ -82,6 +86,9 @@ class Made:
         self._rename({one: other, other: one})
 
     def _rename(self, moves: dict[bytes, bytes]) -> None:
+        if not self._inodes and not self._links:
+            return
+
         def after(path: bytes) -> bytes:
             for old, new in moves.items():
                 if path == old or path.startswith(old + b"/"):
