@@ -21,6 +21,7 @@ from supervisor.vocabulary.errors import GovrunError
 
 _MAX_LINE = 1 << 20
 _ATTEMPTS = 3
+_LOOK_AGAIN = (50, 450, 4500)  # milliseconds
 
 
 def main(arguments: list[str]) -> int:
@@ -92,12 +93,22 @@ def _try_flush(publisher: Publisher) -> None:
 
 
 def _batches(descriptor: int) -> Iterator[list[bytes]]:
-    """Complete lines, as many as are there: a burst of ref updates becomes one transaction."""
+    """Complete lines, as many as are there: a burst of ref updates becomes one transaction.
+
+    A few empty ones follow each: a prune that was under way may have taken what was written.
+    """
     rest = b""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    while data := os.read(descriptor, _MAX_LINE):
-        rest += data
+    pauses: tuple[int, ...] = ()
+    while True:
+        if pauses and not poll.poll(pauses[0]):
+            pauses = pauses[1:]
+            yield []
+            continue
+        if not (data := os.read(descriptor, _MAX_LINE)):
+            return
+        rest, pauses = rest + data, _LOOK_AGAIN
         while len(rest) < 16 * _MAX_LINE and poll.poll(0) and (data := os.read(descriptor, _MAX_LINE)):
             rest += data
         *lines, rest = rest.split(b"\n")

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ _ATTEMPTS = 50
 _MAX_COMMITS = 100_000
 _MAX_FOREIGN_NOTE = 1 << 20
 _VERIFIED = 32
+_TIPS = 64
 _LOCK_PATIENCE = 5.0
 _NOT_OURS = ("refs/notes/", "refs/govrun/")
 
@@ -65,6 +67,7 @@ class Publisher:
         self._base = _tree_of(found[2]) if found else ""
         self.noted: dict[str, note.Summary] = {}
         self.pending: dict[str, note.Summary] = {}
+        self._tips: deque[str] = deque(maxlen=_TIPS)  # of the notes ref, as read and as written here
         self._resume()
 
     # ---- which commits ------------------------------------------------------------------------------------------
@@ -126,8 +129,13 @@ class Publisher:
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Write a note on every pending commit, in one transaction. Raises ``GovrunError``; they then stay pending."""
+        """Write a note on every pending commit, in one transaction. Raises ``GovrunError``; they then stay pending.
+
+        Without any, the notes are written again if a prune has taken them (see ``_base_of``).
+        """
         if not self.pending:
+            if self._tips and not self._readable(self._tip()):
+                self._write(self.noted, None)
             return
         tip, missing = self._write(self.pending, None)
         for commit, summary in self.pending.items():
@@ -169,10 +177,13 @@ class Publisher:
             try:
                 with self._turn():
                     old = self._tip()
-                    stream, missing = self._stream(old, wanted, only)
-                    if len(missing) == len(wanted):
+                    base = self._base_of(old)
+                    lost = base != old
+                    stream, missing = self._stream(base, {**self.noted, **wanted} if lost else wanted, only)
+                    if not lost and len(missing) == len(wanted):
                         return old, missing
                     new = self._importer.run(["fast-import", "--quiet", "--force", "--done"], stream).decode().strip()
+                    self._tips += (base, new)
                     self._swap(old, new)
                     self._verify(new, [commit for commit in wanted if commit not in missing])
                     return new, missing
@@ -192,6 +203,22 @@ class Publisher:
             raise UsageError(f"{NOTES_REF} is not a plain ref", repr(value[:60]), f"git update-ref -d {NOTES_REF}")
         return value
 
+    def _base_of(self, old: str) -> str:
+        """Commit to build upon: ``old``, or the newest tip known here that is still there, "" for none.
+
+        A prune that read the refs before ours moved deletes the new objects after: git guards new loose objects by
+        their age only, and ``git prune`` sets that to nothing (git-prune(1), --expire). Raises ``GitError``.
+        """
+        if self._readable(old):
+            return old
+        for tip in reversed(self._tips) if old in self._tips else ():
+            if self._readable(tip):
+                return tip
+        raise GitError(f"{NOTES_REF} is damaged", f"its commit {old} or tree cannot be read", None)
+
+    def _readable(self, tip: str) -> bool:
+        return not tip or all(self._objects.get(name) is not None for name in (tip, tip + "^{tree}"))
+
     def _stream(
         self, old: str, wanted: Mapping[str, note.Summary], only: tuple[int, ...] | None
     ) -> tuple[bytes, set[str]]:
@@ -202,8 +229,6 @@ class Publisher:
             b"committer govrun <govrun@invalid> %d +0000\ndata %d\n%s" % (int(time.time()), len(title), title),
         ]
         if old:
-            if self._objects.tree(old) is None:
-                raise GitError(f"{NOTES_REF} is damaged", f"its commit {old} or tree cannot be read", None)
             parts.append(b"from %s\n" % old.encode())
         missing: set[str] = set()
         for commit, summary in wanted.items():
@@ -244,7 +269,7 @@ class Publisher:
         self._user.run(["update-ref", "--stdin"], script.encode())
 
     def _verify(self, tip: str, commits: list[str]) -> None:
-        """A gc that prunes at once can take new objects before the ref holds them: then the write is done again."""
+        """What a prune has taken by now is written again at once; what it takes later, by the next flush."""
         for commit in commits[:_VERIFIED]:
             if not self._existing(tip, commit)[0]:
                 raise GitError("a note vanished while it was written", commit, 1)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -390,6 +391,74 @@ def test_commits_that_vanish(world: World) -> None:
     publisher.close()
     assert "PASSED" in world.note(kept)
     assert any("gone" in problem for problem in problems(folder))
+
+
+def pruned(world: World, tip: str, kept: str) -> None:
+    """What a ``git prune`` does that read the refs while the notes were at ``kept`` ("" for nowhere)."""
+    world.git("update-ref", *(["refs/notes/govrun", kept] if kept else ["-d", "refs/notes/govrun"]))
+    world.git("reflog", "expire", "--expire=now", "--all")
+    world.git("prune")
+    path = world.top / ".git/refs/notes/govrun"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(tip + "\n")
+    assert world.git("notes", "--ref=govrun", "list", check=False) == ""
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("then", ["commit", "idle", "end"])
+def test_a_prune_under_way_takes_the_notes(world: World, earlier: bool, then: str) -> None:
+    folder = world.run()
+    publisher = Publisher(folder)
+    commits, kept = set(), ""
+    if earlier:
+        world.git("notes", "--ref=govrun", "add", "-m", "human", world.base)
+        first = world.commit("first")
+        publisher.moved(moved(first))
+        publisher.flush()
+        commits = {world.base, first}
+        kept = world.git("rev-parse", "refs/notes/govrun")
+    for name in ("one", "two"):
+        commit = world.commit(name)
+        commits.add(commit)
+        publisher.moved(moved(commit))
+        publisher.flush()
+    pruned(world, world.git("rev-parse", "refs/notes/govrun"), kept)
+    if then == "commit":
+        commits.add(world.commit("three"))
+        publisher.moved(moved(world.git("rev-parse", "HEAD")))
+    if then != "end":
+        publisher.flush()
+        assert world.noted() == commits
+        assert world.git("fsck", "--no-dangling") == ""
+    publisher.finish(status="PASSED", code=0, seconds=1)
+    publisher.close()
+    assert world.noted() == commits
+    assert world.git("fsck", "--no-dangling") == ""
+    assert all("PASSED" in world.note(commit) for commit in commits - {world.base})
+    assert not earlier or world.note(world.base) == "human"
+
+
+def test_idle_publishers_look_again(world: World) -> None:
+    folder = world.run()
+    commit = world.commit("one")
+    command = [sys.executable, "-m", "supervisor.provenance.publish", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(moved(commit)).encode() + b"\n")
+        process.stdin.flush()
+        until(lambda: "RUNNING" in world.note(commit))
+        pruned(world, world.git("rev-parse", "refs/notes/govrun"), "")
+        until(lambda: "RUNNING" in world.note(commit))
+        process.stdin.write(json.dumps(END).encode() + b"\n")
+    assert process.returncode == 0
+    assert "PASSED" in world.note(commit)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_shallow_clone(world: World, tmp_path: Path) -> None:
