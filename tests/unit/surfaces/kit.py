@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ ACTOR = Actor(os.getpid(), 1, 1, b"/usr/bin/x", (b"x",), 1)
 
 def nothing_changed(old: bytes, new: bytes, module: bool) -> ConfigDelta:
     return ConfigDelta((), ())
+
+
+@contextlib.contextmanager
+def working_in(root: Path) -> Iterator[Path]:
+    """`root` as the working directory; whoever leaves a descriptor open there fails."""
+    with contextlib.chdir(root):
+        before = len(os.listdir("/proc/self/fd"))
+        yield root
+        assert len(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
 
 
 class Caught:

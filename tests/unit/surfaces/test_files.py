@@ -27,13 +27,13 @@ from supervisor.surfaces.files import dirfd
 from supervisor.surfaces.paths import Refused
 from supervisor.vocabulary.acts import OpenAct, PathAct
 from supervisor.vocabulary.events import FsEvent, FsOp, Kind
-from tests.unit.surfaces.kit import Caught
+from tests.unit.surfaces.kit import Caught, working_in
 
 CREATE = os.O_CREAT | os.O_WRONLY
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def tree(tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "tree"
     (root / "dir/full").mkdir(parents=True)
     (root / "empty").mkdir()
@@ -41,10 +41,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "link").symlink_to("file")
     (root / "dangling").symlink_to("dir/new")
     os.mkfifo(root / "fifo")
-    monkeypatch.chdir(root)
-    before = len(os.listdir("/proc/self/fd"))
-    yield root
-    assert len(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
+    with working_in(root):
+        yield root
 
 
 @pytest.fixture

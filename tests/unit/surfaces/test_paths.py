@@ -24,12 +24,13 @@ from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
 from supervisor.surfaces.paths import Caller, Refused, Resolver, Spot
 from supervisor.vocabulary.events import Kind
+from tests.unit.surfaces.kit import working_in
 
 ME = Caller(os.getpid(), os.getpid())
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def tree(tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "tree"
     (root / "dir/deep").mkdir(parents=True)
     (root / "file").write_text("x")
@@ -43,10 +44,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "up").symlink_to("../outside")
     (tmp_path / "outside").mkdir()
     os.mkfifo(root / "fifo")
-    monkeypatch.chdir(root)
-    before = len(os.listdir("/proc/self/fd"))
-    yield root
-    assert len(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
+    with working_in(root):
+        yield root
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from supervisor.surfaces import renames
 from supervisor.surfaces.renames import ConfigDelta, altered_records, names_in
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind
-from tests.unit.surfaces.kit import Caught
+from tests.unit.surfaces.kit import Caught, working_in
 
 ONE, TWO = b"1" * 40, b"2" * 40
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def tree(tmp_path: Path) -> Iterator[Path]:
     root = tmp_path / "tree"
     (root / "dir/sub").mkdir(parents=True)
     (root / "dir/a").write_text("x")
@@ -33,10 +33,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "link").symlink_to("dir")
     (root / ".git/refs/notes").mkdir(parents=True)
     (root / ".git/refs/govrun").mkdir()
-    monkeypatch.chdir(root)
-    before = len(os.listdir("/proc/self/fd"))
-    yield root
-    assert len(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
+    with working_in(root):
+        yield root
 
 
 @pytest.fixture
