@@ -185,6 +185,8 @@ class Publisher:
                     new = self._importer.run(["fast-import", "--quiet", "--force", "--done"], stream).decode().strip()
                     self._tips += (base, new)
                     self._swap(old, new)
+                    if lost:  # git fsck counts entries of the log whose commit is gone as damage
+                        self._user.run(["reflog", "expire", "--expire=all", NOTES_REF])
                     self._verify(new, [commit for commit in wanted if commit not in missing])
                     return new, missing
             except GitError as error:
