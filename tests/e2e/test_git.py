@@ -60,7 +60,7 @@ SCRIPTS = {
     "fetch": "git clone -q --bare . origin.git; git remote add origin ./origin.git; git fetch -q "
     "origin; git branch -q -u origin/main;"
     "git pull -q; git push -q origin main; git remote -v; git branch -vv",
-    "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 50); do git count-objects -v | grep -q 'garbage: 0' "
+    "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 50); do git count-objects -v | grep -q '^garbage: 0' "
     "&& break; sleep 0.1; done; git count-objects -v | grep -E 'packs|garbage'; git repack -qad; git pack-refs --all; "
     "git prune; git fsck",  # a note that is being written is garbage to git until it is complete
     "config": "git config user.name Other; git config branch.main.description text; git config --unset "
