@@ -72,7 +72,10 @@ class Prepared(NamedTuple):
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     """Find, load, compile and check. Starts nothing and changes nothing. Errors: ``GovrunError``."""
     home = Path(os.path.realpath(home_folder(environ)))
-    cwd = Path(os.path.realpath(os.getcwd()))
+    try:
+        cwd = Path(os.path.realpath(os.getcwd()))
+    except OSError as error:
+        raise UsageError("the working directory is gone", str(error), "cd into a folder that exists") from error
     place = _place(cwd, options.root)
     host = probe.start_facts()
     _check_host(host, options.accept)
@@ -150,6 +153,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     _make_folders(prepared)
     seccomp = _filter(prepared)
     run, folder = new_run(prepared.state)
+    scratch = _make_scratch(prepared, run)
     _write_start(prepared, run, folder, time.time())
     if not prepared.options.quiet:
         for line in banner(prepared, run):
@@ -157,13 +161,17 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     tty = terminal.open_foreground()
     read, write = os.pipe2(os.O_CLOEXEC)
     process.become_subreaper()
-    order = _order(prepared, run, folder, seccomp, write, tty, say)
+    order = _order(prepared, run, folder, seccomp, write, tty, say)._replace(
+        scratch=scratch, environment=_with_scratch(prepared, scratch)
+    )
     child = os.fork()
     if child == 0:
+        # A group of its own: whoever kills the group that was started (timeout -s KILL) leaves one of the two alive.
+        os.setpgid(0, 0)
         os.close(read)
         os._exit(_supervisor(order))
     os.close(write)
-    ended = Guard(child, read, tty).wait(lambda: stop_tree(os.getpid()))
+    ended = Guard(child, read, tty).wait(lambda kept: stop_tree(os.getpid(), kept))
     code = _code(ended, folder, say)
     if not prepared.options.quiet:
         for line in summary(folder, run):
@@ -237,6 +245,26 @@ def _make_folders(prepared: Prepared) -> None:
                 ) from error
 
 
+def _make_scratch(prepared: Prepared, run: str) -> bytes:
+    """Temporary space of this run alone. Programs keep their own under fixed names (pytest-of-USER, jest_0): those were
+    there before, and are not the run's to write."""
+    for base in prepared.policy.temp:
+        path = base + b"/govrun-" + run[-12:].lower().encode()
+        try:
+            os.mkdir(path, mode=0o700)
+        except OSError:
+            continue
+        return path
+    return b""
+
+
+def _with_scratch(prepared: Prepared, scratch: bytes) -> dict[str, str]:
+    variables = prepared.environment.variables
+    if not scratch or "TMPDIR" in prepared.profile.scope.env_set:
+        return variables
+    return variables | {"TMPDIR": os.fsdecode(scratch)}
+
+
 def _filter(prepared: Prepared) -> bytes:
     spec = bpf.FilterSpec(debug=prepared.policy.debug, opens="folders", abi=prepared.host.landlock_abi)
     return bpf.cached(spec, prepared.state / "cache")
@@ -281,6 +309,7 @@ def _order(
         umask=umask,
         ignored=tuple(n for n in _DISPOSITIONS if signal.getsignal(n) is signal.SIG_IGN),
         say=say,
+        scratch=b"",
     )
 
 

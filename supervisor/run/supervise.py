@@ -40,7 +40,7 @@ from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
 from supervisor.vocabulary.errors import HostError, StopRun
-from supervisor.vocabulary.events import Actor, LifecycleEvent, RefEvent
+from supervisor.vocabulary.events import LifecycleEvent, RefEvent
 from supervisor.vocabulary.verdicts import ALLOWED, Effect, Verdict
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ _NICE = -15  # where the user may; measured steadiest wake-ups
 
 class Order(NamedTuple):
     """What one run needs, fixed before the fork. ``seccomp`` is the filter program; ``say`` prints a line on govrun's
-    own standard error. ``report`` and ``guard`` is the write end of the pipe to the guard."""
+    own standard error. ``guard`` is the write end of the pipe to the guard, ``scratch`` the run's temporary folder,
+    empty where none could be made."""
 
     run: str
     folder: Path
@@ -80,6 +81,7 @@ class Order(NamedTuple):
     umask: int
     ignored: tuple[int, ...]
     say: Callable[[str], None]
+    scratch: bytes
 
 
 class Result(NamedTuple):
@@ -144,6 +146,7 @@ class _Run:
         self._loop: Loop | None = None
         self._judge: Judge | None = None
         self._refs: RefWatch | None = None
+        self._others: list[str] = []
 
     def keep(self) -> frozenset[int]:
         """Processes below the supervisor that are govrun's own."""
@@ -173,7 +176,10 @@ class _Run:
         # What exists now lives as long as the run; events come and go without cycles.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
-        os.write(self._go, b"+")
+        try:
+            os.write(self._go, b"+")
+        except BrokenPipeError:
+            pass  # killed before it could execute: the loop reaps it
         os.close(self._go)
         return self._loop.run()
 
@@ -206,6 +212,8 @@ class _Run:
     def _parts(self, root: int) -> Parts:
         order, policy = self._order, self._order.policy
         made = Made(policy.temp, policy.tree)
+        if order.scratch:
+            made.created(order.scratch)
         resolver = Resolver(made, Ignored(policy.tree, order.oracles.ignored), order.given)
         processes = Processes(os.getpid(), self.keep)
         processes.root = root
@@ -220,7 +228,7 @@ class _Run:
             Attributes(resolver),
         )
         if policy.git is not None:
-            self._refs = RefWatch(policy.git, order.refs, order.head, self._moved)
+            self._refs = RefWatch(policy.git, order.refs, order.head, self._moved, self._moved_by_others)
         return Parts(
             run=order.run,
             policy=policy,
@@ -265,6 +273,9 @@ class _Run:
             return
         if self._feed is None:
             self._feed = Feed(self._order.folder)
+            _tell(self._order.guard, b"publisher %d\n" % self._feed.pid)
+            for commit in self._others:
+                self._feed.foreign(commit)
         counts = self._recorder.counts
         self._feed.send(
             event.ref,
@@ -275,12 +286,19 @@ class _Run:
             seconds=time.monotonic() - self._started,
         )
 
+    def _moved_by_others(self, ref: str, old: str, new: str) -> None:
+        """Another run, or the user, moved a ref: no commit of it is this run's."""
+        self._recorder.note("external", op={"ref": ref, "old": old, "new": new})
+        self._others.append(new)
+        if self._feed is not None:
+            self._feed.foreign(new)
+
     # -- end ----------------------------------------------------------------------------------------------------
 
     def conclude(self, end: End) -> Result:
         """Record the end, finish the notes, answer the guard. The tree of processes is already gone."""
         if self._refs is not None:
-            self._refs.last_look(Actor(os.getpid(), os.getppid(), 0, b"", (), 0))
+            self._refs.last_look()
         code, status = self._outcome(end)
         self._say_why_not()
         seconds = time.monotonic() - self._started
@@ -296,6 +314,7 @@ class _Run:
                 self._order.say(f"govrun: not all notes could be written; see {self._order.folder / 'notes.jsonl'}")
                 stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
+        _remove_scratch(self._order.scratch)
         update_meta(
             self._order.folder,
             end={
@@ -352,6 +371,18 @@ def _network() -> Network:
     from supervisor.surfaces.sockets import OwnSockets
 
     return Network(OwnSockets())
+
+
+def _remove_scratch(path: bytes) -> None:
+    """The run's temporary folder; everybody who could use it is dead."""
+    if not path:
+        return
+    try:
+        os.rmdir(path)
+    except OSError:
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _tell(pipe: int, line: bytes) -> None:

@@ -102,6 +102,31 @@ def test_usage(govrun: Govrun, name: str) -> None:
     assert outcome.run_dir is None
 
 
+def test_temporary_space_is_a_run_s_own(govrun: Govrun, repo: Path) -> None:
+    """Programs keep files under fixed names there (pytest-of-USER, jest_0): a second run must not find them taken."""
+    (repo / "test_tmp.py").write_text("def test_it(tmp_path):\n    (tmp_path / 'x').write_text('y')\n")
+    script = (
+        f"{govrun.interpreter} -I -B -m pytest -q -p no:cacheprovider test_tmp.py; "
+        "d=${TMPDIR:-/tmp}; mkdir -p $d/fixed; echo x >> $d/fixed/x; cat $d/fixed/x; mktemp -d; echo $TMPDIR"
+    )
+    seen = []
+    for _ in range(2):
+        outcome = govrun("bash", "-ec", script).ok()
+        lines = outcome.stdout.decode().splitlines()
+        assert lines[-4].startswith("1 passed")
+        assert lines[-3] == "x"
+        assert lines[-2].startswith(lines[-1] + "/")
+        assert not outcome.denied()
+        assert not Path(lines[-1]).exists()
+        seen.append(lines[-1])
+    assert seen[0] != seen[1]
+
+
+def test_temporary_space_of_the_profile(govrun: Govrun, repo: Path) -> None:
+    (repo / "govrun.toml").write_text('version = 1\n[scope]\nenv = { set = { TMPDIR = "/nowhere" } }\n')
+    assert govrun("sh", "-c", "echo $TMPDIR").ok().stdout == b"/nowhere\n"
+
+
 def test_no_words_at_all(govrun: Govrun) -> None:
     """Shows what there is, as `--help` does."""
     for words in ([], ["--help"]):
