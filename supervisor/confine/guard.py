@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from supervisor.confine import terminal
 
+_PATIENCE = 10.0  # seconds that the publisher gets for the last notes
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -26,19 +28,22 @@ class Ended(NamedTuple):
 
 
 class Guard:
-    """``pipe``: the supervisor's messages, a line each: ``agent PGID``, ``stopped``, ``exit CODE``."""
+    """``pipe``: the supervisor's messages, one a line: ``agent PGID``, ``publisher PID``, ``stopped``, ``exit CODE``."""
 
     def __init__(self, supervisor: int, pipe: int, tty: int) -> None:
         self._supervisor = supervisor
         self._pipe = pipe
         self._tty = tty
         self._group = 0
+        self._publisher = 0
         self._code: int | None = None
         self._pending: list[int] = []
         self._buffer = b""
 
-    def wait(self, stop: Callable[[], object]) -> Ended:
-        """Until the supervisor has ended. ``stop`` kills whatever is left below this process, when it died early."""
+    def wait(self, stop: Callable[[frozenset[int]], object]) -> Ended:
+        """Until the supervisor has ended. ``stop`` kills whatever is left below this process, when it died early, but
+        for what it is given: the publisher ends by itself, and says in the notes that nobody knows how the run ended.
+        """
         before = {number: signal.signal(number, self._note) for number in _FORWARDED}
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -47,7 +52,9 @@ class Guard:
             self._serve(pidfd, read)
             _, status = os.waitpid(self._supervisor, 0)
             if self._code is None:
-                stop()
+                stop(frozenset({self._publisher}) if self._publisher else frozenset())
+                self._wait_for_notes()
+                stop(frozenset())
             return Ended(self._code, status)
         finally:
             terminal.give(self._tty, os.getpgrp())
@@ -74,17 +81,31 @@ class Guard:
                     pass
                 return
 
+    def _wait_for_notes(self) -> None:
+        if not self._publisher:
+            return
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                if os.waitpid(self._publisher, os.WNOHANG)[0]:
+                    return
+            except ChildProcessError:
+                return  # it had ended before
+            time.sleep(0.01)
+
     def _note(self, number: int, _frame: object) -> None:
         self._pending.append(number)
 
     def _forward(self) -> None:
+        """To the agent; what came before it is there is kept for it."""
+        if not self._group:
+            return
         pending, self._pending = self._pending, []
         for number in pending:
-            if self._group:
-                try:
-                    os.killpg(self._group, number)
-                except OSError:
-                    continue  # the group has just ended
+            try:
+                os.killpg(self._group, number)
+            except OSError:
+                continue  # the group has just ended
 
     def _read(self) -> bool:
         data = os.read(self._pipe, 4096)
@@ -94,6 +115,9 @@ class Guard:
             word, _, rest = line.partition(b" ")
             if word == b"agent":
                 self._group = int(rest)
+                self._forward()
+            elif word == b"publisher":
+                self._publisher = int(rest)
             elif word == b"exit":
                 self._code = int(rest)
             elif word == b"stopped":

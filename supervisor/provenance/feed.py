@@ -105,6 +105,10 @@ class Feed:
         }
         self._put(encode(message))
 
+    def foreign(self, commit: str) -> None:
+        """``commit``, and what it rests on, was not made by this run. As ``send``."""
+        self._put(encode({"foreign": commit}))
+
     def end(self, *, status: str, code: int | None, seconds: float) -> None:
         """The last word: all notes of the run get this status."""
         self._put(encode({"end": {"status": status, "exit": code, "seconds": seconds}}))

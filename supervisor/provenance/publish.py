@@ -54,6 +54,8 @@ def _serve(publisher: Publisher, started: float) -> int:
                 failed = True
                 publisher.problem(f"not a message: {error}")
                 continue
+            if isinstance(other := message.get("foreign"), str):
+                publisher.made_by_others(other)
             if "ref" in message:
                 failed |= not _take(publisher, message)
         _try_flush(publisher)

@@ -95,6 +95,11 @@ class Publisher:
             if content is not None and new not in self.noted:
                 self.pending[new] = self._summary(message, _tree_of(content))
 
+    def made_by_others(self, commit: str) -> None:
+        """Somebody else moved a ref there while the run went on: neither it nor what it rests on is the run's."""
+        if len(commit) == self._width and is_object_id(commit) and commit not in self.noted:
+            self._foreign.add(commit)
+
     def _new_commits(self, commit: str, body: bytes) -> list[str]:
         parents = [line[7:].decode("ascii") for line in _header(body) if line.startswith(b"parent ")]
         ours = [parent in self.noted or parent in self.pending for parent in parents]

@@ -126,6 +126,8 @@ class Loop:
             # Whatever it is, the call does not happen, and a supervisor that is wrong once stops the run.
             self._send(notification, Reply(error=errno.EPERM))
             raise StopRun(f"BUG: {name} could not be judged", repr(error)) from error
+        if self.end is not None and self.end.reason == "invariant":
+            return  # not answered: whoever broke the rule does not take another step
         if isinstance(result, Waiting):
             self._hold(_Held(notification, result))
         else:

@@ -168,6 +168,56 @@ def test_supervisor_killed(govrun: Govrun, repo: Path, number: signal.Signals) -
     assert not beats_on(repo)
 
 
+def test_the_note_says_that_the_end_is_unknown(govrun: Govrun, repo: Path) -> None:
+    prepare(repo)
+    running = govrun.start("bash", "-c", "git commit -q --allow-empty -m one; touch ready; sleep 1000")
+    end = time.monotonic() + 30
+    while not (repo / "ready").exists() or b"RUNNING" not in note(govrun):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    supervisor_of(running).kill()
+    assert running.wait(30).code == 121
+    assert b"0 govrun/1 UNKNOWN" in note(govrun)
+
+
+def note(govrun: Govrun) -> bytes:
+    return govrun.bare("git", "log", "-1", "--notes=govrun", "--format=%N").stdout
+
+
+def test_the_whole_group_killed(govrun: Govrun, repo: Path) -> None:
+    """As `timeout -s KILL` does it: the supervisor is in a group of its own, and ends the run."""
+    prepare(repo)
+    running = govrun.start("bash", "-c", STARTS + "sleep 1000")
+    pids = ready(repo, running)
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    os.killpg(running.process.pid, signal.SIGKILL)
+    last_end(pidfds)
+    running.process.communicate(timeout=20)
+    for each in pidfds:
+        os.close(each)
+    assert not beats_on(repo)
+
+
+def test_asked_to_stop_while_it_starts(govrun: Govrun, repo: Path) -> None:
+    """At any moment of the start the signal ends the run: it is neither lost nor taken for a crash."""
+    prepare(repo)
+    codes = set()
+    for step in range(30):
+        running = govrun.start("sleep", "20")
+        time.sleep(0.02 + step * 0.006)
+        running.process.send_signal(signal.SIGTERM)
+        codes.add(running.wait(15).code)
+    assert codes <= {-signal.SIGTERM, 128 + signal.SIGTERM}
+
+
+def test_no_further_step_after_a_kill_verdict(govrun: Govrun, repo: Path) -> None:
+    prepare(repo, '[scope]\nthen = "kill"\n')
+    for _ in range(10):
+        outcome = govrun("bash", "-c", "echo x > ../outside; echo further")
+        assert outcome.code == 122
+        assert outcome.stdout == b""
+
+
 def test_supervisor_stopped(govrun: Govrun, repo: Path) -> None:
     """A stopped supervisor lets nothing through: the agent waits, and goes on when it goes on."""
     prepare(repo)
