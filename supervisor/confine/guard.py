@@ -28,7 +28,7 @@ class Ended(NamedTuple):
 
 
 class Guard:
-    """``pipe``: the supervisor's messages, one a line: ``agent PGID``, ``publisher PID``, ``stopped``, ``exit CODE``."""
+    """``pipe``: its messages, one a line: ``agent PGID``, ``publisher PID``, ``stopped``, ``exit CODE``."""
 
     def __init__(self, supervisor: int, pipe: int, tty: int) -> None:
         self._supervisor = supervisor

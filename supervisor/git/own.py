@@ -28,8 +28,9 @@ def make_own(folder: Path, common_dir: Path, object_format: str) -> Path:
         refresh(folder, common_dir)
         return folder
     try:
-        for name in ("objects/info", "refs"):
-            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: parents that mkdir makes on the way get what the umask leaves, and the supervisor has none.
+        for each in (folder.parent, folder, folder / "objects", folder / "objects/info", folder / "refs"):
+            each.mkdir(mode=0o700, exist_ok=True)
         (folder / "config").write_text(config)
         (folder / "objects/info/alternates").write_bytes(_quoted(os.fsencode(common_dir / "objects")) + b"\n")
         # Last: with a HEAD it is complete.

@@ -128,6 +128,9 @@ class Judge:
 
     def _perform(self, call: Call, attempt: Attempt, verdict: Verdict) -> Reply | Waiting:
         event, recorder = attempt.event, self._parts.recorder
+        refs = self._parts.refs
+        if refs is not None and isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.other is not None:
+            refs.about(event.other.path)
         governed = self._governed(event) or verdict.effect is not Effect.ALLOW
         seq = recorder.intent(event, verdict) if governed else 0
         if not governed:

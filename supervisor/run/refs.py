@@ -14,15 +14,38 @@ from supervisor.vocabulary.events import Actor, RefEvent
 
 
 class RefWatch:
-    """Knows the refs at the start and reports each move once. ``report`` gets the event."""
+    """Knows the refs at the start and reports each move once: ``report`` gets what the run moved, ``others`` the name,
+    old and new value of what somebody else did (the user, another run)."""
 
-    def __init__(self, git: GitDir, start: dict[str, str], head: str, report: Callable[[RefEvent], None]) -> None:
+    def __init__(
+        self,
+        git: GitDir,
+        start: dict[str, str],
+        head: str,
+        report: Callable[[RefEvent], None],
+        others: Callable[[str, str, str], None],
+    ) -> None:
         self._git = git
         self._common, self._own = git.common + b"/", git.path + b"/"
         self._known = dict(start)
         if head:
             self._known["HEAD"] = head
         self._report = report
+        self._others = others
+
+    def about(self, path: bytes) -> None:
+        """The run is going to replace a ref file; git holds its lock, so what is there now was there before."""
+        ref = self._name(path)
+        if ref is not None:
+            now = _read(path)
+            if now is not None:
+                self._found(ref, now)
+
+    def _found(self, ref: str, now: str) -> None:
+        old = self._known.get(ref, "")
+        if now != old:
+            self._known[ref] = now
+            self._others(ref, old, now)
 
     def landed(self, actor: Actor, path: bytes) -> None:
         """A name in a git directory was replaced. Ref files and detached heads are read, the rest is passed over."""
@@ -43,16 +66,15 @@ class RefWatch:
         if ref is not None and ref in self._known and ref != "HEAD":
             self._report(RefEvent(actor, ref, self._known.pop(ref), ""))
 
-    def last_look(self, actor: Actor) -> None:
-        """Compare all refs with what is known: packed refs, and whatever moved without a rename."""
+    def last_look(self) -> None:
+        """Compare all refs with what is known: whatever else moved was moved by others."""
         try:
             now = git_refs.snapshot(Path(os.fsdecode(self._git.common)))
         except (GovrunError, OSError):
             return
         for ref, new in now.items():
-            if self._known.get(ref) != new and not ref.startswith(("refs/notes/govrun", "refs/govrun/")):
-                self._report(RefEvent(actor, ref, self._known.get(ref, ""), new))
-                self._known[ref] = new
+            if not ref.startswith(("refs/notes/govrun", "refs/govrun/")):
+                self._found(ref, new)
 
     def _name(self, path: bytes) -> str | None:
         common, own = self._common, self._own

@@ -80,6 +80,8 @@ class Execs:
             if not any(hint in word for hint in self._hints):
                 continue
             full = os.path.normpath(word if word.startswith(b"/") else cwd + b"/" + word)
+            if full.startswith(b"/proc/"):  # through a root or cwd link there; only to tell the reason
+                full = os.path.realpath(full)
             if any(full == folder or full.startswith(folder + b"/") for folder in self._hide) and os.path.lexists(full):
                 found.append(full)
         return tuple(found)

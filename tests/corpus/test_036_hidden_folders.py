@@ -38,6 +38,14 @@ def test_reason_for_a_hidden_read(cage: Cage) -> None:
     assert ".ssh" in told.stdout.decode()
 
 
+def test_reason_through_a_root_link(cage: Cage) -> None:
+    (cage.home / ".ssh").mkdir()
+    (cage.home / ".ssh/id").write_text("not-a-real-key\n")
+    outcome = cage.run("cat /proc/self/root$HOME/.ssh/id")
+    assert b"not-a-real-key" not in outcome.stdout
+    assert "scope.hide" in outcome.stderr
+
+
 def test_folder_of_the_profile(cage: Cage) -> None:
     cage.profile('[scope]\nhide = ["~/outside/**"]\n')
     outcome = cage.run('cat "$OUT/victim"; ls "$OUT/sub"; cat ../home/outside/sub/deep')

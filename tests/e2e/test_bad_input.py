@@ -168,6 +168,8 @@ def test_working_directory_is_gone(govrun: Govrun, tmp_path: Path) -> None:
     done = govrun.bare("bash", "-c", f"mkdir gone; cd gone; rmdir ../gone; {words}", cwd=tmp_path)
     assert done.returncode == 125, done.stderr
     assert b"Traceback" not in done.stderr
+    assert b"BUG" not in done.stderr
+    assert b"fix:" in done.stderr
 
 
 def test_read_only_tree(govrun: Govrun, repo: Path) -> None:
@@ -521,6 +523,41 @@ def test_two_runs_in_one_repository(govrun: Govrun, repo: Path) -> None:
     assert "RUNNING" not in notes
     runs = {path.name for path in (govrun.state / "runs").iterdir()}
     assert len(runs) == 2 and all(run in notes for run in runs)
+    # Neither claims what the other made.
+    owners: dict[str, set[str]] = {"one": set(), "two": set()}
+    for subject, note in zip(*[iter(told(govrun, "%s", "%N"))] * 2, strict=True):
+        found = {line.split()[0] for line in note.split("|") if line}
+        assert len(found) == (subject != "base"), (subject, note)
+        if subject != "base":
+            owners[subject.partition("-")[0]] |= found
+    assert len(owners["one"]) == len(owners["two"]) == 1
+    assert owners["one"] != owners["two"]
+
+
+def told(govrun: Govrun, *formats: str) -> list[str]:
+    """Each commit's answers, one after the other; a note's lines are joined by `|`."""
+    found = []
+    for commit in govrun.bare("git", "rev-list", "HEAD").stdout.decode().split():
+        for each in formats:
+            text = govrun.bare("git", "log", "-1", "--notes=govrun", f"--format={each}", commit).stdout.decode()
+            found.append("|".join(text.splitlines()).strip("|"))
+    return found
+
+
+def test_commits_of_the_user_are_not_claimed(govrun: Govrun, repo: Path) -> None:
+    script = "touch ready; while [ ! -e go ]; do sleep 0.02; done; git commit -q --allow-empty -m mine; sleep 0.2"
+    running = govrun.start("bash", "-c", script)
+    while not (repo / "ready").exists():
+        assert running.process.poll() is None
+        time.sleep(0.02)
+    assert govrun.bare("git", "commit", "-q", "--allow-empty", "-m", "theirs").returncode == 0
+    (repo / "go").touch()
+    outcome = running.wait().ok()
+    assert govrun.bare("git", "commit", "-q", "--allow-empty", "-m", "later").returncode == 0
+    notes = dict(zip(*[iter(told(govrun, "%s", "%N"))] * 2, strict=True))
+    assert outcome.run in notes.pop("mine")
+    assert set(notes.values()) == {""}
+    assert outcome.records(kind="external")
 
 
 def test_govrun_inside_a_run(govrun: Govrun, repo: Path) -> None:
