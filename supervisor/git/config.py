@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from supervisor.git import aliases
+
 Entries = list[tuple[str, str]]
 
 _BOOLEANS = frozenset({"", "true", "false", "yes", "no", "on", "off", "0", "1"})
@@ -39,11 +41,6 @@ _ALWAYS = frozenset(
 )
 _TELLING = ("command", "cmd", "program", "helper", "hook", "driver", "textconv", "editor", "pager", "askpass")
 _NO_COMMANDS = frozenset({"advice", "color", "column", "gui", "branch", "user", "notes"})
-# An alias without "!" runs git itself, but these make git run the rest of the line.
-_ALIAS_COMMANDS = frozenset({"filter-branch", "difftool", "mergetool", "bisect", "submodule", "send-email", "instaweb"})
-_ALIAS_WORDS = frozenset(
-    {"--exec", "--extcmd", "--open-files-in-pager", "-O", "--upload-pack", "--receive-pack", "--ext-diff", "--template"}
-)
 
 
 class Change(NamedTuple):
@@ -114,7 +111,7 @@ def _value_runs(section: str, subsection: str, name: str, value: str, module: bo
         case "pager":
             return text.lower() not in _BOOLEANS
         case "alias":
-            return _alias_runs(text)
+            return aliases.runs(value)
         case "submodule":
             return text.startswith("!") if name == "update" else name == "url" and _uses_helper(text)
         case "remote":
@@ -127,13 +124,6 @@ def _value_runs(section: str, subsection: str, name: str, value: str, module: bo
             # The format is pasted into the list of steps: a line break in it begins an "exec" step.
             return "%n" in text.lower() or "%x" in text.lower() or "\n" in value
     return _tells(section, name)
-
-
-def _alias_runs(text: str) -> bool:
-    words = [word.split("=")[0] for word in text.split()]
-    if text.startswith("!") or not _ALIAS_WORDS.isdisjoint(words):
-        return True
-    return bool(words) and (words[0] in _ALIAS_COMMANDS or (words[0] == "rebase" and "-x" in words))
 
 
 def _uses_helper(url: str) -> bool:
