@@ -8,6 +8,7 @@ from pathlib import Path
 from supervisor.git.layout import is_object_id, read_small, settings
 from supervisor.vocabulary.errors import StopRun
 
+_LOGS = frozenset({"true", "false", "always"})
 _SHARED = frozenset({"group", "true", "all", "world", "everybody", "umask", "false", "1", "2"})
 
 
@@ -17,13 +18,7 @@ def make_own(folder: Path, common_dir: Path, object_format: str) -> Path:
     Only the object format and how files are shared are taken from the user's configuration: nothing that runs anything.
     Returns ``folder``. Raises ``StopRun`` when it cannot be written.
     """
-    shared = settings(common_dir / "config").get("core.sharedrepository", "").lower()
-    version = 0 if object_format == "sha1" else 1
-    config = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n"
-    if shared in _SHARED or (shared.isdigit() and len(shared) <= 4):
-        config += f"\tsharedRepository = {shared}\n"
-    if version:
-        config += f"[extensions]\n\tobjectFormat = {object_format}\n"
+    config = _config(settings(common_dir / "config"), object_format)
     if (folder / "HEAD").exists():
         refresh(folder, common_dir)
         return folder
@@ -39,6 +34,42 @@ def make_own(folder: Path, common_dir: Path, object_format: str) -> Path:
         raise StopRun("cannot make govrun's own git directory", str(error), "free space in the state folder") from error
     refresh(folder, common_dir)
     return folder
+
+
+def make_window(folder: Path, common_dir: Path, object_format: str) -> Path:
+    """Make a git directory at ``folder`` whose refs, logs and objects are those of ``common_dir``, but neither the
+    configuration nor the hooks: a run may have left there what every git stumbles over.
+
+    Returns ``folder``. Raises ``StopRun`` when it cannot be written.
+    """
+    found = settings(common_dir / "config")
+    logs = found.get("core.logallrefupdates", "").lower()
+    if logs not in _LOGS:
+        logs = "false" if found.get("core.bare", "").lower() in ("true", "yes", "on", "1") else "true"
+    try:
+        for each in (folder.parent, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+        if logs != "false":
+            (common_dir / "logs").mkdir(exist_ok=True)
+        for name in ("objects", "refs", "logs", "packed-refs"):
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(common_dir / name)
+        (folder / "config").write_text(_config(found, object_format, f"\tlogAllRefUpdates = {logs}\n"))
+        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+    except OSError as error:
+        raise StopRun("cannot make govrun's own git directory", str(error), "free space in the state folder") from error
+    return folder
+
+
+def _config(found: dict[str, str], object_format: str, more: str = "") -> str:
+    shared = found.get("core.sharedrepository", "").lower()
+    version = 0 if object_format == "sha1" else 1
+    config = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{more}"
+    if shared in _SHARED or (shared.isdigit() and len(shared) <= 4):
+        config += f"\tsharedRepository = {shared}\n"
+    if version:
+        config += f"[extensions]\n\tobjectFormat = {object_format}\n"
+    return config
 
 
 def refresh(folder: Path, common_dir: Path) -> None:

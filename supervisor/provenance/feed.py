@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from supervisor.git.layout import read_small
 from supervisor.journal.codec import encode
 from supervisor.vocabulary.errors import StopRun, UsageError
 
@@ -35,17 +37,31 @@ def publish_paths(common_dir: Path) -> list[Path]:
     return paths
 
 
+def last_problem(run_dir: Path) -> str:
+    """What the publisher put down last of what it could not do, empty when there is nothing."""
+    found = ""
+    for line in (read_small(run_dir / "notes.jsonl", 64 << 20) or "").splitlines():
+        try:
+            record = json.loads(line)
+            found = str(record.get("problem", found))
+        except (ValueError, AttributeError, RecursionError):
+            continue  # torn
+    return found[:400]
+
+
 class Feed:
-    """One publisher process for the run in ``run_dir``. Lines that its pipe does not take at once wait here.
+    """One publisher process for the run in ``run_dir``, with the user's ``umask``: the supervisor has none. Lines that
+    its pipe does not take at once wait here.
 
     Raises ``StopRun`` when it cannot be started. ``fileno`` is for a loop that wants to know when ``pump`` can go on
     (only while ``waiting``).
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, umask: int = 0o022) -> None:
         read, write = os.pipe2(os.O_CLOEXEC)
         try:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            before = os.umask(umask)
             try:
                 self.pid = os.posix_spawn(
                     sys.executable,
@@ -61,6 +77,7 @@ class Feed:
                     setsigdef=(signal.SIGPIPE, signal.SIGTERM),
                 )
             finally:
+                os.umask(before)
                 os.close(null)
         except OSError as error:
             os.close(write)
@@ -93,8 +110,10 @@ class Feed:
         decisions: Mapping[str, int],
         upto: int,
         seconds: float,
+        fetched: bool = False,
     ) -> None:
-        """A ref moved to ``commit``. Never blocks and never raises: ``lost`` says that the publisher is gone."""
+        """A ref moved to ``commit``; ``fetched``: by a git that exchanged commits with another repository. Never blocks
+        and never raises: ``lost`` says that the publisher is gone."""
         message = {
             "ref": ref,
             "commit": commit,
@@ -102,6 +121,7 @@ class Feed:
             "decisions": decisions,
             "upto": upto,
             "seconds": seconds,
+            "fetched": fetched,
         }
         self._put(encode(message))
 

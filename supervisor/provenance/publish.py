@@ -1,7 +1,7 @@
 """The publisher's process: ``python -I -m supervisor.provenance.publish RUN_DIR`` with JSON lines on standard input.
 
-``{"ref", "commit", "counts", "decisions", "upto", "seconds"}`` for each ref that moved, in the order in which they
-moved, and ``{"end": {"status", "exit", "seconds"}}`` as the last. Without that the supervisor died: UNKNOWN.
+``{"ref", "commit", "counts", "decisions", "upto", "seconds", "fetched"}`` for each ref that moved, in the order in
+which they moved, and ``{"end": {"status", "exit", "seconds"}}`` as the last. Without that the supervisor died: UNKNOWN.
 Exit status: 0 everything is written, 1 something is not (``notes.jsonl`` says what), 2 it could not begin.
 """
 

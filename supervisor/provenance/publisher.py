@@ -1,7 +1,8 @@
 """Writing the notes of one run into the user's repository.
 
 * Which commits are the run's is asked of a git directory of ours, over the user's objects. Objects of notes are written
-  by ``fast-import`` there too; the user's repository sees one ``update-ref`` transaction with the expected old value.
+  by ``fast-import`` there too; the user's repository sees one ``update-ref`` transaction with the expected old value,
+  through a second git directory of ours over its refs and logs: its configuration is read by none of them.
 * Losing that race is normal: read again, build again, try again. No line of another run, or of a human, is lost.
 * ``notes.jsonl`` in the run's folder says what was written; a second publisher of the same run goes on from there.
 """
@@ -22,7 +23,7 @@ from typing import cast
 from supervisor.git.base import Objects
 from supervisor.git.layout import is_object_id, packed, read_small
 from supervisor.git.neutral import Git, GitError
-from supervisor.git.own import make_own, refresh
+from supervisor.git.own import make_own, make_window, refresh
 from supervisor.journal.codec import encode
 from supervisor.journal.store import read_meta, read_refs
 from supervisor.provenance import note
@@ -31,6 +32,7 @@ from supervisor.vocabulary.errors import GovrunError, UsageError
 NOTES_REF = "refs/notes/govrun"
 RECORD = "notes.jsonl"
 OWN = "repo.git"
+WINDOW = "refs.git"
 _ATTEMPTS = 50
 _MAX_COMMITS = 100_000
 _MAX_FOREIGN_NOTE = 1 << 20
@@ -59,7 +61,8 @@ class Publisher:
         self._own = make_own(run_dir / OWN, self._common, str(git.get("object_format", "sha1")))
         self._reader = Git(self._own, timeout=120.0)
         self._importer = Git(self._own, objects=self._common / "objects", timeout=120.0)
-        self._user = Git(self._common, timeout=20.0)
+        window = make_window(run_dir / WINDOW, self._common, str(git.get("object_format", "sha1")))
+        self._user = Git(window, timeout=20.0)
         self._objects = Objects(Git(self._own), timeout=10.0)
         base = str(git.get("base", ""))
         self._foreign = {*read_refs(run_dir).values(), base} - {""}
@@ -73,9 +76,10 @@ class Publisher:
     # ---- which commits ------------------------------------------------------------------------------------------
 
     def moved(self, message: Mapping[str, object]) -> None:
-        """Take in ``{"ref", "commit", "counts", "decisions", "upto", "seconds"}``: its new commits become pending.
+        """Take in ``{"ref", "commit", "counts", "decisions", "upto", "seconds", "fetched"}``.
 
-        A remote-tracking ref brings other people's commits, unless the run made them before. Raises ``GitError``.
+        Its new commits become pending. A remote-tracking ref that git moved while it fetched brings other people's
+        commits, unless the run made them before; one that was moved otherwise is like any other. Raises ``GitError``.
         """
         ref, tip = str(message.get("ref", "")), str(message.get("commit", ""))
         if ref.startswith(_NOT_OURS) or len(tip) != self._width or not is_object_id(tip) or not tip.strip("0"):
@@ -87,7 +91,7 @@ class Publisher:
         commit, _, body = found
         if commit in self.noted or commit in self.pending or commit in self._foreign:
             return
-        if ref.startswith("refs/remotes/"):
+        if ref.startswith("refs/remotes/") and message.get("fetched") is not False:
             self._foreign.add(commit)
             return
         for new in self._new_commits(commit, body):

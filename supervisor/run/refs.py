@@ -47,7 +47,7 @@ class RefWatch:
             self._known[ref] = now
             self._others(ref, old, now)
 
-    def landed(self, actor: Actor, path: bytes) -> None:
+    def landed(self, actor: Actor, path: bytes, *, fetched: bool = False) -> None:
         """A name in a git directory was replaced. Ref files and detached heads are read, the rest is passed over."""
         ref = self._name(path)
         if ref is None:
@@ -58,7 +58,7 @@ class RefWatch:
         old = self._known.get(ref, "")
         if new != old:
             self._known[ref] = new
-            self._report(RefEvent(actor, ref, old, new))
+            self._report(RefEvent(actor, ref, old, new, fetched))
 
     def removed(self, actor: Actor, path: bytes) -> None:
         """A ref file was removed; the ref may live on in packed-refs, which the last look finds."""

@@ -81,7 +81,10 @@ class FsEvent(NamedTuple):
     ``beneath`` and ``beneath_other`` list what a moved directory holds (paths relative to it); None: too many to
     list, which the judge has to treat as the worst case. ``mode``: permission bits that are set. ``records``: govrun's
     own refs whose value the change would alter; ``locked``: git's lock file replaces what it locks. ``exposes``:
-    what git would run once this name is there. ``refusal``: the path cannot be resolved safely and why.
+    why what lies beside it must not become a git directory by this name; ``settled``: path and judged content of the
+    configuration that thereby becomes one. ``xattr``: the attribute that is set or removed. ``rebasing``: for a name
+    among git's lists of steps, whether a rebase of git waits for the process. ``refusal``: the path cannot be resolved
+    safely and why.
     """
 
     actor: Actor
@@ -97,6 +100,9 @@ class FsEvent(NamedTuple):
     records: tuple[bytes, ...] = ()
     locked: bool = False
     exposes: str = ""
+    settled: tuple[tuple[bytes, bytes], ...] = ()
+    xattr: bytes = b""
+    rebasing: bool = False
     mode: int = 0
     refusal: str = ""
 
@@ -121,12 +127,14 @@ class GitConfigEvent(NamedTuple):
 
 
 class RefEvent(NamedTuple):
-    """A ref moved, was made or deleted (``new`` empty). Object names are hexadecimal."""
+    """A ref moved, was made or deleted (``new`` empty). Object names are hexadecimal. ``fetched``: git moved it while
+    it exchanged commits with another repository."""
 
     actor: Actor
     ref: str
     old: str
     new: str
+    fetched: bool = False
 
 
 class ExecEvent(NamedTuple):

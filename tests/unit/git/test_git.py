@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.git import config
+from supervisor.git import aliases, config
 from supervisor.git.base import Objects
+from supervisor.git.commandline import command_of
 from supervisor.git.layout import discover, is_ref_name, resolve_ref
 from supervisor.git.neutral import Git, GitError
-from supervisor.git.own import make_own
+from supervisor.git.own import make_own, make_window
 from supervisor.git.refs import snapshot
 from supervisor.vocabulary.errors import UsageError
 
@@ -340,6 +341,16 @@ commit.gpgSign=true gpg.format=ssh gc.auto=0 extensions.worktreeConfig=true reba
 notes.rewriteRef=x init.defaultBranch=main rerere.enabled=1 rebase.rescheduleFailedExec=true lfs.url=https://h
 gui.encoding=utf-8
 """.split()
+COMMON_ALIASES = (
+    "status -sb", "checkout", "commit", "branch -vv", "log --oneline --graph --all --decorate",
+    "commit --amend --no-edit",
+    "reset HEAD --", "log -1 HEAD", "diff", "diff --cached", "push --force-with-lease", "cherry-pick -x", "add -A",
+    "log --graph --pretty=format:'%h -%d %s (%cr) <%an>' --abbrev-commit --date=relative", "pull --rebase --autostash",
+    "reset --soft HEAD~1", "push -u origin HEAD", "rebase -i --autosquash", "stash push -u -m 'work in progress'",
+    "rev-parse --show-toplevel", "fetch --all --prune", "submodule update --init --recursive", "worktree list",
+    "for-each-ref --sort=-committerdate --format='%(refname:short)' refs/heads", "commit -am wip", "diff --word-diff",
+    "remote -v", "shortlog -sne", "ls-files", "--no-pager log -5", "show --stat", "switch -c", "blame -w -C", "",
+)  # fmt: skip
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -349,6 +360,37 @@ def pair(text: str) -> tuple[str, str]:
 
 def judged(old: list[tuple[str, str]], new: list[tuple[str, str]], **more: bool) -> list[str]:
     return config.executable_keys(config.changes(old, new), **more)
+
+
+@pytest.mark.parametrize("value", COMMON_ALIASES)
+def test_aliases_that_people_have(value: str) -> None:
+    assert not aliases.runs(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("log --format='a b' \"c'd\"", ["log", "--format=a b", "c'd"]),
+        ("a\\ b 'c\\d' \"e\\\"f\" ''", ["a b", "c\\d", 'e"f', ""]),
+        ("a 'b", None),
+        ("a\\", None),
+        ("  a\tb\n", ["a", "b"]),
+    ],
+)
+def test_words_of_an_alias(value: str, words: list[str] | None) -> None:
+    assert aliases.split(value) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("git fetch o", "fetch"), ("git -c a.b=c -C x fetch", "fetch"), ("/usr/lib/git-core/git-remote-https o",
+        "remote-https"),
+        ("git --git-dir=x --no-pager push", "push"), ("git", ""), ("", ""), ("git --work-tree w rebase", "rebase"),
+    ],
+)  # fmt: skip
+def test_command_of_a_git(line: str, command: str) -> None:
+    assert command_of(tuple(line.encode().split())) == command.encode()
 
 
 @pytest.mark.parametrize("text", EXECUTABLE)
@@ -401,3 +443,25 @@ def test_what_git_writes_for_clone_branch_and_submodule_is_harmless(top: Path, t
     assert len(config.changes(before, after)) > 2
     assert judged(before, after) == []
     assert judged([], config.entries(clone / ".git/modules/sub/config"), module=True) == []
+
+
+@pytest.mark.parametrize(
+    "junk", ["core.compression=99", "extensions.foo=1", "core.sharedRepository=junk", "core.bare=junk"]
+)
+def test_a_window_reads_nothing_of_the_users_configuration(tmp_path: Path, junk: str) -> None:
+    top = tmp_path / "top"
+    git(tmp_path, "init", "-q", "top")
+    git(top, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x")
+    tip = git(top, "rev-parse", "HEAD").strip()
+    for setting in ("core.repositoryformatversion=1", junk):
+        git(top, "config", "--file", ".git/config", *setting.split("="))
+    (top / ".git/hooks").mkdir(exist_ok=True)
+    (top / ".git/hooks/reference-transaction").write_text("#!/bin/sh\nexit 1\n")
+    (top / ".git/hooks/reference-transaction").chmod(0o755)
+    window = Git(make_window(tmp_path / "own/refs.git", top / ".git", "sha1"))
+    window.run(["update-ref", "--create-reflog", "refs/notes/x", tip])
+    assert (top / ".git/refs/notes/x").read_text().strip() == tip
+    assert (top / ".git/logs/refs/notes/x").exists()
+    window.run(["pack-refs", "--all"])
+    assert tip in (top / ".git/packed-refs").read_text() or tip in (tmp_path / "own/refs.git/packed-refs").read_text()
+    make_window(tmp_path / "own/refs.git", top / ".git", "sha1")

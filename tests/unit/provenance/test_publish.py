@@ -16,7 +16,7 @@ from supervisor.git.layout import discover
 from supervisor.git.refs import snapshot
 from supervisor.journal import store
 from supervisor.provenance import note
-from supervisor.provenance.feed import Feed
+from supervisor.provenance.feed import Feed, last_problem
 from supervisor.provenance.publisher import NOTES_REF, RECORD, Publisher
 
 COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0}
@@ -559,3 +559,45 @@ sys.exit(not feed.wait(60))
         done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr + str(problems(folder))
         assert set(commits) <= world.noted()
+
+
+def test_a_tracking_ref_that_was_not_fetched_is_like_any_other(world: World) -> None:
+    folder = world.run()
+    one = world.commit("one")
+    other = world.git("commit-tree", "-m", "theirs", "HEAD^{tree}")
+    by_hand = moved(one, "refs/remotes/o/x") | {"fetched": False}
+    fetched = moved(other, "refs/remotes/o/y") | {"fetched": True}
+    assert publish(folder, by_hand, fetched, moved(other, "refs/heads/y"), END) == 0
+    assert world.note(one)
+    assert not world.note(other)
+
+
+def test_what_a_configuration_breaks_does_not_keep_notes_away(world: World) -> None:
+    folder = world.run()
+    one = world.commit("one")
+    world.git("config", "core.compression", "99")
+    assert publish(folder, moved(one), END) == 0
+    world.git("config", "--file", ".git/config", "--unset", "core.compression")
+    assert world.note(one)
+
+
+def test_files_of_notes_have_the_users_mode(world: World) -> None:
+    folder = world.run()
+    one = world.commit("one")
+    before = os.umask(0)
+    try:
+        feed = Feed(folder, 0o027)
+        feed.send("refs/heads/main", one, counts={}, decisions={}, upto=1, seconds=1)
+        feed.end(status="PASSED", code=0, seconds=1)
+        assert feed.wait(20)
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    assert (world.top / ".git/refs/notes/govrun").stat().st_mode & 0o777 == 0o640
+    assert (world.top / ".git/refs/notes").stat().st_mode & 0o777 == 0o750
+
+
+def test_the_last_problem(tmp_path: Path) -> None:
+    assert last_problem(tmp_path) == ""
+    (tmp_path / RECORD).write_text('{"problem": "one"}\n{"commit": "x"}\n[1]\n{"problem": "two"}\n{"to')
+    assert last_problem(tmp_path) == "two"
