@@ -37,6 +37,29 @@ def break_link(handle: int, path: bytes, keep: bool) -> int:
         os.close(parent)
 
 
+def renew(path: bytes, content: bytes) -> None:
+    """Give ``path`` a new inode with the mode it has and this content: whoever holds the old one open writes into
+    nothing. Errors leave as ``OSError``, with the old one in place."""
+    folder, name = os.path.split(path)
+    parent = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    temporary = b".govrun-%s" % os.urandom(8).hex().encode()
+    try:
+        mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode & 0o7777
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        target = os.open(temporary, flags, 0o600, dir_fd=parent)
+        try:
+            with open(target, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+            libc.renameat2(parent, temporary, parent, name, 0)
+        except OSError:
+            os.unlink(temporary, dir_fd=parent)
+            raise
+    finally:
+        os.close(parent)
+
+
 def _copy(handle: int, info: os.stat_result, parent: int, name: bytes, keep: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     target = os.open(name, flags, 0o600, dir_fd=parent)

@@ -103,7 +103,7 @@ def _is_free(policy: CompiledPolicy, event: FsEvent) -> bool:
 def _is_dull(policy: CompiledPolicy, path: bytes) -> bool:
     """Whether no rule can speak of a name in the tree: asked first, since a moved folder may hold tens of thousands."""
     tree = policy.tree
-    if not path.startswith(tree + b"/") or b"/.git" in path or policy.code or path in policy.protected_files:
+    if not path.startswith(tree + b"/") or b"/.git" in path.lower() or policy.code or path in policy.protected_files:
         return False
     relative = path[len(tree) + 1 :]
     if relative.endswith(b"govrun.toml") or policy.protect.match(relative) is not None:
@@ -185,7 +185,10 @@ def _may_touch_temp(target: Target, place: Place, *, new: bool) -> bool:
 
 
 def _in_repository(policy: CompiledPolicy, event: FsEvent, target: Target, *, new: bool) -> Iterator[Match]:
-    """A repository without a ``.git``: git runs its hooks and configuration for whoever steps into it."""
+    """A repository without a ``.git``: git runs its hooks and configuration for whoever steps into it. ``.Git`` is one
+    where the file system does not tell cases apart; git tracks no such name."""
+    if b"/.git" in target.path.lower() and any(p.lower() == b".git" != p for p in target.path.split(b"/")):
+        yield Match(policy.invariant(gitdir.INVARIANT), Effect.DENY, f"{_show(target.path)}: another spelling of .git")
     if target.git and target.path.startswith(target.git + b"/"):
         inner = target.path[len(target.git) + 1 :]
         refusal = gitdir.reserved(event, target, inner, new=new)

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
 from supervisor.enforce.explain import Explainer, reason
+from supervisor.enforce.links import renew
+from supervisor.git.commandline import FETCHING, command_of
 from supervisor.invariants.places import Place, Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
+from supervisor.profile.problems import plain
+from supervisor.run.pointers import Pointers
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
 from supervisor.run.tracer import Started, Tracer
@@ -73,6 +77,7 @@ class Judge:
         self._stop = stop
         self.state = RunState()
         self.locks: dict[bytes, tuple[int, int]] = {}
+        self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
         self.tracer = Tracer(self._arrived, self._never_ran)
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
         self._families.update(dict.fromkeys(parts.files.calls, self._file))
@@ -108,6 +113,7 @@ class Judge:
             event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(b"", Kind.OTHER), refusal=str(refused))
             return self._refuse(call.caller, event, decide(self._policy, self.state, event))
         try:
+            attempt = self._in_steps(call, attempt)
             verdict = decide(self._policy, self.state, attempt.event)
             if verdict.blocks:
                 return self._refuse(call.caller, attempt.event, verdict)
@@ -116,6 +122,20 @@ class Judge:
             return self._perform(call, attempt, verdict)
         finally:
             attempt.close()
+
+    def _in_steps(self, call: Call, attempt: Attempt) -> Attempt:
+        """Editors write git's list of steps while the rebase that started them waits: a fact of names in it alone."""
+        event = attempt.event
+        if not isinstance(event, FsEvent) or call.git_tool:
+            return attempt
+        path = event.other.path if event.other is not None else event.target.path
+        if b"/rebase-merge/" not in path:
+            return attempt
+        at = call.process.parent
+        while at is not None and command_of(at.actor.argv) != b"rebase":
+            at = at.parent
+        rebasing = at is not None and at.actor.exe.startswith(self._parts.git_tools)
+        return attempt._replace(event=event._replace(rebasing=rebasing))
 
     def _read(self, event: FsEvent, act: OpenAct | PathAct) -> Reply:
         """Folders above hidden ones are listed for the run; every other read is bounded by the floor alone."""
@@ -139,6 +159,8 @@ class Judge:
             self._warn(call.caller, verdict)
         try:
             act = attempt.act
+            for path, content in event.settled if isinstance(event, FsEvent) else ():
+                renew(path, content)
             if isinstance(act, OpenAct):
                 done = enforce_files.open_for(act, self._parts.made.terminal)
             else:
@@ -176,22 +198,33 @@ class Judge:
         match event.op:
             case FsOp.CREATE:
                 made.created(event.target.path)
+                self.pointers.landed(event.target.path)
                 self._note_lock(event.target.path)
             case FsOp.LINK if event.other is not None:
                 made.created(event.other.path)
+                self.pointers.landed(event.other.path)
                 if b"/.git/objects/" not in event.other.path:  # never written again, so never set apart
                     made.linked(event.target, event.other.path)
             case FsOp.RENAME if event.other is not None:
+                self.pointers.moved(event.target.path, event.other.path, exchange=event.exchange)
+                self.pointers.landed(event.other.path)
                 if event.exchange:
                     made.exchanged(event.target.path, event.other.path)
                 else:
                     made.moved(event.target.path, event.other.path, event.target.made)
                 if refs is not None:
-                    refs.landed(event.actor, event.other.path)
+                    fetched = event.git_tool and command_of(event.actor.argv) in FETCHING
+                    refs.landed(event.actor, event.other.path, fetched=fetched)
             case FsOp.UNLINK:
                 made.removed(event.target.path)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
+
+    def _led_away(self, path: bytes, leads: bytes) -> None:
+        shown, there = plain(os.fsdecode(path)), plain(os.fsdecode(leads))
+        text = f"{shown} led git to {there}, where the run writes what git would run, and was removed"
+        self._parts.recorder.note("external", op={"path": path, "target": leads}, reason=text)
+        self._told(f"govrun: {text}")
 
     def _note_lock(self, path: bytes) -> None:
         """A lock of govrun's own refs that git of the run made: left behind, it would keep the notes from being
@@ -212,6 +245,7 @@ class Judge:
 
     def _exec(self, call: Call) -> Reply | Waiting:
         parts = self._parts
+        self.pointers.look()
         try:
             judged = parts.execs.attempt(call)
         except Refused as refused:
@@ -324,7 +358,7 @@ class Judge:
     def _bind_path(self, call: Call, event: NetEvent) -> Verdict | None:
         """The file that a UNIX socket appears as is judged like any other creation."""
         target = Target(event.unix, Kind.ABSENT, made=self._parts.made.contains(event.unix))
-        creation = FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET)
+        creation = self._parts.files.exposed(FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET))
         verdict = decide(self._policy, self.state, creation)
         return verdict if verdict.blocks else None
 

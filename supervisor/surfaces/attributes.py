@@ -104,8 +104,8 @@ class Attributes:
         links = self._resolver.foreign_links(spot.target)
         return act._replace(links=links, name=spot.target.path) if links else act
 
-    def _event(self, call: Call, spot: Spot, mode: int = 0) -> FsEvent:
-        return FsEvent(call.actor, FsOp.META, call.name, spot.target, git_tool=call.git_tool, mode=mode)
+    def _event(self, call: Call, spot: Spot, mode: int = 0, xattr: bytes = b"") -> FsEvent:
+        return FsEvent(call.actor, FsOp.META, call.name, spot.target, git_tool=call.git_tool, mode=mode, xattr=xattr)
 
     def _chmod(self, call: Call, spot: Spot, mode: int) -> Attempt:
         mode &= 0o7777
@@ -143,7 +143,7 @@ class Attributes:
             spot.close()
             raise
         act = PathAct("setxattr", -1, b"", spot.handle, flags=_int(flags), xattr=name, value=value)
-        return Attempt(self._event(call, spot), self._act(act, spot), (spot,))
+        return Attempt(self._event(call, spot, xattr=name), self._act(act, spot), (spot,))
 
     def _removexattr(self, call: Call, spot: Spot, name_at: int) -> Attempt:
         try:
@@ -152,7 +152,7 @@ class Attributes:
             spot.close()
             raise
         act = PathAct("removexattr", -1, b"", spot.handle, xattr=name)
-        return Attempt(self._event(call, spot), self._act(act, spot), (spot,))
+        return Attempt(self._event(call, spot, xattr=name), self._act(act, spot), (spot,))
 
 
 def _xattr_name(tid: int, address: int) -> bytes:

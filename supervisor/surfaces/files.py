@@ -96,9 +96,16 @@ class Files:
     def attempt(self, call: Call) -> Attempt:
         """The event and act of ``call``. OSError: answer that errno; ``Refused``: deny with its text."""
         attempt = self.calls[call.name](call)
-        if isinstance(attempt.event, FsEvent) and (exposed := self._renames.exposes(attempt.event)):
-            return attempt._replace(event=attempt.event._replace(exposes=exposed))
+        if isinstance(attempt.event, FsEvent):
+            return attempt._replace(event=self.exposed(attempt.event))
         return attempt
+
+    def exposed(self, event: FsEvent) -> FsEvent:
+        """The event with what it would make a git directory of."""
+        exposed = self._renames.exposure.of(event)
+        if not exposed.refusal and not exposed.settled:
+            return event
+        return event._replace(exposes=exposed.refusal, settled=exposed.settled)
 
     # -- open ---------------------------------------------------------------------------------------------------
 

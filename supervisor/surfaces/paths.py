@@ -23,6 +23,7 @@ from supervisor.kernel.libc import (
     RESOLVE_NO_XDEV,
     openat2,
 )
+from supervisor.surfaces.exposure import PAIRS
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
 from supervisor.vocabulary.events import Kind, Target
@@ -279,7 +280,7 @@ class Resolver:
 def _may_matter(path: bytes) -> bool:
     """Whether git could run or trust a file by this name if it lay in a git directory."""
     name = path.rpartition(b"/")[2]
-    if name.startswith(b"config") or b"/hooks" in path or b"/info" in path:
+    if name.startswith((b"config", b"commondir")) or b"/hooks" in path or b"/info" in path:
         return b"/.git/objects/" not in path or name.endswith(b"alternates")
     return b"/modules/" in path and b"/.git/" in path and b"/objects/" not in path
 
@@ -287,15 +288,13 @@ def _may_matter(path: bytes) -> bool:
 def git_above(path: bytes) -> bytes:
     """The nearest folder above ``path`` that git would take for a git directory, empty when there is none.
 
-    Git asks for HEAD, objects and refs (setup.c, is_git_directory); a linked worktree has commondir instead.
+    Where HEAD lies does not matter: a commondir leads to objects and refs from afar (see ``exposure``).
     """
     folder = path.rpartition(b"/")[0]
     for _ in range(_DEEPEST):
         if not folder:
             break
-        if os.path.lexists(folder + b"/HEAD") and any(
-            os.path.lexists(folder + name) for name in (b"/objects", b"/commondir")
-        ):
+        if any(all(os.path.lexists(folder + b"/" + name) for name in pair) for pair in PAIRS):
             return folder
         folder = folder.rpartition(b"/")[0]
     return b""

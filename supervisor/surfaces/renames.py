@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.kernel import memory
 from supervisor.kernel.libc import AT_FDCWD, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 from supervisor.surfaces.attempt import Attempt
+from supervisor.surfaces.contents import plain_content
+from supervisor.surfaces.exposure import CONFIG_MOST, Exposure
 from supervisor.surfaces.paths import Refused, Resolver, Spot
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind, Target
@@ -18,10 +20,13 @@ from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigE
 if TYPE_CHECKING:
     from supervisor.surfaces.files import Call
 
+REPLACE = b"refs/replace/"
+_GUARDED = (b"refs/notes/govrun", b"refs/govrun/", REPLACE)
+_ABOVE = (b"refs/notes", b"refs/govrun")
+_PEELED = re.compile(rb"\^(?:[0-9a-f]{40}|[0-9a-f]{64})")
+_PACKED_LINE = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64}) (refs/[^\x00-\x20\x7f]+)")
 _MOST = 50_000  # names in a moved directory that are listed
-_CONFIG_MOST = 1 << 20
 _PACKED_MOST = 64 << 20
-_TRIO = (b"HEAD", b"objects", b"refs")
 
 
 class ConfigDelta(NamedTuple):
@@ -50,6 +55,9 @@ class Renames:
         self._is_git = is_git
         self._delta = delta
         self._plain = plain
+        self.exposure = Exposure(
+            lambda content, module: delta(b"", content, module).executable, lambda path: plain(path, path)
+        )
         self.calls: dict[str, Callable[[Call], Attempt]] = {
             "rename": lambda c: self._rename(c, AT_FDCWD, c.args[0], AT_FDCWD, c.args[1], 0),
             "renameat": lambda c: self._rename(c, _fd(c.args[0]), c.args[1], _fd(c.args[2]), c.args[3], 0),
@@ -132,6 +140,7 @@ class Renames:
         altered: tuple[bytes, ...] = ()
         try:
             content = _content(old, _PACKED_MOST)
+            must_be_packed(content)
             before = _content(new, _PACKED_MOST) if new.target.kind is not Kind.ABSENT else b""
             now = _records(content)
             altered = tuple(
@@ -146,25 +155,6 @@ class Renames:
             locked=True, refusal=refusal,
         )  # fmt: skip
         return Attempt(event, act._replace(replace=content), (old, new))
-
-    def exposes(self, event: FsEvent) -> str:
-        """What git would run if this act turned a folder into a git directory (setup.c, is_git_directory): its
-        configuration and hooks were ordinary files until now, and nobody judged them as more."""
-        path = event.other.path if event.other is not None else event.target.path
-        folder, _, name = path.rpartition(b"/")
-        if name not in _TRIO or b"/.git/" in path or event.op not in (FsOp.CREATE, FsOp.LINK, FsOp.RENAME):
-            return ""
-        if not all(os.path.lexists(folder + b"/" + other) for other in _TRIO if other != name):
-            return ""
-        hooks = names_beside(folder + b"/hooks")
-        if any(not hook.endswith(b".sample") for hook in hooks):
-            return "this would make a git directory of a folder that holds hooks"
-        try:
-            delta = self._delta(b"", plain_content(folder + b"/config", _CONFIG_MOST), False)
-        except ValueError:
-            return "this would make a git directory of a folder whose config cannot be read"
-        keys = ", ".join(delta.executable)
-        return f"this would make a git directory of a folder whose config makes git run {keys}" if keys else ""
 
     def unpacked(self, path: bytes) -> tuple[bytes, ...]:
         """For a loose ref of govrun that is about to go: its name, unless packed-refs holds the same value."""
@@ -186,8 +176,8 @@ class Renames:
         refusal, content = "", b""
         delta = ConfigDelta((), ())
         try:
-            content = _content(old, _CONFIG_MOST)
-            before = _content(new, _CONFIG_MOST) if new.target.kind is not Kind.ABSENT else b""
+            content = _content(old, CONFIG_MOST)
+            before = _content(new, CONFIG_MOST) if new.target.kind is not Kind.ABSENT else b""
             delta = self._delta(before, content, b"/modules/" in new.target.path)
         except (OSError, ValueError) as error:
             refusal = f"the new configuration cannot be read: {error}"
@@ -196,49 +186,46 @@ class Renames:
 
 
 def altered_records(before: bytes, after: bytes) -> tuple[bytes, ...]:
-    """Govrun's refs whose line differs between two versions of packed-refs (git-pack-refs(1))."""
+    """Guarded refs whose line differs between two versions of packed-refs (git-pack-refs(1))."""
     old, new = _records(before), _records(after)
-    return tuple(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))
+    changed = (name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return tuple(sorted(name for name in changed if name in new or not name.startswith(REPLACE)))
 
 
 def _records(content: bytes) -> dict[bytes, bytes]:
+    """Refs that hold the record of runs, that take the place of those, and that change what git shows of any object."""
     found: dict[bytes, bytes] = {}
     for line in content.split(b"\n"):
         value, _, name = line.partition(b" ")
-        if name.startswith((b"refs/notes/govrun", b"refs/govrun/")):
+        if name.startswith(_GUARDED) or name in _ABOVE:
             found[name] = value
     return found
+
+
+def must_be_packed(content: bytes) -> None:
+    """ValueError for packed-refs that git could not read, or in which it would not find what is there."""
+    if not content:
+        return
+    header, *lines = content.split(b"\n")
+    if not header.startswith(b"#"):
+        header, lines = b"", [header, *lines]
+    if lines.pop() != b"":
+        raise ValueError("its last line does not end")
+    last = b""
+    for line in lines:
+        if _PEELED.fullmatch(line):
+            continue
+        match = _PACKED_LINE.fullmatch(line)
+        if match is None:
+            raise ValueError("a line of it is no ref")
+        if b" sorted" in header and match[1] <= last:
+            raise ValueError("it says that it is sorted and is not")
+        last = match[1]
 
 
 def loose_value(folder: bytes, name: bytes) -> bytes | None:
     """The value of a loose ref file, None when there is none."""
     return plain_content(folder + b"/" + name, 256).strip() or None
-
-
-def plain_content(path: bytes, most: int) -> bytes:
-    """The first ``most`` bytes of a regular file; empty for anything else. A FIFO would hold up the loop for good."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        content = b""
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            while len(content) < most and (chunk := os.read(fd, most - len(content))):
-                content += chunk
-        return content
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-
-
-def names_beside(folder: bytes) -> list[bytes]:
-    """Names in a folder; none when it is not there or cannot be listed (then git cannot run them either)."""
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
 
 
 def _fd(register: int) -> int:

@@ -185,7 +185,7 @@ def test_a_configuration_that_cannot_be_read_is_refused(tree: Path, what: str, m
             raise ValueError("bad line")
         return ConfigDelta((), ())
 
-    monkeypatch.setattr(renames, "_CONFIG_MOST", 10)
+    monkeypatch.setattr(renames, "CONFIG_MOST", 10)
     lock = tree / ".git/config.lock"
     if what == "no file":
         lock.symlink_to("../file")
@@ -212,7 +212,7 @@ HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 
 
 def packed(*lines: tuple[bytes, bytes]) -> bytes:
-    return HEADER + b"".join(value + b" " + name + b"\n" for value, name in lines)
+    return HEADER + b"".join(value + b" " + name + b"\n" for value, name in sorted(lines, key=lambda line: line[1]))
 
 
 def replaced(tree: Path, caught: Caught, before: bytes | None, after: bytes) -> FsEvent:
