@@ -9,10 +9,15 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Target
+from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind, Target
 
 INVARIANT = "git.internals"
 
+_ABOVE_RECORDS = frozenset(
+    b"refs/notes refs/govrun refs/notes.lock refs/govrun.lock logs logs/refs logs/refs/notes logs/refs/govrun".split()
+)
+_REPLACE = b"refs/replace/"
+_FOLDERS = re.compile(rb"objects/(?:[0-9a-f]{2}|pack|info)")
 _KEPT_FILES = frozenset(b"HEAD index config.worktree description commondir gitdir ORIG_HEAD".split())
 _SKELETON = (b"packed-refs", b"HEAD", b"commondir", b"gitdir", b"objects", b"refs")
 _PROBE = re.compile(rb"t[A-Za-z0-9]{6}")  # git init asks whether symbolic links work by making one
@@ -35,14 +40,14 @@ def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, share
     """
     if event.git_tool and relative.startswith(b"objects/") and _is_storing(event, target, relative, shared=shared):
         return None
-    if _shuts(event, target):
+    if _shuts(event, target, relative):
         return Refusal("git, and the record of this run, need to get into it")
     if relative == b"":
         return _whole(event, target, new=new)
     if _elsewhere(event, target, relative, shared=shared):
         return Refusal("this belongs to another worktree of the repository")
-    if reserved := _reserved(relative, target, event, new=new):
-        return reserved
+    if refusal := _reserved(relative, target, event, new=new) or _steps(event, relative, new=new):
+        return refusal
     takes = not new and event.op in (FsOp.UNLINK, FsOp.RENAME)
     if takes and not event.git_tool and not target.made and not _is_scratch(relative):
         return Refusal("only git may remove what a git directory keeps", "git gc, git branch -d, git worktree remove …")
@@ -54,9 +59,11 @@ def _is_storing(event: FsEvent, target: Target, relative: bytes, *, shared: bool
     if shared or b"/info" in relative or target.kind not in (Kind.FILE, Kind.ABSENT, Kind.DIR):
         return False
     if event.op is FsOp.CREATE:
-        return event.makes in (Kind.FILE, Kind.DIR)
+        if event.makes is Kind.DIR:
+            return not _shuts(event, target, relative)
+        return event.makes is Kind.FILE and not _FOLDERS.fullmatch(relative)
     if event.op is FsOp.LINK:
-        return event.target.kind is Kind.FILE
+        return event.target.kind is Kind.FILE and not _FOLDERS.fullmatch(relative)
     return event.op is FsOp.UNLINK and target.kind is Kind.FILE
 
 
@@ -118,10 +125,14 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
         return Refusal("only files and folders belong into a git directory")
     if refusal := reserved(event, target, _inner(target, relative, parts), new=new):
         return refusal
+    if (relative in _ABOVE_RECORDS or _FOLDERS.fullmatch(relative)) and new and _lands(event, target) is not Kind.DIR:
+        return Refusal("a file by this name takes the place of a folder that git, and the record of this run, need")
+    if relative.startswith(_REPLACE) and new and _replaces(event, target, relative):
+        return Refusal("a replacement changes what git shows of commits and of notes on them")
     if is_record(relative) and not _is_housekeeping(event, relative):
         return Refusal("these refs hold the record of runs; govrun alone writes them")
-    if event.records:
-        return Refusal("this would change refs that hold the record of runs; govrun alone writes them")
+    if event.records and not (target.made and all(name.startswith(_REPLACE) for name in event.records)):
+        return Refusal("this would change refs that hold the record of runs, or what git shows of it")
     if relative == b"packed-refs" and new and not event.locked and not target.made:
         return Refusal("packed refs are replaced through git's lock", "git pack-refs, git update-ref")
     if parts[0] == b"objects" and _alters(event, target, parts, new=new):
@@ -144,22 +155,52 @@ def _alters(event: FsEvent, target: Target, parts: list[bytes], *, new: bool) ->
     return event.op is FsOp.WRITE or (event.op is FsOp.META and event.mode & 0o222 != 0)
 
 
-def _shuts(event: FsEvent, target: Target) -> bool:
-    """Whether a chmod takes its owner's rights from a folder, or the packed refs, that were there before the run."""
-    chmod = event.op is FsOp.META and event.call in ("chmod", "fchmod", "fchmodat", "fchmodat2")
-    if not chmod or target.made:
+def _shuts(event: FsEvent, target: Target, relative: bytes) -> bool:
+    """Whether this takes its owner's rights from what was there before the run, by mode or by an access control list
+    (acl(5)), or makes a folder without them."""
+    if target.made:
+        return False
+    if event.op is FsOp.CREATE:
+        return event.makes is Kind.DIR and event.mode & 0o700 != 0o700
+    if event.op is not FsOp.META or (target.kind is Kind.FILE and relative and _is_scratch(relative)):
+        return False  # editors keep the modes and lists of messages and the like
+    if event.xattr:
+        return event.xattr.startswith(b"system.posix_acl_")
+    if event.call not in ("chmod", "fchmod", "fchmodat", "fchmodat2"):
         return False
     if target.kind is Kind.DIR:
         return event.mode & 0o700 != 0o700
-    return target.path.endswith(b"/packed-refs") and event.mode & 0o600 != 0o600
+    needed = 0o600 if relative in (b"packed-refs", b"config") or is_record(relative) else 0o400
+    return event.mode & needed != needed
+
+
+def _lands(event: FsEvent, target: Target) -> Kind:
+    """What will lie at the name of ``target``."""
+    if event.op is FsOp.CREATE:
+        return event.makes
+    if event.op is FsOp.WRITE or event.op is FsOp.META:
+        return target.kind
+    moved = event.target if event.other is not None and target.path == event.other.path else event.other
+    return moved.kind if moved is not None else target.kind
 
 
 def _is_odd(event: FsEvent, target: Target) -> bool:
     """A symbolic link, FIFO, socket or device is about to get this name: each leads whoever reads it elsewhere."""
-    if event.op is FsOp.CREATE:
-        return event.makes not in (Kind.FILE, Kind.DIR)
-    moved = event.target if event.other is not None and target.path == event.other.path else event.other
-    return moved is not None and moved.kind not in (Kind.FILE, Kind.DIR)
+    return event.op is not FsOp.WRITE and _lands(event, target) not in (Kind.FILE, Kind.DIR)
+
+
+# Lists of what git does next: `exec` lines in them are commands, run by whoever continues.
+_STEPS = (b"rebase-merge", b"rebase-apply", b"sequencer")
+_EDITORS = re.compile(rb".*git-rebase-todo.*|sed[A-Za-z0-9]{6}|4913")  # what vim, sed -i and their kin make beside it
+
+
+def _steps(event: FsEvent, relative: bytes, *, new: bool) -> Refusal | None:
+    parts = _within(relative.split(b"/"))
+    if not new or parts[0] not in _STEPS or event.git_tool:
+        return None
+    if event.rebasing and len(parts) == 2 and _EDITORS.fullmatch(parts[1]):
+        return None
+    return Refusal("these are steps that git takes when it goes on", "git rebase --edit-todo, with an editor")
 
 
 def _inner(target: Target, relative: bytes, parts: list[bytes]) -> bytes:
@@ -190,6 +231,10 @@ def reserved(event: FsEvent, target: Target, inner: bytes, *, new: bool) -> Refu
         return _hooks(parts, target, event, new=new)
     if parts[0] == b"info" or inner in (b"objects/info/alternates", b"objects/info/http-alternates"):
         return _info(parts, target, event)
+    if inner in (b"commondir", b"gitdir") and not event.git_tool:
+        if event.op is FsOp.META or (target.made and event.op is FsOp.UNLINK):
+            return None
+        return Refusal("this file says where the repository lies", "git worktree")
     if inner in _CONFIGS:
         # The rename of config.lock onto config is a GitConfigEvent and does not come here.
         if event.op is FsOp.META or (target.made and event.op is FsOp.UNLINK):
@@ -223,16 +268,30 @@ def _info(parts: list[bytes], target: Target, event: FsEvent) -> Refusal | None:
 
 
 def _is_housekeeping(event: FsEvent, relative: bytes) -> bool:
-    """Git gc packs refs: it locks each, and unlinks the loose one once packed-refs holds its value."""
+    """Git gc packs refs: it locks each, and unlinks the loose one once packed-refs holds its value. It expires logs: a
+    new one is written beside and replaces the old."""
     if not event.git_tool:
         return False
+    if relative.startswith(b"logs/") and event.op is FsOp.RENAME:
+        return event.target.kind is Kind.FILE and event.target.path.endswith(b".lock")
     if relative.endswith(b".lock"):
-        return event.op in (FsOp.CREATE, FsOp.WRITE, FsOp.UNLINK)
+        return _is_locking(event, relative)
     return event.op is FsOp.UNLINK and not event.records
 
 
+def _replaces(event: FsEvent, target: Target, relative: bytes) -> bool:
+    return not target.made and not _is_locking(event, relative) and _lands(event, target) is not Kind.DIR
+
+
+def _is_locking(event: FsEvent, relative: bytes) -> bool:
+    if not event.git_tool or not relative.endswith(b".lock"):
+        return False
+    return event.op in (FsOp.WRITE, FsOp.UNLINK) or (event.op is FsOp.CREATE and event.makes is Kind.FILE)
+
+
 def is_record(relative: bytes) -> bool:
-    """Whether a path in a git directory is one of govrun's own refs, a folder of them, or a lock of one."""
+    """Whether a path in a git directory is one of govrun's own refs or its log, a folder of them, or a lock of one."""
+    relative = relative.removeprefix(b"logs/")
     return relative.startswith((b"refs/notes/govrun", b"refs/govrun/")) or relative == b"refs/govrun"
 
 
@@ -240,7 +299,29 @@ def refuses_config(event: GitConfigEvent) -> Refusal | None:
     """Why this change of configuration keys is refused, or None: git runs what these keys hold."""
     if event.refusal:
         return Refusal(event.refusal)
+    for change in event.changes:
+        if not event.target.made and not _is_known_format(change):
+            return Refusal(f"{change.key} says how the repository is stored, which git sets when it makes one")
     if event.executable:
         keys = ", ".join(event.executable)
         return Refusal(f"git runs what {keys} holds", "ask the user to set it")
     return None
+
+
+_BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+
+
+def _is_known_format(change: ConfigChange) -> bool:
+    """Whether git still reads the repository after this change of how it is stored; true for every other key.
+
+    git sets these by itself: worktreeConfig (git sparse-checkout, git worktree), partialClone (git fetch --filter).
+    """
+    section, _, name = change.key.lower().rpartition(".")
+    new = change.new or ()
+    if change.key.lower() == "core.repositoryformatversion":
+        return bool(new) and set(new) <= ({"1"} if "1" in (change.old or ()) else {"0", "1"})
+    if section.partition(".")[0] != "extensions":
+        return True
+    if section == "extensions" and name in ("worktreeconfig", "preciousobjects"):
+        return all(value.lower() in _BOOLEANS for value in new)
+    return section == "extensions" and name == "partialclone"

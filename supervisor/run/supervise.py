@@ -24,8 +24,10 @@ from supervisor.journal.writer import Journal
 from supervisor.kernel import caps, landlock, libc, process, scheduling
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
-from supervisor.provenance.feed import Feed
+from supervisor.profile.problems import plain
+from supervisor.provenance.feed import Feed, last_problem
 from supervisor.run.judge import Judge, Parts
+from supervisor.run.leftovers import steps_left
 from supervisor.run.loop import End, Loop
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
 _LAUNCH_PATIENCE = 10.0  # seconds until the child has confined itself
 _PUBLISH_PATIENCE = 20.0  # seconds for the last notes
+_STEPS = 20  # steps of a rebase that are shown
 _NICE = -15  # where the user may; measured steadiest wake-ups
 
 
@@ -272,7 +275,7 @@ class _Run:
         if not event.new:
             return
         if self._feed is None:
-            self._feed = Feed(self._order.folder)
+            self._feed = Feed(self._order.folder, self._order.umask)
             _tell(self._order.guard, b"publisher %d\n" % self._feed.pid)
             for commit in self._others:
                 self._feed.foreign(commit)
@@ -284,6 +287,7 @@ class _Run:
             decisions=counts.decisions,
             upto=self._recorder.seq,
             seconds=time.monotonic() - self._started,
+            fetched=event.fetched,
         )
 
     def _moved_by_others(self, ref: str, old: str, new: str) -> None:
@@ -297,6 +301,9 @@ class _Run:
 
     def conclude(self, end: End) -> Result:
         """Record the end, finish the notes, answer the guard. The tree of processes is already gone."""
+        if self._judge is not None:
+            self._judge.pointers.look()
+        self._say_what_waits()
         if self._refs is not None:
             self._refs.last_look()
         code, status = self._outcome(end)
@@ -311,7 +318,7 @@ class _Run:
         if self._feed is not None:
             self._feed.end(status=status, code=agent_code, seconds=seconds)
             if not self._feed.wait(_PUBLISH_PATIENCE):
-                self._order.say(f"govrun: not all notes could be written; see {self._order.folder / 'notes.jsonl'}")
+                self._say_what_is_missing()
                 stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
         _remove_scratch(self._order.scratch)
@@ -324,6 +331,21 @@ class _Run:
         )  # fmt: skip
         _tell(self._order.guard, b"exit %d\n" % code)
         return Result(code, status, end.reason)
+
+    def _say_what_waits(self) -> None:
+        git = self._order.policy.git
+        since = time.time() - (time.monotonic() - self._started) - 1
+        steps = steps_left(git.path, git.common, since) if git is not None else []
+        if steps:
+            self._order.say("govrun: a rebase is under way; git rebase --continue would run, outside of this run:")
+            for step in steps[:_STEPS]:
+                self._order.say(f"  {plain(step[:200])}")
+            self._order.say("  use: git rebase --abort, or read git rebase --edit-todo first")
+
+    def _say_what_is_missing(self) -> None:
+        self._order.say(f"govrun: not all notes could be written; see {self._order.folder / 'notes.jsonl'}")
+        if why := last_problem(self._order.folder):
+            self._order.say(f"  why: {plain(why)}")
 
     def _remove_stale_locks(self) -> None:
         """Whoever held them is dead by now."""

@@ -67,6 +67,8 @@ def fs(op: FsOp, path: bytes, kind: Kind | None = None, **fields: Any) -> FsEven
 
 
 def create(path: bytes, makes: Kind = Kind.FILE, **fields: Any) -> FsEvent:
+    if makes is Kind.DIR:
+        fields.setdefault("mode", 0o755)
     return fs(FsOp.CREATE, path, makes=makes, **fields)
 
 

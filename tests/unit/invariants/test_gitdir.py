@@ -11,7 +11,7 @@ import pytest
 
 from supervisor.invariants.gitdir import is_record
 from supervisor.invariants.policy import GitDir
-from supervisor.vocabulary.events import FsEvent, FsOp, Kind
+from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind
 from tests.property.world import (
     ACTOR,
     TREE,
@@ -361,3 +361,114 @@ def test_every_act_on_a_hook_is_refused() -> None:
     for op in (FsOp.CREATE, FsOp.WRITE, FsOp.UNLINK, FsOp.META):
         event = FsEvent(ACTOR, op, op.value, target(TREE + b"/.git/hooks/commit-msg"))
         assert ruling(policy_of(), event) == "git.internals"
+
+
+# ------------------------------------------------------------------------- what others run, or need to write, later
+
+
+@pytest.mark.parametrize("name", [b"refs/notes", b"logs", b"logs/refs", b"logs/refs/notes", b"objects/ab"])
+def test_no_file_takes_the_place_of_a_folder(name: bytes) -> None:
+    policy = policy_of()
+    for git_tool in (True, False):
+        assert ruling(policy, create(G + name, git_tool=git_tool)) == "git.internals"
+        assert ruling(policy, rename(G + b"x", G + name, git_tool=git_tool)) == "git.internals"
+        assert ruling(policy, create(G + name, Kind.DIR, git_tool=git_tool)) == ""
+        assert ruling(policy, create(G + name, Kind.DIR, git_tool=git_tool, mode=0o077)) == "git.internals"
+
+
+def test_logs_of_own_refs_are_gits_to_expire() -> None:
+    policy, log = policy_of(), G + b"logs/refs/notes/govrun"
+    for event in (create(log), create(log, Kind.DIR, git_tool=True), create(log + b"/x"), write(log), unlink(log)):
+        assert ruling(policy, event) == "git.internals", label(event)
+    for event in (
+        create(log + b".lock", git_tool=True),
+        rename(log + b".lock", log, onto=Kind.FILE, git_tool=True),
+        unlink(log + b".lock", git_tool=True),
+    ):
+        assert ruling(policy, event) == "", label(event)
+    assert ruling(policy, rename(log + b".lock", log, Kind.DIR, git_tool=True)) == "git.internals"
+
+
+def test_replacements() -> None:
+    policy, name = policy_of(), G + b"refs/replace/" + HEX.encode()
+    for event in (create(name), write(name), rename(name + b".lock", name, git_tool=True), link(G + b"x", name)):
+        assert ruling(policy, event) == "git.internals", label(event)
+    for event in (
+        create(G + b"refs/replace", Kind.DIR),
+        create(name + b".lock", git_tool=True),
+        unlink(name, git_tool=True),
+        create(b"new/.git/refs/replace/x", made=True),
+    ):
+        assert ruling(policy, event) == "", label(event)
+    packed = rename(
+        G + b"packed-refs.lock", G + b"packed-refs", onto=Kind.FILE, locked=True, records=(b"refs/replace/x",)
+    )
+    assert ruling(policy, packed) == "git.internals"
+
+
+def test_rights_are_not_taken_by_lists_either() -> None:
+    policy = policy_of()
+    for name, kind in ((b"refs/notes", Kind.DIR), (b"HEAD", Kind.FILE), (b"refs/heads/main", Kind.FILE)):
+        for xattr in (b"system.posix_acl_access", b"system.posix_acl_default"):
+            assert ruling(policy, meta(G + name, kind, xattr=xattr)) == "git.internals"
+        assert ruling(policy, meta(G + name, kind, xattr=b"user.x")) == ""
+    assert ruling(policy, meta(G + b"COMMIT_EDITMSG", xattr=b"system.posix_acl_access")) == ""
+    assert ruling(policy, meta(b"new/.git/refs", Kind.DIR, xattr=b"system.posix_acl_access", made=True)) == ""
+    assert ruling(policy, meta(b"src/x", xattr=b"system.posix_acl_access")) == ""
+
+
+@pytest.mark.parametrize("folder", [b"rebase-merge", b"rebase-apply", b"sequencer", b"worktrees/w/rebase-merge"])
+def test_steps_are_written_by_git(folder: bytes) -> None:
+    policy, todo = policy_of(), G + folder + b"/git-rebase-todo"
+    made = folder.startswith(b"worktrees")
+    for event in (create(todo, made=made), write(todo, made=made), create(G + folder, Kind.DIR, made=made)):
+        assert ruling(policy, event) == "git.internals", label(event)
+    assert ruling(policy, create(todo, git_tool=True, made=made)) == ""
+    for name in (b"git-rebase-todo", b"sedAb12Cd", b"4913", b".git-rebase-todo.swp", b"git-rebase-todo~"):
+        assert ruling(policy, write(G + folder + b"/" + name, rebasing=True, made=made)) == ""
+    assert ruling(policy, write(G + folder + b"/done", rebasing=True, made=made)) == "git.internals"
+    assert ruling(policy, unlink(todo, made=made)) == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new", "allowed"),
+    [
+        ("core.repositoryformatversion", ("0",), ("1",), True),
+        ("core.repositoryformatversion", ("1",), ("0",), False),
+        ("core.repositoryformatversion", ("0",), ("9",), False),
+        ("core.repositoryformatversion", ("0",), ("0", "junk"), False),
+        ("core.repositoryformatversion", ("0",), None, False),
+        ("extensions.worktreeconfig", None, ("true",), True),
+        ("extensions.worktreeconfig", None, ("junk",), False),
+        ("extensions.worktreeconfig", ("true",), None, True),
+        ("extensions.partialclone", None, ("origin",), True),
+        ("extensions.objectformat", None, ("sha256",), False),
+        ("extensions.refstorage", None, ("reftable",), False),
+        ("extensions.foo", None, ("1",), False),
+        ("extensions.x.worktreeconfig", None, ("true",), False),
+    ],
+)
+def test_how_a_repository_is_stored(
+    key: str, old: tuple[str, ...] | None, new: tuple[str, ...] | None, allowed: bool
+) -> None:
+    for path, made in ((b".git/config", False), (b"new/.git/config", True)):
+        lock, target_ = target(path + b".lock"), target(path, made=made)
+        event = GitConfigEvent(ACTOR, lock, target_, (ConfigChange(key, old, new),), ())
+        assert ruling(policy_of(), event) == ("" if allowed or made else "git.internals")
+
+
+def test_where_a_repository_lies() -> None:
+    policy = policy_of()
+    for path in (b"sub/.git/commondir", b"sub/.git/gitdir", G + b"worktrees/w/commondir"):
+        assert ruling(policy, create(path, made=True)) == "git.internals"
+        assert ruling(policy, write(path, made=True)) == "git.internals"
+        assert ruling(policy, unlink(path, made=True)) == ""
+        assert ruling(policy, create(path, made=True, git_tool=True)) == ""
+
+
+def test_other_spellings_of_git() -> None:
+    for path in (b".GIT", b"sub/.Git", b"sub/.gIT/x"):
+        assert ruling(policy_of(), create(path)) == "git.internals"
+        assert ruling(policy_of(), create(path, Kind.DIR)) == "git.internals"
+    for path in (b".GITHUB/x", b"x.GIT/y", b".gitIGNORE"):
+        assert ruling(policy_of(), create(path)) == ""
