@@ -77,6 +77,39 @@ SCRIPTS = {
     "reading commands": "git submodule status; git rev-parse --git-path hooks; git grep -n answer; git blame -s "
     "src/app.py; git shortlog -sn HEAD",
     "sparse checkout": "git sparse-checkout list 2>/dev/null || true; git ls-files; git update-index --refresh",
+    "sparse checkout, set": "git sparse-checkout set src; ls; git sparse-checkout add docs; git sparse-checkout "
+    "disable; ls;"
+    "git config --worktree user.name Other; git config user.name",
+    "aliases": "git config alias.st 'status -sb'; git config alias.lg 'log --oneline --graph --all'; git config "
+    "alias.amend 'commit -q --amend --no-edit'; git config alias.unstage 'reset -q HEAD --'; git config alias.last "
+    "'log -1 HEAD --format=%s'; git config alias.pushf 'push --force-with-lease';" + EDIT + "git add -A; git unstage "
+    "src/app.py; git st; git commit -qam one; git amend; git last; git lg",
+    "rebase with exec": "for i in 1 2; do echo $i > n; git add n; git commit -qm $i; done; git rebase -q --exec "
+    "'echo ran; "
+    "git log -1 --format=%s' --root; git log --format=%s",
+    "rebase edited by vim": EDIT + "git commit -qam one; echo two > two; git add two; git commit -qm two;"
+    "GIT_SEQUENCE_EDITOR='vim -Es -u NONE -i NONE -N +%s/pick/fixup/ +1s/fixup/pick/ +wq' git rebase -qi --root; git "
+    "log --format=%s",
+    "rebase, edited with exec": EDIT + "git commit -qam one; printf 'exec echo from the editor\\nbreak\\n' > steps;"
+    "GIT_SEQUENCE_EDITOR='cat steps >>' git rebase -qi HEAD~1; GIT_EDITOR=: git rebase --continue 2>/dev/null;"
+    "GIT_SEQUENCE_EDITOR=: git rebase -i HEAD~1 2>/dev/null; git log --format=%s",
+    "rebase, aborted by hand": EDIT + "git commit -qam one; git rebase -q -x false HEAD~1 2>/dev/null || rm -rf "
+    ".git/rebase-merge; git status -sb | cat; git switch -q main",
+    "worktree config": "git config extensions.worktreeConfig true; git worktree add -q linked; git -C linked config "
+    "--worktree user.name There; git -C linked config user.name; git -C linked worktree list | wc -l; git worktree "
+    "move linked moved; git -C moved log --format=%s; git worktree remove --force moved; git branch -qD linked",
+    "notes of others": "git notes add -m a; git notes --ref=other add -m b; git pack-refs --all --prune; git notes "
+    "--ref=other "
+    "remove; git notes list | wc -l; git gc -q",
+    "bare repositories": "git init -q --bare a.git; git push -q ./a.git HEAD:refs/heads/main; git clone -q --bare "
+    "a.git b.git; git "
+    "clone -q --mirror a.git c.git; git -C b.git worktree add -q ../wt main; git -C wt log --format=%s; git -C b.git "
+    "config x.y z; git init -q --separate-git-dir=$PWD/sep.git sep; git -C sep commit -q --allow-empty -m s; git -C "
+    "sep log "
+    "--format=%s; git -C b.git worktree remove wt; git -C b.git gc -q; git -C b.git log --format=%s",
+    "partial clone": "git clone -q --bare . o.git; git -C o.git config uploadpack.allowFilter true; git clone -q "
+    "--filter=blob:none "
+    "file://$PWD/o.git p; git -C p log --format=%s; git -C p config remote.origin.partialclonefilter",
     "maintenance": "git commit-graph write 2>/dev/null; git multi-pack-index write 2>/dev/null || true; git "
     "rerere; git fsck",
 }
