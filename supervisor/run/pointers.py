@@ -7,6 +7,7 @@ time the run executes something, and at its end.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 
 from supervisor.surfaces.contents import plain_content
@@ -52,12 +53,26 @@ class Pointers:
             except OSError:
                 del self._known[path]
                 continue
-            text = plain_content(path, _MOST)
-            if os.path.isdir(path) or not text:
-                continue
-            text = text.removeprefix(b"gitdir: ").rstrip(b"\r\n")
-            leads = os.path.realpath(os.path.join(os.path.dirname(path), text))
-            if self._is_temporary(leads) and found.st_size:
-                os.unlink(path)
+            if stat.S_ISDIR(found.st_mode):
                 del self._known[path]
+                continue
+            if not (text := plain_content(path, _MOST)):
+                continue  # not written yet
+            text = text.partition(b"\0")[0].removeprefix(b"gitdir: ").rstrip(b"\r\n")
+            leads = os.path.realpath(os.path.join(os.path.dirname(path), text))
+            if self._is_temporary(leads):
+                del self._known[path]
+                _remove(path)
                 self._told(path, leads)
+
+
+def _remove(path: bytes) -> None:
+    """The run may have taken its own right to remove it. OSError when it stays nevertheless."""
+    try:
+        os.unlink(path)
+    except PermissionError:
+        folder = os.path.dirname(path)
+        mode = os.stat(folder).st_mode & 0o7777
+        os.chmod(folder, mode | 0o300)
+        os.unlink(path)
+        os.chmod(folder, mode)

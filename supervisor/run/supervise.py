@@ -302,7 +302,10 @@ class _Run:
     def conclude(self, end: End) -> Result:
         """Record the end, finish the notes, answer the guard. The tree of processes is already gone."""
         if self._judge is not None:
-            self._judge.pointers.look()
+            try:
+                self._judge.pointers.look()
+            except OSError as error:
+                self._order.say(f"govrun: a file that leads git into temporary space is still there: {error}")
         self._say_what_waits()
         if self._refs is not None:
             self._refs.last_look()

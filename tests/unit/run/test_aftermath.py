@@ -16,7 +16,7 @@ def test_pointers_into_temporary_space_are_taken_away(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "tmp/d", "e"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "link").symlink_to("tmp/d")
-    contents = {"a/.git": "gitdir: ../tmp/d\n", "b/.git": "gitdir: ../link\n", "c/commondir": "../tmp/x\n",
+    contents = {"a/.git": "gitdir: ../tmp/d\n", "b/.git": "gitdir: ../link\n", "c/commondir": "../tmp/x\0/../../y\n",
                 "e/.git": "gitdir: ../c\n", "tmp/d/.git": "gitdir: ../d\n"}  # fmt: skip
     for name in contents:
         pointers.landed(os.fsencode(tmp_path / name))
@@ -31,8 +31,11 @@ def test_pointers_into_temporary_space_are_taken_away(tmp_path: Path) -> None:
     (tmp_path / "e").rename(tmp_path / "f")
     pointers.moved(os.fsencode(tmp_path / "e"), os.fsencode(tmp_path / "f"), exchange=False)
     (tmp_path / "f/.git").write_text("gitdir: ../tmp/d")
+    (tmp_path / "f").chmod(0o555)
     pointers.look()
     assert not (tmp_path / "f/.git").exists()
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o555
+    (tmp_path / "f").chmod(0o755)
     pointers.look()
 
 
