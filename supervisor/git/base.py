@@ -37,6 +37,11 @@ class Objects:
         self._kept = 0
         self._trees: dict[str, dict[bytes, Entry]] = {}
 
+    @property
+    def pid(self) -> int:
+        """The process that answers, 0 while there is none."""
+        return self._process.pid if self._process is not None else 0
+
     def get(self, name: str, *, limit: int = _DEFAULT_LIMIT) -> tuple[str, str, bytes] | None:
         """(id, type, content) of an object id, or of ``ID^{commit}`` and ``ID^{tree}``; None when it does not exist.
 

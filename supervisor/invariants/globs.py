@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from supervisor.profile.model import Entry
 
@@ -101,7 +102,11 @@ def _translate(entries: Iterable[Entry]) -> Iterator[tuple[re.Pattern[str], Entr
             yield re.compile(text, re.DOTALL), entry
 
 
-_MOST_RULES = 2_000
+_MOST_COST = 4_000
+_HEAVY = 20
+REFUSED = b"\n" * _MOST_COST  # content of a rule file that is not afforded
+_LONGEST = 512
+_ANYWHERE = "^(?:.+/)?"
 # pathspec translates these to something that matches one character; here the match must reach the end.
 _ALL = {
     "*": (".+", True),
@@ -112,42 +117,96 @@ _ALL = {
 }
 
 
-def _is_costly(pattern: str) -> bool:
-    """Patterns whose translation backtracks for long: the rules are repository content, and are matched in the loop.
-    Leaving one out means that less counts as ignored."""
-    segments = pattern.split("/")
-    return segments.count("**") > 3 or any(segment.count("*") > 2 for segment in segments if segment != "**")
+def is_costly(pattern: str) -> bool:
+    """Whether the translation of an ignore pattern could backtrack for long: the rules are repository content, and are
+    matched in the loop. Leaving one out means that less counts as ignored.
+
+    Each ``**`` may begin at every slash, and two stars in a name divide it in as many ways as it is long; one of these
+    is affordable, and several multiply. One star in a name can match in one way only.
+    """
+    segments = pattern.removeprefix("!").strip().strip("/").split("/")
+    floating = 0
+    while segments and segments[0] == "**":
+        floating = 1
+        del segments[0]
+    inside = False
+    while segments and segments[-1] == "**":
+        inside = True
+        del segments[-1]
+    if len(segments) == 1:  # read against one name, but for `**/name/**`
+        return len(pattern) > _LONGEST or segments[0].count("*") > (1 if floating and inside else 2)
+    floating += segments.count("**")
+    stars = max((segment.count("*") for segment in segments if segment != "**"), default=0)
+    return len(pattern) > _LONGEST or floating > 1 or stars > 1
+
+
+class _Rule(NamedTuple):
+    """``inside``: speaks of what lies in a matched folder; ``name``: looks at the last name of a path alone."""
+
+    pattern: re.Pattern[str]
+    include: bool
+    inside: bool
+    name: bool
 
 
 class IgnoreRules:
-    """One ``.gitignore``: the last pattern that matches decides (gitignore(5))."""
+    """One ``.gitignore``: the last pattern that matches decides (gitignore(5)). ``cost``: of asking it once.
+
+    Rules that cannot be afforded, exceptions among them, say of everything that it is not ignored.
+    """
 
     def __init__(self, content: bytes) -> None:
+        self.rules: list[_Rule] = []
+        self._refused = False
+        self.cost = 0
+        whole = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")  # git matches bytes
+        lines = whole.split("\n")  # not splitlines: git ends a line at a line feed alone
+        for raw in lines[: _MOST_COST + 1]:
+            self._take(raw.removesuffix("\r"))
+            if self._refused:
+                break
+        self._refused |= len(lines) > _MOST_COST
+        if self._refused:
+            self.rules, self.cost = [], 1
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def _take(self, line: str) -> None:
         from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-        self._patterns: list[tuple[re.Pattern[str], bool, bool]] = []
-        whole = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")  # git matches bytes
-        lines = whole.split("\n")
-        for raw in lines if len(lines) <= _MOST_RULES else []:  # not splitlines: git ends a line at a line feed alone
-            line = raw.removesuffix("\r")
-            if line.endswith("\t") or _is_costly(line):
-                if line.startswith("!"):
-                    self._patterns.clear()  # without its exceptions the file would ignore more than git does
-                    return
-                continue  # git keeps a trailing tab, pathspec does not: less is ignored without the pattern
-            try:
-                text, include = _ALL.get(line.rstrip()) or GitIgnoreSpecPattern.pattern_to_regex(line)
-            except ValueError:
-                continue  # git passes over a pattern it cannot read; less is ignored then
-            if text is not None and include is not None:
-                self._patterns.append((re.compile(text, re.DOTALL), include, line.rstrip().endswith("/**")))
+        if line.endswith("\t") or is_costly(line):
+            # git keeps a trailing tab, pathspec does not: less is ignored without the pattern, but for an exception
+            self._refused = line.startswith("!")
+            return
+        try:
+            text, include = _ALL.get(line.rstrip()) or GitIgnoreSpecPattern.pattern_to_regex(line)
+        except ValueError:
+            return  # git passes over a pattern it cannot read; less is ignored then
+        if text is None or include is None:
+            return
+        name = _speaks_of_a_name(text)
+        heavy = line.count("*") > 1 or (_ANYWHERE in text and not name)
+        self.cost += _HEAVY if heavy else 1
+        self._refused = self.cost > _MOST_COST
+        self.rules.append(_Rule(re.compile(text, re.DOTALL), include, line.rstrip().endswith("/**"), name))
 
     def says(self, relative: bytes, *, directory: bool) -> bool | None:
         """True: ignored; False: a negated pattern takes it back; None: nothing matches."""
+        if self._refused:
+            return False
         text = relative.decode("latin-1") + ("/" if directory else "")
-        for pattern, include, inside in reversed(self._patterns):
-            found = pattern.search(text)
+        last = text[relative.rfind(b"/") + 1 :]
+        for rule in reversed(self.rules):
+            asked = last if rule.name else text
+            found = rule.pattern.search(asked)
             # What lies in a matched folder is asked for folder by folder; only `/**` speaks of it by itself.
-            if found is not None and (found.end() == len(text) if not inside else found.end() < len(text)):
-                return include
+            if found is not None and (found.end() < len(asked) if rule.inside else found.end() == len(asked)):
+                return rule.include
         return None
+
+
+def _speaks_of_a_name(regex: str) -> bool:
+    """Whether a translated pattern holds at any depth, and of one name: then the rest of the path need not be read."""
+    rest = regex.removeprefix(_ANYWHERE)
+    return rest != regex and "/" not in rest.removesuffix(f"(?:{_MARK}|$)").removesuffix(_MARK).replace("[^/]", "")

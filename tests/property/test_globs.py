@@ -124,3 +124,44 @@ def test_a_newline_in_a_name_is_a_letter_like_any_other(pattern: str, path: str)
         return found is not None
 
     assert matches(path.replace("\n", "q")) == matches(path.replace("\n", "\n"))
+
+
+# ------------------------------------------------------------------------------------------------ cost
+
+COSTLY = st.builds(
+    lambda head, parts, tail: head + "/".join(parts) + tail,
+    st.sampled_from(["", "!", "/", "**/", "**/**/"]),
+    st.lists(st.sampled_from(["**", "*", "a*", "*a", "a*b*", "*a*", "a**b", "a", "?", "[a*]", "[ab]*"]), max_size=6),
+    st.sampled_from(["", "/", "/**", "/*"]),
+)
+
+
+def _repeats(regex: str) -> tuple[int, int]:
+    """(repeats that cross slashes, the most of those within one name between two slashes)."""
+    whole = regex.replace("(?P<ps_d>/)", "/").removesuffix("(?:/|$)")
+    within = max(part.count("[^|]*") + part.count("[^|]+") for part in whole.replace("[^/]", "[^|]").split("/"))
+    return whole.count(".+"), within
+
+
+@settings(max_examples=2000, deadline=None, database=None)
+@given(COSTLY)
+def test_an_ignore_pattern_that_is_taken_matches_in_few_ways(pattern: str) -> None:
+    """Each repeat that crosses slashes may begin at every one; two within a name divide it at every letter."""
+    rules = IgnoreRules(pattern.encode())
+    for rule in rules.rules:
+        across, within = _repeats(rule.pattern.pattern)
+        assert across <= 1 or rule.pattern.pattern == ".+"
+        # One name is read by rules of a name, and by those that begin at the top and go no deeper.
+        rest = rule.pattern.pattern.replace("[^/]", "").replace("(?P<ps_d>/)", "/").removesuffix("(?:/|$)")
+        single = rule.name or (across == 0 and "/" not in rest.removesuffix("/"))
+        assert within <= (2 if single else 1)
+    assert rules.cost <= 4000
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.lists(st.sampled_from(["*a*", "**/a/b", "a", "!b", "!*a*b*c", "x/**/y"]), max_size=3), st.integers(1, 5000))
+def test_rules_that_cannot_be_afforded_say_that_nothing_is_ignored(lines: list[str], times: int) -> None:
+    rules = IgnoreRules("\n".join(lines * times).encode())
+    assert rules.cost <= 4000
+    if any(line.count("*") > 2 and line.startswith("!") for line in lines):
+        assert rules.says(b"a", directory=False) is False
