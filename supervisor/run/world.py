@@ -31,7 +31,8 @@ class Oracles:
 
     def pids(self) -> Iterable[int]:
         """Processes that were started for this."""
-        return ()
+        pid = self._ignores.pid if self._ignores is not None else 0
+        return (pid,) if pid else ()
 
     def ignored(self, relative: bytes, directory: bool) -> bool:
         """Whether the path is untracked at the base commit and its ignore rules cover it."""

@@ -145,8 +145,9 @@ class Processes:
 
     def belongs(self, pid: int) -> bool:
         """Whether ``pid`` is of the run: a descendant of the supervisor that is not one of govrun's own helpers."""
+        helpers = self._own()
         for _ in range(4096):
-            if pid in self._own():
+            if pid in helpers:
                 return False
             try:
                 parent = kernel.parent_of(pid)
