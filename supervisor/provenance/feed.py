@@ -9,7 +9,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from supervisor.git.layout import read_small
@@ -17,6 +17,7 @@ from supervisor.journal.codec import encode
 from supervisor.vocabulary.errors import StopRun, UsageError
 
 _PIPE = 1 << 20
+_NEEDED = 5  # two ends of a pipe, /dev/null, the pidfd, one to spare
 _MAX_WAITING = 64 << 20
 
 
@@ -49,15 +50,22 @@ def last_problem(run_dir: Path) -> str:
     return found[:400]
 
 
+def reserve() -> list[int]:
+    """Descriptors for a feed that starts later, when the run may have left none."""
+    return [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) for _ in range(_NEEDED)]
+
+
 class Feed:
     """One publisher process for the run in ``run_dir``, with the user's ``umask``: the supervisor has none. Lines that
-    its pipe does not take at once wait here.
+    its pipe does not take at once wait here. ``reserved`` is closed to make room for it.
 
     Raises ``StopRun`` when it cannot be started. ``fileno`` is for a loop that wants to know when ``pump`` can go on
     (only while ``waiting``).
     """
 
-    def __init__(self, run_dir: Path, umask: int = 0o022) -> None:
+    def __init__(self, run_dir: Path, umask: int = 0o022, reserved: Iterable[int] = ()) -> None:
+        for fd in reserved:
+            os.close(fd)
         read, write = os.pipe2(os.O_CLOEXEC)
         try:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)

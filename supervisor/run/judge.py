@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 RESERVED_PRCTL = 0x676F7672  # "govr": answered with the run's id, EINVAL outside a run
 _ULID_LENGTH = 26
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
 
 
 class Parts(NamedTuple):
@@ -98,11 +99,23 @@ class Judge:
             git_tool = actor.exe.startswith(self._parts.git_tools)
             return family(Call(name, args, Caller(tid, process.pid), process, actor, git_tool))
         except OSError as error:
+            self._without_descriptor(name, errno_of(error))
             return Reply(error=errno_of(error))
         except (ValueError, OverflowError, RecursionError) as error:
             # A value that no kernel would take either. It must not end the run, and must not pass unseen.
             self._parts.recorder.note("gap", reason=f"{name} could not be judged", detail=repr(error)[:200])
             return Reply(error=errno.EINVAL)
+
+    def _without_descriptor(self, name: str, number: int) -> None:
+        """A call that was refused before there was anything to judge leaves no record of its own."""
+        if number in _EXHAUSTED:
+            self._parts.recorder.note("gap", reason=f"{name} refused: no descriptor for it", detail=os.strerror(number))
+
+    def crowded(self, name: str) -> None:
+        """A call was sent back because too many others wait."""
+        self._parts.recorder.note(
+            "gap", reason=f"{name} refused: too many calls wait", detail=os.strerror(errno.EAGAIN)
+        )
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -335,6 +348,7 @@ class Judge:
         network = parts.network()
         result = network.materialize(call.name, call.caller.tid, call.args, call.actor)
         if isinstance(result, Reply):
+            self._without_descriptor(call.name, result.error)
             return result
         event, act = result
         verdict = decide(self._policy, self.state, event)

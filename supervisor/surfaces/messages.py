@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def copy_messages(tid: int, pointer: int, many: int | None, limit: int | None, h
     one event then speaks of one destination. OSError: EFAULT, EINVAL, EMSGSIZE, ENOBUFS, EBADF of the first message.
     """
     messages: list[Message] = []
-    address, refusal, total = b"", "", 0
+    address, refusal, total, passed = b"", "", 0, 0
     for at in range(1 if many is None else min(many, sockets.UIO_MAXIOV)):
         header_at = pointer + at * _MMSGHDR_SIZE
         try:
@@ -70,6 +71,9 @@ def copy_messages(tid: int, pointer: int, many: int | None, limit: int | None, h
                 break
             data, rest = _copy_spans(tid, header.spans, limit)
             control, fds, objection = _controls(tid, header, hold, ip)
+            passed += len(fds)
+            if at and passed > sockets.SCM_MAX_FD:
+                break  # all of them are held here until the last message is out
         except OSError:
             if at:
                 break  # as the kernel: what precedes a bad message is sent
@@ -118,7 +122,7 @@ def _controls(tid: int, header: _Header, hold: Hold, ip: bool) -> tuple[bytes, t
     objection = ""
     for one in sockets.controls(memory.read(tid, header.control, header.controllen)):
         if one.level == sockets.SOL_SOCKET and one.type == sockets.SCM_RIGHTS:
-            passed = _descriptors(tid, one.data, hold)
+            passed = _descriptors(tid, one.data, hold, sockets.SCM_MAX_FD - len(fds))
             fds += passed
             out.append(Control(one.level, one.type, struct.pack(f"={len(passed)}i", *passed)))
             continue
@@ -131,12 +135,20 @@ def _controls(tid: int, header: _Header, hold: Hold, ip: bool) -> tuple[bytes, t
     return sockets.pack_controls(out), tuple(fds), objection
 
 
-def _descriptors(tid: int, data: bytes, hold: Hold) -> list[int]:
-    """Borrow the descriptors of one SCM_RIGHTS message. OSError: EINVAL (too many), EBADF."""
+def _descriptors(tid: int, data: bytes, hold: Hold, most: int) -> list[int]:
+    """Borrow the descriptors of one SCM_RIGHTS message. OSError: EINVAL (too many), EBADF; ETOOMANYREFS, as at the
+    kernel's own limit of descriptors under way, when what is passed would take more than half of this process's."""
     numbers = struct.unpack(f"={len(data) // 4}i", data[: len(data) // 4 * 4])
-    if len(numbers) > sockets.SCM_MAX_FD:
+    if len(numbers) > most:
         raise OSError(errno.EINVAL, "too many descriptors")
-    return [hold(borrow(tid, number)) for number in numbers]
+    # The kernel gives the lowest free number, so the number tells how many there are.
+    highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    found = []
+    for number in numbers:
+        found.append(hold(borrow(tid, number)))
+        if found[-1] >= highest:
+            raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+    return found
 
 
 def _credentials(tid: int, one: Control) -> Control:
