@@ -54,13 +54,13 @@ def detach(tid: int, signal: int = 0) -> None:
     _call(PTRACE_DETACH, tid, signal)
 
 
-def reap() -> tuple[int, int] | None:
-    """The next state change of any child or tracee as (pid, wait status), None when there is none now.
+def reap(of: int = -1) -> tuple[int, int] | None:
+    """The next state change of any child or tracee, or of one, as (pid, wait status), None when there is none now.
 
     Never blocks: a failing execve gives no stop, so whoever waits for one hangs.
     """
     try:
-        pid, status = os.waitpid(-1, os.WNOHANG | WALL)
+        pid, status = os.waitpid(of, os.WNOHANG | WALL)
     except ChildProcessError:
         return None
     return (pid, status) if pid else None

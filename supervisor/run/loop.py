@@ -22,6 +22,7 @@ from supervisor.vocabulary.errors import StopRun
 ERESTARTSYS = 512  # linux/errno.h: the kernel runs the handler and restarts the call where SA_RESTART says so
 _RETRY = 0.010  # seconds between tries of a held act that nothing announces
 _MOST_HELD = 256  # each costs descriptors and a look now and then; beyond that a call is told to try again
+_REAPS = 256  # state changes that one turn takes in: whoever forks and ends all the time must not hold up the others
 _LOOK = 0.050  # seconds between looks at the pending signals of a held process
 
 
@@ -64,7 +65,8 @@ class Loop:
         self._held: list[_Held] = []
         self._by_fd: dict[int, _Held] = {}
         self._next_look = 0.0
-        self._most_held = min(_MOST_HELD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
+        self._more_children = False
+        self._most_held = min(_MOST_HELD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
         self.end: End | None = None
         # poll(2), not epoll: only its waiter is woken on the CPU of the thread that notifies (SYNC_WAKE_UP). Through
         # epoll the wake-up goes to an idle CPU, and each call costs two interrupts between processors.
@@ -83,6 +85,8 @@ class Loop:
         poll.register(self._signals.fd, select.POLLIN)
         poll.register(self._guard, select.POLLERR)
         while self.end is None:
+            if self._more_children:
+                self._children()
             for fd, event in poll.poll(self._timeout()):
                 if fd == self._listener.fd:
                     if event & select.POLLIN:
@@ -102,6 +106,8 @@ class Loop:
         return self.end
 
     def _timeout(self) -> float | None:
+        if self._more_children:
+            return 0.0
         limits = []
         if self._held:
             waiting = sum(1 for held in self._held if held.waiting.held.fd < 0)
@@ -154,6 +160,7 @@ class Loop:
     def _hold(self, held: _Held) -> None:
         if len(self._held) >= self._most_held:
             held.waiting.abandon()
+            self._judge.crowded(self._numbers.get(held.notification.number, ""))
             self._send(held.notification, Reply(error=errno.EAGAIN))
             return
         self._held.append(held)
@@ -215,16 +222,25 @@ class Loop:
     # -- processes ----------------------------------------------------------------------------------------------
 
     def _children(self) -> None:
-        while (change := ptrace.reap()) is not None:
-            pid, status = change
-            if self._judge.tracer.changed(pid, status):
-                continue
-            if os.WIFSTOPPED(status):
-                continue
-            self._judge.tracer.gone(pid)
-            if pid == self._root:
-                self.finish(End("signal" if os.WIFSIGNALED(status) else "exit", status))
+        self._more_children = False
+        for _ in range(_REAPS):
+            if (change := ptrace.reap()) is None:
+                break
+            self._changed(*change)
+        else:
+            self._more_children = True
+            # The kernel shows the dead before the stopped, so among many dead ones an exec would wait for ever.
+            for pid in self._judge.tracer.followed():
+                if (change := ptrace.reap(pid)) is not None:
+                    self._changed(*change)
         self._job_control()
+
+    def _changed(self, pid: int, status: int) -> None:
+        if self._judge.tracer.changed(pid, status) or os.WIFSTOPPED(status):
+            return
+        self._judge.tracer.gone(pid)
+        if pid == self._root:
+            self.finish(End("signal" if os.WIFSIGNALED(status) else "exit", status))
 
     def _job_control(self) -> None:
         """Whether the agent itself was stopped from the terminal (its parent learns that from waitid, which leaves the

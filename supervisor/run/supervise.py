@@ -25,7 +25,7 @@ from supervisor.kernel import caps, landlock, libc, process, scheduling
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.profile.problems import plain
-from supervisor.provenance.feed import Feed, last_problem
+from supervisor.provenance.feed import Feed, last_problem, reserve
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.leftovers import steps_left
 from supervisor.run.loop import End, Loop
@@ -108,7 +108,7 @@ def supervise(order: Order) -> Result:
         for line in error.lines():
             order.say(line)
     finally:
-        stop_tree(os.getpid(), run.keep())
+        stop_tree(os.getpid(), run.keep(), group=run.root)
     result = run.conclude(end)
     journal.sync()
     journal.close()
@@ -143,20 +143,30 @@ class _Run:
         self._recorder = recorder
         self._started = started
         self._feed: Feed | None = None
+        self._reserve = reserve()
         self._tell = -1
+        self.root = 0
         self._verdict: Verdict | None = None
         self._timeout = False
         self._loop: Loop | None = None
         self._judge: Judge | None = None
         self._refs: RefWatch | None = None
         self._others: list[str] = []
+        self._helpers: dict[int, int] = {}
 
     def keep(self) -> frozenset[int]:
-        """Processes below the supervisor that are govrun's own."""
+        """Processes below the supervisor that are govrun's own. One that died may have left its id to the run."""
         own = set(self._order.oracles.pids())
         if self._feed is not None:
             own.add(self._feed.pid)
-        return frozenset(own)
+        return frozenset(pid for pid in own if self._is_helper(pid))
+
+    def _is_helper(self, pid: int) -> bool:
+        try:
+            parent, _, start = process.family(pid)
+        except OSError:
+            return False
+        return parent == os.getpid() and self._helpers.setdefault(pid, start) == start
 
     # -- start --------------------------------------------------------------------------------------------------
 
@@ -199,6 +209,7 @@ class _Run:
             root = os.fork()
             if root == 0:
                 become(launch)
+            self.root = root
         os.close(tell)
         os.close(wait)
         os.umask(0)  # from here on modes are given with the process's own mask taken off
@@ -275,7 +286,7 @@ class _Run:
         if not event.new:
             return
         if self._feed is None:
-            self._feed = Feed(self._order.folder, self._order.umask)
+            self._feed = Feed(self._order.folder, self._order.umask, self._reserve)
             _tell(self._order.guard, b"publisher %d\n" % self._feed.pid)
             for commit in self._others:
                 self._feed.foreign(commit)

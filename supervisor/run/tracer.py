@@ -68,6 +68,10 @@ class Tracer:
                     self.gone(other)
         return not others
 
+    def followed(self) -> set[int]:
+        """The ids under which the kernel may show what became of the seized threads: after an exec, the leader's."""
+        return {*self._seized, *self._seized.values()}
+
     def moved_on(self, tid: int) -> None:
         """A seized thread makes another call: its exec failed. Let it go as soon as it can be stopped."""
         if tid not in self._seized or tid in self._leaving:

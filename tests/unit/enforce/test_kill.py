@@ -72,7 +72,7 @@ def stopped(kind: str) -> tuple[int, list[int], list[int], bool, bool]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "least"), [("tree", 3), ("stubborn", 1), ("daemon", 1), ("stopped", 1), ("forking", 8)]
+    ("kind", "least"), [("tree", 3), ("stubborn", 1), ("daemon", 1), ("stopped", 1), ("forking", 1)]
 )
 def test_nothing_is_left(kind: str, least: int) -> None:
     killed, left, _, children, _ = stopped(kind)
