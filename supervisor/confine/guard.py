@@ -34,6 +34,7 @@ class Guard:
         self._supervisor = supervisor
         self._pipe = pipe
         self._tty = tty
+        self._in_front = tty >= 0
         self._group = 0
         self._publisher = 0
         self._code: int | None = None
@@ -41,9 +42,9 @@ class Guard:
         self._buffer = b""
 
     def wait(self, stop: Callable[[frozenset[int]], object]) -> Ended:
-        """Until the supervisor has ended. ``stop`` kills whatever is left below this process, when it died early, but
-        for what it is given: the publisher ends by itself, and says in the notes that nobody knows how the run ended.
-        """
+        """Until the supervisor has ended. ``stop`` kills whatever is left below this process but for what it is given:
+        when the supervisor died early the publisher ends by itself, and says in the notes that nobody knows how the
+        run ended."""
         before = {number: signal.signal(number, self._note) for number in _FORWARDED}
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -54,10 +55,11 @@ class Guard:
             if self._code is None:
                 stop(frozenset({self._publisher}) if self._publisher else frozenset())
                 self._wait_for_notes()
-                stop(frozenset())
+            stop(frozenset())
             return Ended(self._code, status)
         finally:
-            terminal.give(self._tty, os.getpgrp())
+            if self._in_front:
+                terminal.give(self._tty, os.getpgrp())
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -125,10 +127,16 @@ class Guard:
         return bool(data)
 
     def _stop_with_the_agent(self) -> None:
-        """The agent was stopped by job control: stop too, so that the user's shell takes the terminal back."""
-        terminal.give(self._tty, os.getpgrp())
+        """The agent was stopped by job control: stop too, so that the user's shell takes the terminal back. Without a
+        terminal nobody would wait for that, or continue us; the supervisor does so when the run ends meanwhile."""
+        if self._tty < 0:
+            return
+        if self._in_front:
+            terminal.give(self._tty, os.getpgrp())
         os.kill(os.getpid(), signal.SIGSTOP)
-        terminal.give(self._tty, self._group)
+        self._in_front = terminal.is_ours(self._tty)
+        if self._in_front:
+            terminal.give(self._tty, self._group)
         try:
             os.killpg(self._group, signal.SIGCONT)
         except OSError:

@@ -16,13 +16,18 @@ def open_foreground() -> int:
         fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         return -1
-    try:
-        if os.tcgetpgrp(fd) == os.getpgrp():
-            return fd
-    except OSError:
-        pass
+    if is_ours(fd):
+        return fd
     os.close(fd)
     return -1
+
+
+def is_ours(fd: int) -> bool:
+    """Whether this process group is in the foreground of the terminal."""
+    try:
+        return fd >= 0 and os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def give(fd: int, group: int) -> None:

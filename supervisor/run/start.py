@@ -14,7 +14,7 @@ from supervisor.confine.domains import agent_domain, supervisor_domain
 from supervisor.confine.environment import Environment, build, cache_folders
 from supervisor.confine.guard import Ended, Guard
 from supervisor.enforce.explain import safe
-from supervisor.enforce.kill import stop_tree
+from supervisor.enforce.kill import stop_tree, survivors
 from supervisor.git import refs as git_refs
 from supervisor.git.layout import discover
 from supervisor.invariants.policy import CompiledPolicy
@@ -32,6 +32,7 @@ from supervisor.vocabulary.host import HostFacts
 from supervisor.vocabulary.policy import Coverage
 from supervisor.vocabulary.verdicts import Effect
 
+_LAST_PATIENCE = 60.0  # seconds that the guard works on what the supervisor could not end
 # Not SIGPIPE and SIGXFSZ: this interpreter ignores them for itself, whatever it found.
 _DISPOSITIONS = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP,
@@ -164,15 +165,23 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     order = _order(prepared, run, folder, seccomp, write, tty, say)._replace(
         scratch=scratch, environment=_with_scratch(prepared, scratch)
     )
+    guard = os.getpid()
     child = os.fork()
     if child == 0:
         # A group of its own: whoever kills the group that was started (timeout -s KILL) leaves one of the two alive.
         os.setpgid(0, 0)
         os.close(read)
-        os._exit(_supervisor(order))
+        code = _supervisor(order)
+        if os.getppid() == guard:
+            os.kill(guard, signal.SIGCONT)  # it may have stopped with the agent
+        os._exit(code)
     os.close(write)
-    ended = Guard(child, read, tty).wait(lambda kept: stop_tree(os.getpid(), kept))
+    ended = Guard(child, read, tty).wait(lambda kept: stop_tree(guard, kept, _LAST_PATIENCE))
     code = _code(ended, folder, say)
+    if left := survivors():
+        say(f"govrun: processes of the run could not be ended: {' '.join(map(str, left[:16]))}")
+        say("  why: they wait inside the kernel, or are started faster than they can be killed")
+        code = EXIT_FAILED
     if not prepared.options.quiet:
         for line in summary(folder, run):
             say(line)

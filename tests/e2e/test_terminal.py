@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Govrun
 
 
@@ -133,3 +136,42 @@ def test_reason_is_kept_off_a_drawn_screen(terminal: Opener) -> None:
     run = terminal("--", "bash", "-c", "for i in 1 2 3; do echo x > $HOME/outside; done; sleep 0.2")
     run.wait()
     assert run.seen.count(b"scope.write") <= 2, run.seen
+
+
+def test_a_stopped_run_that_reaches_its_time_out(govrun: Govrun, repo: Path) -> None:
+    """The guard, stopped with its agent, ends too, and leaves the terminal with the shell that has it by then."""
+    (repo / "govrun.toml").write_text('version = 1\n[scope]\ntimeout = "3s"\n')
+    words = " ".join(shlex.quote(os.fsdecode(word)) for word in govrun.argv("--", "sh", "-c", "kill -STOP $$; echo no"))
+    shell = Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], govrun.env | {"PS1": "prompt> "}, str(govrun.cwd))
+    try:
+        shell.expect(b"prompt> ")
+        shell.send(words.encode() + b"\n")
+        shell.expect(b"Stopped")
+        shell.send(b"sleep 5; jobs; echo al''ive\n")
+        seen = shell.expect(b"alive")
+        assert b"Exit 124" in seen, seen
+        shell.send(b"read -p 'mi''ne? ' word < /dev/tty; echo got-$word\n")
+        shell.expect(b"mine? ")
+        shell.send(b"ada\n")
+        shell.expect(b"got-ada")
+    finally:
+        shell.close()
+
+
+def test_a_stopped_run_in_the_foreground_again(govrun: Govrun) -> None:
+    words = " ".join(
+        shlex.quote(os.fsdecode(word))
+        for word in govrun.argv("--", "sh", "-c", "kill -STOP $$; read word < /dev/tty; echo got-$word")
+    )
+    shell = Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], govrun.env | {"PS1": "prompt> "}, str(govrun.cwd))
+    try:
+        shell.expect(b"prompt> ")
+        shell.send(words.encode() + b"\n")
+        shell.expect(b"Stopped")
+        shell.send(b"fg\n")
+        time.sleep(1)
+        shell.send(b"ada\n")
+        shell.expect(b"got-ada")
+        shell.expect(b"prompt> ")
+    finally:
+        shell.close()
