@@ -64,6 +64,7 @@ def plan(prepared: Prepared) -> list[str]:
             "  untracked paths that the base commit's ignore rules cover   (counted, not journalled one by one)"
         )
     lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
+    lines.append("  files beside these that are new, or replaced by rename, during a run   (unreadable until the next)")
     if prepared.environment.withheld:
         lines.append(f"withheld: {', '.join(prepared.environment.withheld)}")
     skipped = [c.id for c in prepared.profile.contracts] + [
