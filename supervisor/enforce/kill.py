@@ -55,7 +55,7 @@ def survivors() -> list[int]:
     """Children of this process that have not ended."""
     hunt = _Hunt(os.getpid(), frozenset(), 0)
     try:
-        return [pid for pid in hunt.children() if (found := _stat(pid)) is None or found.state not in (b"Z", b"X")]
+        return [pid for pid in hunt.children() if (found := _stat(pid)) is not None and found.state not in (b"Z", b"X")]
     finally:
         hunt.close()
 
