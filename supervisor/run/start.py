@@ -24,6 +24,7 @@ from supervisor.kernel import landlock, probe, process
 from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
+from supervisor.run import scratch
 from supervisor.run.compose import Place, cache_base, check_tree, compile_for, handed_in, home_folder
 from supervisor.run.supervise import EXIT_FAILED, Order, supervise
 from supervisor.run.world import Oracles, git_tools
@@ -154,7 +155,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     _make_folders(prepared)
     seccomp = _filter(prepared)
     run, folder = new_run(prepared.state)
-    scratch = _make_scratch(prepared, run)
+    temporary = scratch.make(prepared.policy.temp, run)
     _write_start(prepared, run, folder, time.time())
     if not prepared.options.quiet:
         for line in banner(prepared, run):
@@ -163,7 +164,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     read, write = os.pipe2(os.O_CLOEXEC)
     process.become_subreaper()
     order = _order(prepared, run, folder, seccomp, write, tty, say)._replace(
-        scratch=scratch, environment=_with_scratch(prepared, scratch)
+        scratch=temporary, environment=scratch.shown(prepared.environment.variables, prepared.profile.scope, temporary)
     )
     guard = os.getpid()
     child = os.fork()
@@ -252,26 +253,6 @@ def _make_folders(prepared: Prepared) -> None:
                 raise HostError(
                     f"cannot make {os.fsdecode(grant.path)!r}", str(error), "make it, or free space"
                 ) from error
-
-
-def _make_scratch(prepared: Prepared, run: str) -> bytes:
-    """Temporary space of this run alone. Programs keep their own under fixed names (pytest-of-USER, jest_0): those were
-    there before, and are not the run's to write."""
-    for base in prepared.policy.temp:
-        path = base + b"/govrun-" + run[-12:].lower().encode()
-        try:
-            os.mkdir(path, mode=0o700)
-        except OSError:
-            continue
-        return path
-    return b""
-
-
-def _with_scratch(prepared: Prepared, scratch: bytes) -> dict[str, str]:
-    variables = prepared.environment.variables
-    if not scratch or "TMPDIR" in prepared.profile.scope.env_set:
-        return variables
-    return variables | {"TMPDIR": os.fsdecode(scratch)}
 
 
 def _filter(prepared: Prepared) -> bytes:

@@ -26,6 +26,7 @@ from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.profile.problems import plain
 from supervisor.provenance.feed import Feed, last_problem, reserve
+from supervisor.run import handshake, scratch
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.leftovers import steps_left
 from supervisor.run.loop import End, Loop
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from supervisor.surfaces.network import Network
 
 EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
-_LAUNCH_PATIENCE = 10.0  # seconds until the child has confined itself
 _PUBLISH_PATIENCE = 20.0  # seconds for the last notes
 _STEPS = 20  # steps of a rebase that are shown
 _NICE = -15  # where the user may; measured steadiest wake-ups
@@ -213,10 +213,10 @@ class _Run:
         os.close(tell)
         os.close(wait)
         os.umask(0)  # from here on modes are given with the process's own mask taken off
-        line = _line(tell_read)
+        line = handshake.line(tell_read)
         self._tell = tell_read
         if not line.startswith(b"L"):
-            raise _launch_error(line)
+            raise handshake.failed(line)
         listener = Listener(process.borrow(root, int(line[1:])))
         listener.wake_synchronously()
         # From here on nobody of this user may look into this process: not its descriptors, not its memory.
@@ -335,7 +335,7 @@ class _Run:
                 self._say_what_is_missing()
                 stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
-        _remove_scratch(self._order.scratch)
+        scratch.remove(self._order.scratch)
         update_meta(
             self._order.folder,
             end={
@@ -409,45 +409,11 @@ def _network() -> Network:
     return Network(OwnSockets())
 
 
-def _remove_scratch(path: bytes) -> None:
-    """The run's temporary folder; everybody who could use it is dead."""
-    if not path:
-        return
-    try:
-        os.rmdir(path)
-    except OSError:
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
-
-
 def _tell(pipe: int, line: bytes) -> None:
     try:
         os.write(pipe, line)
     except OSError:
         return  # the guard is gone; nobody waits for the word
-
-
-def _line(fd: int) -> bytes:
-    """One line from the child; empty when it died first. Bounded in time: a child that hangs is no start."""
-    import select
-
-    data = b""
-    end = time.monotonic() + _LAUNCH_PATIENCE
-    while not data.endswith(b"\n"):
-        ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
-        if not ready or not (chunk := os.read(fd, 4096)):
-            break
-        data += chunk
-    return data.strip()
-
-
-def _launch_error(line: bytes) -> HostError:
-    number, _, text = line[1:].decode("utf-8", "replace").partition(" ")
-    why = text or "the child ended before it was confined"
-    if number == "16":  # EBUSY
-        why += "\nthis process is already under a seccomp listener (a container, another sandbox)"
-    return HostError("the agent could not be confined", why, "govrun doctor")
 
 
 __all__ = ["Order", "Result", "kind_of", "landlock", "libc", "supervise"]

@@ -320,6 +320,7 @@ alias.y=difftool|-y alias.z=rebase|--exec=sh alias.w=bisect|run|sh alias.q=rebas
 filter.a.smudge=x filter.a.process=x filter.a.b.clean=x diff.external=x diff.p.textconv=x diff.p.command=x
 merge.m.driver=x credential.helper=x credential.https://h.helper=!sh include.path=x includeIf.gitdir:/x.path=x
 gpg.program=x gpg.ssh.program=x gpg.ssh.defaultKeyCommand=x uploadpack.packObjectsHook=x remote.o.uploadpack=x
+remote.o.url=/tmp/x remote.o.url=../../tmp/x remote.o.url=file:///var/tmp/x
 remote.o.receivepack=x remote.o.vcs=x remote.o.url=ext::sh remote.o.pushurl=foo::bar url.ext::sh.insteadOf=x
     core.excludesFile=x url.https://h/.insteadOf=gh: http.proxy=x http.sslVerify=false
 url.ext::sh.pushInsteadOf=x submodule.s.update=!sh submodule.s.url=ext::sh protocol.ext.allow=always
