@@ -65,7 +65,7 @@ class Loop:
         self._held: list[_Held] = []
         self._by_fd: dict[int, _Held] = {}
         self._next_look = 0.0
-        self._more_children = False
+        self._more_children = True  # whoever died before the signal was caught is told of by nobody
         self._most_held = min(_MOST_HELD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16)
         self.end: End | None = None
         # poll(2), not epoll: only its waiter is woken on the CPU of the thread that notifies (SYNC_WAKE_UP). Through

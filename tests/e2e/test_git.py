@@ -49,7 +49,7 @@ SCRIPTS = {
     "git reset -q --hard; git clean -fdq",
     "tag": "git tag v1; git tag -a v2 -m two; git tag -d v1; git tag -l; git describe",
     "worktree": "git worktree add -q linked; cd linked; echo w > w; git add w; git commit -qm w; cd ..; "
-    "git log --all --format=%s;"
+    "git log --branches --format=%s;"
     "git worktree remove --force linked; git worktree prune; git branch -D linked",
     "init": "git init -q fresh; cd fresh; echo f > f; git add f; git commit -qm f; git log "
     "--format=%s; cd ..; git init -q --bare bare.git; ls bare.git",
