@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Installation
+
 
 class Binding(StrEnum):
     """How firmly an event's facts bind the act."""
@@ -84,7 +86,8 @@ class FsEvent(NamedTuple):
     why what lies beside it must not become a git directory by this name; ``settled``: path and judged content of the
     configuration that thereby becomes one. ``xattr``: the attribute that is set or removed. ``rebasing``: for a name
     among git's lists of steps, whether a rebase of git waits for the process. ``refusal``: the path cannot be resolved
-    safely and why.
+    safely and why. ``restorable``: git does it, and what it brings is compared with what other people committed, and
+    put back if it is none of that. ``manager``: the actor is a package manager.
     """
 
     actor: Actor
@@ -105,6 +108,8 @@ class FsEvent(NamedTuple):
     rebasing: bool = False
     mode: int = 0
     refusal: str = ""
+    manager: bool = False
+    restorable: bool = False
 
 
 class ConfigChange(NamedTuple):
@@ -113,6 +118,28 @@ class ConfigChange(NamedTuple):
     key: str
     old: tuple[str, ...] | None
     new: tuple[str, ...] | None
+
+
+class ContentEvent(NamedTuple):
+    """A version of a file of the tree that has landed, or is about to (``landing``).
+
+    ``actor`` wrote it last. ``now`` is what it says, ``before`` what the version said that it replaces (the tree as
+    found, or the last one accepted), ``prior`` what other people's commits say at the same path: those are tolerated.
+    ``whole``: nobody has it open for writing any more. ``commit``: it comes as part of this commit. ``placed``: whether
+    it may be at this path at all is judged too; ``theirs``: it is exactly what other people committed there (for
+    ``Kind.ABSENT``: that nothing is there).
+    """
+
+    actor: Actor
+    target: Target
+    now: Findings
+    before: Findings = NOTHING_FOUND
+    prior: Findings = NOTHING_FOUND
+    whole: bool = True
+    landing: bool = False
+    commit: str = ""
+    placed: bool = False
+    theirs: bool = False
 
 
 class GitConfigEvent(NamedTuple):
@@ -141,6 +168,7 @@ class ExecEvent(NamedTuple):
     """A program is about to run. ``stage`` is ``call`` (copied from memory) or ``stop`` (read at the exec stop, from
     what is really there). ``given``: the path as the process named it; ``alias``: its canonical folder
     and its last component, where that differs from the program's own name. ``chain``: scripts before the image.
+    ``installs``: the packages it would bring in, if it is a package manager.
     ``anonymous``: the image has no name (memfd, unlinked). ``hidden``: arguments that name hidden folders."""
 
     actor: Actor
@@ -154,6 +182,7 @@ class ExecEvent(NamedTuple):
     anonymous: bool = False
     hidden: tuple[bytes, ...] = ()
     refusal: str = ""
+    installs: Installation | None = None
 
 
 class NetEvent(NamedTuple):
@@ -201,4 +230,7 @@ class ObservationGap(NamedTuple):
     detail: str
 
 
-Event = FsEvent | GitConfigEvent | RefEvent | ExecEvent | NetEvent | ProcessEvent | LifecycleEvent | ObservationGap
+Event = (
+    FsEvent | ContentEvent | GitConfigEvent | RefEvent | ExecEvent | NetEvent | ProcessEvent | LifecycleEvent
+    | ObservationGap
+)  # fmt: skip

@@ -34,11 +34,12 @@ class Outcome(StrEnum):
 
 
 class Match(NamedTuple):
-    """One invariant that spoke, and what it says of this event in words."""
+    """One invariant that spoke, and what it says of this event in words. ``line`` of a file, 0 where there is none."""
 
     invariant: Invariant
     effect: Effect
     message: str
+    line: int = 0
 
 
 class Verdict(NamedTuple):

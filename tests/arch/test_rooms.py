@@ -13,11 +13,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # distribution -> (import name, the packages of supervisor that may import it)
 ROOMS = {
+    "packaging": ("packaging", {"invariants", "inspection"}),
     "pathspec": ("pathspec", {"invariants", "profile"}),
     "psutil": ("psutil", {"enforce", "confine", "run", "surfaces"}),
     "pyseccomp": ("pyseccomp", {"kernel"}),
-    "PyYAML": ("yaml", {"profile"}),
+    "PyYAML": ("yaml", {"inspection", "profile"}),
     "rich": ("rich", {"cli"}),
+    "tree-sitter": ("tree_sitter", {"inspection"}),
+    "tree-sitter-javascript": ("tree_sitter_javascript", {"inspection"}),
+    "tree-sitter-python": ("tree_sitter_python", {"inspection"}),
+    "tree-sitter-typescript": ("tree_sitter_typescript", {"inspection"}),
     "typer": ("typer", {"cli"}),
 }
 # What development needs, and a folder or file that imports or runs it. GitPython, pyfakefs and watchdog

@@ -1,0 +1,1 @@
+"""Argument lists -> what a command would do, from data about the tools. Pure."""

@@ -1,0 +1,1 @@
+"""Content -> findings: what a file imports and declares. Parsing happens in a worker process."""

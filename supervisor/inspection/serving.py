@@ -1,0 +1,58 @@
+"""The worker process: answers questions until its socket ends. Everything heavy is imported here and only here."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+
+from supervisor.inspection import wire
+
+
+def serve(end: socket.socket) -> None:
+    """Runs in the child of a fork and returns when the other side is gone. Never raises for what a file contains."""
+    _settle(end.fileno())
+    from supervisor.inspection import reading, remove
+    from supervisor.inspection.parsing import Parsers
+
+    parsers = Parsers()
+    parsers.warm()
+    gc.freeze()
+    while True:
+        head = _exactly(end, wire.HEAD.size)
+        if head is None:
+            return
+        size, ticket = wire.HEAD.unpack(head)
+        body = _exactly(end, size) if size <= wire.MOST_QUESTION else None
+        if body is None:
+            return
+        asked, kind, path, drop, content = wire.read_question(body)
+        if asked == wire.WITHOUT:
+            end.sendall(wire.answer(ticket, remove.without(kind, content, drop)))
+        else:
+            end.sendall(wire.answer(ticket, reading.inspect(kind, path, content, parsers)))
+
+
+def _settle(kept: int) -> None:
+    """Nothing of the supervisor stays open or caught here. Signals of the terminal are for the supervisor to act on;
+    this process ends when its socket does."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 0x7FFFFFFF)
+
+
+def _exactly(end: socket.socket, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size:
+        data = end.recv(min(size, 1 << 20))
+        if not data:
+            return None
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)

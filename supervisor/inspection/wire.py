@@ -1,0 +1,132 @@
+"""Questions to the worker and its answers, as frames. The worker reads what a run wrote, so its answers are checked
+field by field: the worst that a taken-over worker can do is to answer wrongly."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Sequence
+
+from supervisor.vocabulary.content import Findings, Import, Requirement
+
+HEAD = struct.Struct("!II")  # bytes that follow the head, ticket
+_QUESTION = struct.Struct("!BHII")  # what is asked, lengths of kind, path and list of requirements; the content follows
+MOST_ANSWER = 16 << 20
+MOST_QUESTION = (64 << 20) + (1 << 20)
+INSPECT, WITHOUT = 1, 2
+_LONGEST = 2000  # characters of one string
+_LINES = 1 << 31
+
+
+class Garbled(ValueError):
+    """A frame that is not what it should be."""
+
+
+def question(ticket: int, asked: int, kind: str, path: bytes, content: bytes, drop: Collection[Requirement]) -> bytes:
+    """A frame. ``Garbled`` when it would be too large."""
+    import json
+
+    told = kind.encode("utf-8", "replace")
+    listed = json.dumps([list(each) for each in drop]).encode("ascii") if drop else b""
+    size = _QUESTION.size + len(told) + len(path) + len(listed) + len(content)
+    if size > MOST_QUESTION or len(told) > 0xFFFF:
+        raise Garbled("the question is too large")
+    parts = (HEAD.pack(size, ticket), _QUESTION.pack(asked, len(told), len(path), len(listed)))
+    return b"".join((*parts, told, path, listed, content))
+
+
+def read_question(body: bytes) -> tuple[int, str, bytes, list[Requirement], bytes]:
+    """(what is asked, kind, path, requirements, content)."""
+    import json
+
+    asked, kind, path, listed = _QUESTION.unpack_from(body)
+    at = _QUESTION.size
+    parts: list[bytes] = []
+    for size in (kind, path, listed):
+        parts.append(body[at : at + size])
+        at += size
+    drop = [_requirement(each) for each in json.loads(parts[2])] if parts[2] else []
+    return asked, parts[0].decode("utf-8", "replace"), parts[1], drop, body[at:]
+
+
+def answer(ticket: int, found: Findings | bytes | None) -> bytes:
+    """A frame: ``F`` and JSON, ``C`` and content, or ``N``. Findings that would be too large become a refusal."""
+    import json
+
+    if isinstance(found, bytes):
+        body = b"C" + found
+    elif found is None:
+        body = b"N"
+    else:
+        body = b"F" + json.dumps(found).encode("ascii")
+        if len(body) > MOST_ANSWER:
+            refusal = f"too much is found: {len(found.imports)} imports and {len(found.requirements)} requirements"
+            body = b"F" + json.dumps(Findings(refusal=refusal)).encode("ascii")
+    return HEAD.pack(len(body), ticket) + body
+
+
+def read_answer(body: bytes) -> Findings | bytes | None:
+    """``Garbled`` for anything that ``answer`` does not make."""
+    import json
+
+    if body[:1] == b"C":
+        return body[1:]
+    if body == b"N":
+        return None
+    if body[:1] != b"F":
+        raise Garbled("an answer of no kind")
+    try:
+        value = json.loads(body[1:])
+    except (ValueError, RecursionError) as error:
+        raise Garbled("an answer that is no JSON") from error
+    imports, requirements, pending, refusal = _items(value, 4)
+    return Findings(
+        tuple(_import(each) for each in _items(imports)),
+        tuple(_requirement(each) for each in _items(requirements)),
+        _text(pending),
+        _text(refusal),
+    )
+
+
+def _items(value: object, length: int | None = None) -> Sequence[object]:
+    if not isinstance(value, list) or (length is not None and len(value) != length):
+        raise Garbled("an answer with other members")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        raise Garbled("an answer without a text where one belongs")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise Garbled("an answer with half a character") from error
+    return value
+
+
+def _line(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _LINES:
+        raise Garbled("an answer without a line number where one belongs")
+    return value
+
+
+def _ecosystem(value: object) -> str:
+    if value == "pypi":
+        return "pypi"
+    if value == "npm":
+        return "npm"
+    raise Garbled("an answer with another ecosystem")
+
+
+def _import(value: object) -> Import:
+    ecosystem, module, line = _items(value, 3)
+    return Import(_ecosystem(ecosystem), _text(module), _line(line))
+
+
+def _requirement(value: object) -> Requirement:
+    ecosystem, name, versions, line, place, locked, origin = _items(value, 7)
+    if not isinstance(locked, bool):
+        raise Garbled("an answer without a truth value where one belongs")
+    return Requirement(
+        _ecosystem(ecosystem), _text(name), _text(versions), _line(line), _text(place), locked, _text(origin)
+    )

@@ -1,0 +1,247 @@
+"""The supervisor's side of the inspector: a process of its own, asked over a socket, replaced when it fails.
+
+What it reads was written by the run, so a parser's crash or loop must not reach the supervisor, and no answer is taken
+on trust. Whatever goes wrong is a refusal, never an empty finding.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import NamedTuple
+
+from supervisor.inspection import serving, wire
+from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Requirement
+
+_Answer = Findings | bytes | None
+_CHUNK = 1 << 18
+
+
+class _Child(NamedTuple):
+    pid: int
+    pidfd: int
+    end: socket.socket
+
+    def kill(self) -> None:
+        """Ends and reaps the process. By descriptor: its number may have been reaped by another and used again."""
+        self.end.close()
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        except ChildProcessError:
+            pass
+        os.close(self.pidfd)
+
+
+class Inspector:
+    """``deadline`` in seconds for each question, counted from the asking; after ``failures`` in a row (crashes,
+    time-outs, garbled answers) everything is refused. Not usable from two threads."""
+
+    def __init__(self, *, deadline: float = 5.0, failures: int = 5) -> None:
+        self._deadline = deadline
+        self._most_failures = failures
+        self._failures = 0
+        self._child: _Child | None = None
+        self._ticket = 0
+        self._waiting: OrderedDict[int, float] = OrderedDict()  # ticket -> when it is overdue (monotonic)
+        self._out = bytearray()
+        self._in = bytearray()
+        self._done: dict[int, _Answer] = {}
+        self._left = frozenset[int]()  # tickets of ``ask`` whose answers nobody took yet
+
+    def start(self) -> None:
+        """Fork the worker, early, while the process is small and has one thread. Does nothing when it runs."""
+        if self._child is None:
+            self._child = _fork()
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._child is None else self._child.pid
+
+    @property
+    def down(self) -> bool:
+        """True when it failed too often and stays down."""
+        return self._failures >= self._most_failures
+
+    def close(self) -> None:
+        """End the worker. Open questions are refused."""
+        self._end_child("it was closed")
+
+    # Synchronous.
+
+    def inspect(self, kind: str, path: bytes, content: bytes) -> Findings:
+        """``path`` is a name for kept trees, nothing is opened."""
+        found = self._wait(self._send(wire.INSPECT, kind, path, content, ()))
+        return found if isinstance(found, Findings) else Findings(refusal=f"{INSPECTOR_FAILED}: a wrong answer")
+
+    def without(self, kind: str, content: bytes, drop: Collection[Requirement]) -> bytes | None:
+        """The manifest without exactly ``drop``; None when the whole file has to go back (``remove.without``)."""
+        found = self._wait(self._send(wire.WITHOUT, kind, b"", content, drop))
+        return found if isinstance(found, bytes) and len(found) <= len(content) else None
+
+    # In a loop: wait for ``fileno`` to become readable (writable too while ``unsent``), then ``answers``.
+
+    def ask(self, kind: str, path: bytes, content: bytes) -> int:
+        """A ticket, by which ``answers`` tells the findings."""
+        ticket = self._send(wire.INSPECT, kind, path, content, ())
+        self._left |= {ticket}
+        return ticket
+
+    def fileno(self) -> int:
+        """The descriptor to wait for; another one after a failure. -1 when there is no worker."""
+        return -1 if self._child is None else self._child.end.fileno()
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self._out)
+
+    @property
+    def due(self) -> float | None:
+        """When (monotonic seconds) ``answers`` has to be called at the latest: the oldest question is then overdue."""
+        return next(iter(self._waiting.values()), None)
+
+    def answers(self) -> list[tuple[int, Findings]]:
+        """What has been answered since, without waiting. Overdue questions are refused here."""
+        self._exchange()
+        due = self.due
+        if due is not None and time.monotonic() >= due:
+            self._fail(f"no answer within {self._deadline} s")
+        ready = sorted(self._left & self._done.keys())
+        self._left -= set(ready)
+        found = [(ticket, self._done.pop(ticket)) for ticket in ready]
+        return [(ticket, each) for ticket, each in found if isinstance(each, Findings)]
+
+    # The exchange.
+
+    def _send(self, asked: int, kind: str, path: bytes, content: bytes, drop: Collection[Requirement]) -> int:
+        self._ticket = self._ticket % 0xFFFFFFF0 + 1
+        ticket = self._ticket
+        if self.down:
+            self._done[ticket] = _refused("it failed too often")
+            return ticket
+        try:
+            frame = wire.question(ticket, asked, kind, path, content, drop)
+        except wire.Garbled as error:
+            self._done[ticket] = _refused(str(error))
+            return ticket
+        try:
+            self.start()
+        except OSError as error:
+            self._failures += 1
+            self._done[ticket] = _refused(f"it cannot be started: {error}")
+            return ticket
+        self._out += frame
+        self._waiting[ticket] = time.monotonic() + self._deadline
+        self._exchange()
+        return ticket
+
+    def _wait(self, ticket: int) -> _Answer:
+        while ticket not in self._done:
+            self._exchange()
+            if ticket in self._done:
+                break
+            due = self.due
+            child = self._child
+            assert due is not None
+            assert child is not None
+            left = due - time.monotonic()
+            if left <= 0:
+                self._fail(f"no answer within {self._deadline} s")
+                break
+            poll = select.poll()
+            poll.register(child.end, select.POLLIN | (select.POLLOUT if self._out else 0))
+            poll.poll(left * 1000)
+        return self._done.pop(ticket)
+
+    def _exchange(self) -> None:
+        """Send and receive what is possible at once. Whatever goes wrong ends the child."""
+        child = self._child
+        if child is None:
+            return
+        try:
+            self._write(child.end)
+            self._read(child.end)
+        except wire.Garbled as error:
+            self._fail(str(error))
+        except OSError as error:
+            self._fail(f"it is gone ({error.strerror or error})")
+
+    def _write(self, end: socket.socket) -> None:
+        while self._out:
+            try:
+                sent = end.send(memoryview(self._out)[:_CHUNK], socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                return
+            del self._out[:sent]
+
+    def _read(self, end: socket.socket) -> None:
+        while True:
+            try:
+                data = end.recv(_CHUNK)
+            except BlockingIOError:
+                return
+            if not data:
+                raise OSError("end of stream")
+            self._in += data
+            self._take()
+
+    def _take(self) -> None:
+        """Whole frames out of what was received. Answers come in the order of the questions."""
+        while len(self._in) >= wire.HEAD.size:
+            size, ticket = wire.HEAD.unpack_from(self._in)
+            if size > wire.MOST_ANSWER or ticket != next(iter(self._waiting), None):
+                raise wire.Garbled("an answer to no question, or too large a one")
+            if len(self._in) < wire.HEAD.size + size:
+                return
+            body = bytes(self._in[wire.HEAD.size : wire.HEAD.size + size])
+            del self._in[: wire.HEAD.size + size]
+            self._done[ticket] = wire.read_answer(body)
+            del self._waiting[ticket]
+            self._failures = 0
+
+    def _fail(self, why: str) -> None:
+        self._failures += 1
+        self._end_child(why)
+
+    def _end_child(self, why: str) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+        for ticket in self._waiting:
+            self._done[ticket] = _refused(why)
+        self._waiting.clear()
+        self._out.clear()
+        self._in.clear()
+
+
+def _refused(why: str) -> Findings:
+    return Findings(refusal=f"{INSPECTOR_FAILED}: {why}"[:400])
+
+
+def _fork() -> _Child:
+    """``OSError`` when there is no process to be had."""
+    mine, theirs = socket.socketpair()
+    pid = -1
+    try:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                mine.detach()  # closed with all others by ``serve``
+                serving.serve(theirs)
+            finally:
+                os._exit(0)
+        mine.setblocking(False)
+        return _Child(pid, os.pidfd_open(pid), mine)
+    except OSError:
+        mine.close()  # at which the child ends, if there is one
+        raise
+    finally:
+        theirs.close()

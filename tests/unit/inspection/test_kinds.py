@@ -1,0 +1,70 @@
+import pytest
+
+from supervisor.inspection.kinds import is_lock, is_manifest, is_source, kind_of
+
+CASES = {
+    "a/b.py": "python",
+    "x.PYI": "python",
+    "x.pyw": "python",
+    "setup.py": "python",
+    "a.js": "javascript",
+    "a.mjs": "javascript",
+    "a.cjs": "javascript",
+    "a.jsx": "javascript",
+    "a.ts": "typescript",
+    "a.d.ts": "typescript",
+    "a.mts": "typescript",
+    "a.cts": "typescript",
+    "a.tsx": "tsx",
+    "n.ipynb": "notebook",
+    "requirements.txt": "requirements",
+    "requirements-dev.txt": "requirements",
+    "dev-requirements.txt": "requirements",
+    "Requirements.TXT": "requirements",
+    "constraints.txt": "requirements",
+    "requirements.in": "requirements",
+    "a/requirements/base.txt": "requirements",
+    "requirements/base.in": "requirements",
+    "requirements/base.md": None,
+    "notes.txt": None,
+    "manifest.in": None,
+    "pyproject.toml": "pyproject",
+    "PyProject.toml": None,
+    "Pipfile": "pipfile",
+    "setup.cfg": "setup.cfg",
+    "package.json": "package.json",
+    "package-lock.json": "package-lock",
+    "npm-shrinkwrap.json": "package-lock",
+    "node_modules/.package-lock.json": None,
+    "yarn.lock": "yarn.lock",
+    "pnpm-lock.yaml": "pnpm-lock",
+    "bun.lock": "bun.lock",
+    "bun.lockb": None,
+    "uv.lock": "uv.lock",
+    "poetry.lock": "poetry.lock",
+    "pdm.lock": "pdm.lock",
+    "Pipfile.lock": "Pipfile.lock",
+    "pylock.toml": "pylock",
+    "pylock.dev.toml": "pylock",
+    "environment.yml": "environment.yml",
+    "environment-dev.yaml": "environment.yml",
+    "compose.yml": None,
+    "Makefile": None,
+    "": None,
+    "py": None,
+}
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_kind(path):
+    assert kind_of(path.encode()) == CASES[path]
+
+
+def test_groups_are_complete_and_apart():
+    for kind in set(CASES.values()) - {None}:
+        assert is_source(kind) + is_manifest(kind) + is_lock(kind) == 1
+
+
+def test_bytes_that_are_no_text():
+    assert kind_of(b"\xff\n/\xfe.py") == "python"
+    assert kind_of(b"a\nrequirements\xff.txt") == "requirements"
