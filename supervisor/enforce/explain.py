@@ -12,6 +12,7 @@ import os
 import stat
 import termios
 from collections.abc import Callable
+from typing import NamedTuple
 
 from supervisor.kernel import process
 from supervisor.vocabulary.verdicts import Effect, Match, Verdict
@@ -21,11 +22,12 @@ _MOST_TOLD = 4096
 _ICANON, _LFLAG = termios.ICANON, 3
 
 
-def reason(match: Match, effect: Effect) -> str:
-    """One line: what happened, which invariant, which decision, what to do instead."""
+def reason(match: Match, effect: Effect, verb: str = "") -> str:
+    """One line: what happened (``verb``, else in the words of the effect), which invariant, which decision, what to do
+    instead."""
     rule = match.invariant
     where = f" ({rule.source})" if rule.source not in ("", "govrun") else ""
-    parts = [f"govrun: {_VERBS[effect]} by {rule.id}{where}: {match.message}"]
+    parts = [f"govrun: {verb or _VERBS[effect]} by {rule.id}{where}: {match.message}"]
     if rule.why and rule.why not in match.message:
         parts.append(f"why: {rule.why}")
     if rule.adr:
@@ -55,12 +57,19 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+class _Queued(NamedTuple):
+    """``told``: (device, inode) of the standard error where it was told already."""
+
+    text: str
+    told: tuple[int, int] | None
+
+
 class Explainer:
     """``writable`` says whether a regular file at a path may be written to by govrun (nothing judges its content)."""
 
     def __init__(self, writable: Callable[[bytes], bool]) -> None:
         self._writable = writable
-        self._queue: list[str] = []
+        self._queue: list[_Queued] = []
         self._told: set[tuple[int, str, str]] = set()
 
     def tell(self, tid: int, tgid: int, verdict: Verdict) -> bool:
@@ -77,13 +86,38 @@ class Explainer:
         if self._write(tid, line + "\n"):
             return True
         if len(self._queue) < _MOST_QUEUED:
-            self._queue.append(line)
+            self._queue.append(_Queued(line + "\n", None))
         return False
+
+    def tell_later(self, line: str, more: str, pid: int) -> bool:
+        """Tell of something that was taken back after it had been written: to the process that wrote it (``pid``, 0
+        when it is gone) and with the next command, since an agent that edits files in its own process does not read
+        its own standard error. Not twice to one open file. True when it could be written at once."""
+        text = line + "\n" + "".join(f"  {part}\n" for part in more.splitlines())
+        at = self._reader(pid) if pid else None
+        written = pid > 0 and self._write(pid, text)
+        if len(self._queue) < _MOST_QUEUED:
+            self._queue.append(_Queued(text, at if written else None))
+        return written
 
     def flush_to(self, tid: int) -> None:
         """Write what is queued to the standard error of a command that starts now."""
-        while self._queue and self._write(tid, self._queue[0] + "\n"):  # line by line: a pipe may take a part only
+        if not self._queue:
+            return
+        at = self._reader(tid)
+        while self._queue:  # one by one: a pipe may take a part only
+            if (at is None or self._queue[0].told != at) and not self._write(tid, self._queue[0].text):
+                return
             del self._queue[0]
+
+    @staticmethod
+    def _reader(tid: int) -> tuple[int, int] | None:
+        """What standard error of a process is, so that nothing is told twice there."""
+        try:
+            info = os.stat(f"/proc/{tid}/fd/2")
+        except OSError:
+            return None
+        return info.st_dev, info.st_ino
 
     def _write(self, tid: int, text: str) -> bool:
         """Everything is asked of one duplicate of the process's descriptor: by name, another thread could put a

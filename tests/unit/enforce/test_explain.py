@@ -254,7 +254,7 @@ def test_a_process_that_is_gone() -> None:
     child.wait()
     told = explainer()
     assert not told.tell(child.pid, child.pid, verdict())
-    assert told._queue == [LINE.rstrip("\n")]
+    assert [each.text for each in told._queue] == [LINE]
 
 
 @pytest.mark.parametrize("raw", [False, True])

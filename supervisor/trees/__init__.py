@@ -1,0 +1,1 @@
+"""Accepted versions of what a run changes, and what was taken back."""
