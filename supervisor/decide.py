@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from supervisor.invariants import commands, gitdir, hosts, scope
+from supervisor.invariants import commands, dependency, gitdir, hosts, scope
 from supervisor.invariants.places import WRITABLE, Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.events import (
+    ContentEvent,
     Event,
     ExecEvent,
     FsEvent,
     FsOp,
     GitConfigEvent,
+    Kind,
     LifecycleEvent,
     NetEvent,
     ObservationGap,
@@ -31,7 +33,9 @@ def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:  #
     """The verdict on ``event``. ``state`` is what of the run's past may matter; it is never changed here."""
     match event:
         case FsEvent():
-            return _strictest(scope.judge(policy, event))
+            return _strictest((*scope.judge(policy, event), *_arrivals(policy, event)))
+        case ContentEvent():
+            return _strictest(_content(policy, event))
         case GitConfigEvent():
             return _strictest(_config(policy, event))
         case ExecEvent():
@@ -56,6 +60,47 @@ def _strictest(matches: Iterable[Match]) -> Verdict:
     return Verdict(found[0].effect, tuple(found))
 
 
+def _content(policy: CompiledPolicy, event: ContentEvent) -> Iterator[Match]:
+    yield from scope.judge_placed(policy, event)
+    path, inside = event.target.path, policy.tree + b"/"
+    # A folder called .git may hold sources like any other; whoever asks has left out what git keeps there.
+    if policy.dependencies and path.startswith(inside):
+        yield from dependency.judge_content(policy.dependencies, event, path[len(inside) :])
+
+
+def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
+    """Packages that would come to lie under a name that is new. A rule speaks once, of the first one."""
+    rules = policy.dependencies
+    if not rules.arriving:
+        return
+    spoken: dict[str, Match] = {}
+    for path in _new_names(event):
+        if not rules.may_arrive(path):
+            continue
+        place = locate(policy, path)
+        if place.zone is Zone.GIT:
+            continue
+        # The tree itself may lie below a folder of such a name.
+        shown = b"/" + place.relative if place.zone is Zone.TREE else path
+        for match in dependency.judge_arrival(rules, shown, by_manager=event.manager):
+            known = spoken.get(match.invariant.id)
+            if known is None or known.effect < match.effect:
+                spoken[match.invariant.id] = match
+    yield from spoken.values()
+
+
+def _new_names(event: FsEvent) -> Iterator[bytes]:
+    target, other = event.target, event.other
+    if event.op is FsOp.CREATE or (event.op is FsOp.WRITE and target.kind is Kind.ABSENT):
+        yield target.path
+    elif event.op in (FsOp.LINK, FsOp.RENAME) and other is not None:
+        yield other.path
+        yield from (other.path + b"/" + name for name in event.beneath or ())
+        if event.exchange:
+            yield target.path
+            yield from (target.path + b"/" + name for name in event.beneath_other or ())
+
+
 def _config(policy: CompiledPolicy, event: GitConfigEvent) -> Iterator[Match]:
     # The lock file is taken away like any other file that is renamed.
     taken = FsEvent(event.actor, FsOp.RENAME, "rename", event.source)
@@ -73,6 +118,7 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
     if event.anonymous:
         yield Match(policy.invariant("govrun.exec"), Effect.DENY, "a program without a name cannot be judged")
         return
+    yield from dependency.judge_install(policy.dependencies, event)
     if not policy.commands.layers:
         return
     place = locate(policy, event.target.path)

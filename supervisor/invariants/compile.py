@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from supervisor.invariants.commands import compile_commands
+from supervisor.invariants.dependency import compile_dependencies, is_judged, named_packages, unjudged
 from supervisor.invariants.globs import Globs
-from supervisor.invariants.hosts import compile_hosts, unjudged
+from supervisor.invariants.hosts import compile_hosts
+from supervisor.invariants.hosts import unjudged as unjudged_hosts
+from supervisor.invariants.packages import JUDGED, unreadable
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import Entry, Profile, Rule, Scope
 from supervisor.vocabulary.errors import ProfileError
@@ -36,7 +39,8 @@ _SCOPE_UNJUDGED = {
 
 
 class Context(NamedTuple):
-    """Facts of place and host that the policy is compiled against. Paths are canonical."""
+    """Facts of place and host that the policy is compiled against. Paths are canonical. ``locked``: (ecosystem,
+    canonical name) of what the base tree's locks name; ``with_lock``: the ecosystems that have one."""
 
     tree: bytes
     state: bytes
@@ -49,11 +53,14 @@ class Context(NamedTuple):
     agent_hosts: tuple[str, ...]
     abi: int
     verified: bool = True
+    locked: frozenset[tuple[str, str]] = frozenset()
+    with_lock: frozenset[str] = frozenset()
 
 
 def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     """The compiled policy. Errors: ``ProfileError`` when a required coverage cannot be had here, or a pattern cannot
     be compiled."""
+    _check_ranges(profile)
     scope = profile.scope
     hide, in_tree = _hidden(scope, context)
     granted = [Entry(host, "agent pack") for host in context.agent_hosts]
@@ -82,6 +89,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         timeout=scope.timeout,
         invariants=invariants,
         digest=profile.digest,
+        dependencies=compile_dependencies(_dependencies(profile), invariants, context.locked, context.with_lock),
     )
     _check_required(profile, invariants)
     return policy
@@ -112,7 +120,7 @@ def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iter
     yield from _built_in(context)
     yield from _scope(profile.scope, hides_in_tree, context.verified)
     for rule in (*profile.rules, *profile.contracts):
-        yield _unjudged(rule)
+        yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
 
 
 def _built_in(context: Context) -> Iterator[Invariant]:
@@ -154,7 +162,7 @@ def _scope(scope: Scope, hides_in_tree: bool, verified: bool) -> Iterator[Invari
     yield rule("hide", Coverage.ENFORCED, "Landlock, whole folders outside the tree", "secrets stay unread")
     if hides_in_tree:
         yield rule("hide.tree", Coverage.UNENFORCEABLE, "only whole folders outside the tree can be hidden yet", "")
-    names = unjudged(scope.hosts)
+    names = unjudged_hosts(scope.hosts)
     note = "notify, on the copied address"
     if names:
         note += "; every public host is open on the ports that names stand for"
@@ -175,11 +183,45 @@ def _scope(scope: Scope, hides_in_tree: bool, verified: bool) -> Iterator[Invari
             yield rule(key, Coverage.UNENFORCEABLE, why, "")
 
 
+def _dependencies(profile: Profile) -> Iterator[Rule]:
+    return (rule for rule in profile.rules if rule.kind == "dependency")
+
+
+def _check_ranges(profile: Profile) -> None:
+    bad = [
+        f"{rule.source}: {rule.id}: {made.text!r}"
+        for rule in _dependencies(profile)
+        for made in named_packages(rule)
+        if unreadable(made)
+    ]
+    if bad:
+        fix = "write versions such as <4.17.21, >=1,<2 or 1.2.3"
+        raise ProfileError("a version range cannot be read", "\n".join(bad), fix)
+
+
+def _dependency(rule: Rule) -> Invariant:
+    others = ", ".join(unjudged(rule))
+    if not is_judged(rule):
+        return _named(rule, Coverage.UNENFORCEABLE, f"packages of {others} are not judged by this version")
+    acts = EFFECTS[rule.then or "revert"] >= Effect.ASK
+    note = "install command, manifest, imports, arrival on disk; before the act where it can be seen, else taken back"
+    if "allow_only" in rule.fields:
+        note += "; allow_only speaks of manifests, locks, installs and arrivals, not of imports"
+    if rule.baseline not in ("freeze", "none"):
+        note += f"; the baseline is the tree as found, {rule.baseline} is not read yet"
+    if others:
+        note += f"; not judged: {others}"
+    return _named(rule, Coverage.SUPERVISED if acts else Coverage.OBSERVED, f"{' and '.join(JUDGED)}: {note}")
+
+
 def _unjudged(rule: Rule) -> Invariant:
-    note = f"[[{rule.kind}]] is not judged by this version"
+    return _named(rule, Coverage.UNENFORCEABLE, f"[[{rule.kind}]] is not judged by this version")
+
+
+def _named(rule: Rule, coverage: Coverage, note: str) -> Invariant:
     adr, blob = (rule.adr.id or rule.adr.ref, rule.adr.sha1_blob) if rule.adr is not None else ("", "")
     then = rule.then or "deny"
-    return Invariant(rule.id, rule.kind, then, rule.why, rule.use, adr, blob, rule.source, Coverage.UNENFORCEABLE, note)
+    return Invariant(rule.id, rule.kind, then, rule.why, rule.use, adr, blob, rule.source, coverage, note)
 
 
 def _check_required(profile: Profile, invariants: dict[str, Invariant]) -> None:

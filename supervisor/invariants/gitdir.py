@@ -135,6 +135,8 @@ def _reserved(relative: bytes, target: Target, event: FsEvent, *, new: bool) -> 
         return Refusal("this would change refs that hold the record of runs, or what git shows of it")
     if relative == b"packed-refs" and new and not event.locked and not target.made:
         return Refusal("packed refs are replaced through git's lock", "git pack-refs, git update-ref")
+    if _is_ref(parts, relative) and not target.made and _bypasses_lock(event, new=new):
+        return Refusal("refs are moved through git's lock, where they are judged", "git branch, git update-ref")
     if parts[0] == b"objects" and _alters(event, target, parts, new=new):
         return Refusal("git never changes an object that is there")
     if relative in (b"commondir", b"gitdir") and not target.made and event.op is not FsOp.META:
@@ -153,6 +155,19 @@ def _alters(event: FsEvent, target: Target, parts: list[bytes], *, new: bool) ->
     if event.op is FsOp.RENAME:
         return new and not event.git_tool
     return event.op is FsOp.WRITE or (event.op is FsOp.META and event.mode & 0o222 != 0)
+
+
+def _is_ref(parts: list[bytes], relative: bytes) -> bool:
+    return (parts[0] == b"refs" or relative == b"HEAD") and not relative.endswith(b".lock")
+
+
+def _bypasses_lock(event: FsEvent, *, new: bool) -> bool:
+    """Whether a ref would get its value otherwise than by the rename of its lock file."""
+    if event.op is FsOp.CREATE:
+        return event.makes is Kind.FILE
+    if event.op is FsOp.RENAME:
+        return new and event.makes is Kind.DIR and not event.git_tool
+    return event.op in (FsOp.WRITE, FsOp.LINK)
 
 
 def _shuts(event: FsEvent, target: Target, relative: bytes) -> bool:

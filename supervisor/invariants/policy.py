@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from supervisor.invariants.commands import CommandRules
+from supervisor.invariants.dependency import DependencyRules
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.hosts import HostRules
 from supervisor.profile.model import Words
@@ -52,6 +53,7 @@ class CompiledPolicy(NamedTuple):
     timeout: float | None
     invariants: dict[str, Invariant]
     digest: str
+    dependencies: DependencyRules = DependencyRules()
 
     def invariant(self, ident: str) -> Invariant:
         return self.invariants[ident]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from supervisor.invariants import gitdir
 from supervisor.invariants.places import Place, Zone, is_under, locate
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.vocabulary.events import FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Match
 
 WRITE, PROTECT, HIDE = "scope.write", "scope.protect", "scope.hide"
@@ -40,6 +40,17 @@ def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
             yield from _names(policy, event, event.other, event.beneath_other, new=False)
         if event.exchange:
             yield from _names(policy, event, event.target, event.beneath_other, new=True)
+
+
+def judge_placed(policy: CompiledPolicy, event: ContentEvent) -> Iterator[Match]:
+    """Objections to a file at its very path: brought by a commit, or by git as it moved between commits."""
+    if not event.placed or event.theirs:
+        return
+    place = locate(policy, event.target.path)
+    if place.zone is Zone.TREE:
+        op = FsOp.UNLINK if event.target.kind is Kind.ABSENT else FsOp.WRITE
+        act = FsEvent(event.actor, op, "git", event.target, git_tool=True)
+        yield from _in_tree(policy, act, event.target, place.relative, new=op is FsOp.WRITE)
 
 
 # Writing to these changes nothing that outlives the writer; terminals are the agent's own. The floor grants the same.
@@ -203,7 +214,7 @@ def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: b
             policy.invariant(WRITE), _at_least_deny(policy), "the working tree itself cannot be moved or removed"
         )
         return
-    if relative == b"govrun.toml.proposed":
+    if relative == b"govrun.toml.proposed" or event.restorable:
         return
     if target.path in policy.protected_files or relative == b"govrun.toml":
         yield Match(policy.invariant(POLICY), _at_least_deny(policy), f"{_show(relative)} binds this run")

@@ -12,9 +12,12 @@ import pytest
 
 from supervisor.decide import decide
 from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.vocabulary.content import Findings, Import, Installation, Requirement
 from supervisor.vocabulary.events import (
+    ContentEvent,
     Event,
     ExecEvent,
+    FsEvent,
     FsOp,
     Kind,
     LifecycleEvent,
@@ -26,12 +29,15 @@ from supervisor.vocabulary.events import (
 from supervisor.vocabulary.verdicts import ALLOWED, Effect
 from tests.property.world import (
     ACTOR,
+    CACHE,
     HOME,
     STATE,
     config,
     create,
     effect,
     fs,
+    label,
+    link,
     policy_of,
     read,
     rename,
@@ -48,6 +54,8 @@ SAMPLES: list[Event] = [
     config(b".git/config"),
     config(b".git/config", ("core.hookspath",)),
     config(b".git/config", refusal="unreadable"),
+    ContentEvent(ACTOR, target(b"src/a.py"), Findings((Import("pypi", "requests", 1),))),
+    ContentEvent(ACTOR, target(b"src/a.py"), Findings(refusal="too large")),
     RefEvent(ACTOR, "refs/heads/main", "1" * 40, ""),
     ExecEvent(ACTOR, target(b"/usr/bin/ls"), b"ls", (b"ls",), b"/", "call"),
     ExecEvent(ACTOR, target(b"x"), b"./x", (), b"/", "stop", anonymous=True),
@@ -226,3 +234,76 @@ def test_a_refused_path_is_refused_for_every_act() -> None:
 
 def test_a_nameless_kind_of_file_is_no_exception() -> None:
     assert ruling(policy_of(), write(b"/etc/x", Kind.OTHER)) == "scope.write"
+
+
+# -------------------------------------------------------------------------------------------------- dependencies
+
+DENYING = 'version = 1\n[[dependency]]\nid = "no-x"\nwhy = "w"\ndeny = ["pypi:requests", "npm:moment"]\n'
+PIP = ExecEvent(ACTOR, target(b"/usr/bin/pip"), b"pip", (b"pip",), b"/", "call")
+
+
+def installing(name: str) -> ExecEvent:
+    return PIP._replace(installs=Installation("pip", "pypi", (Requirement("pypi", name, place="argv"),)))
+
+
+def test_installs_are_judged_beside_the_scope() -> None:
+    policy = policy_of(DENYING)
+    assert ruling(policy, PIP) == ruling(policy, installing("httpx")) == ""
+    assert (ruling(policy, installing("requests")), effect(policy, installing("requests"))) == ("no-x", Effect.DENY)
+    limited = policy_of(DENYING.replace("[[", '[scope]\nwhy = "w"\ncommands = ["ls"]\n[[', 1))
+    found = verdict(limited, installing("requests"))
+    assert {match.invariant.id for match in found.matches} == {"no-x", "scope.commands"}
+
+
+def test_content_is_judged_in_the_tree_only() -> None:
+    policy, now = policy_of(DENYING), Findings((Import("pypi", "requests", 3),))
+    event = ContentEvent(ACTOR, target(b"src/a.py"), now)
+    assert (ruling(policy, event), effect(policy, event)) == ("no-x", Effect.REVERT)
+    assert effect(policy, event._replace(landing=True)) is Effect.DENY
+    assert verdict(policy, event._replace(before=now)) == ALLOWED
+    assert verdict(policy, event._replace(target=target(b"/tmp/a.py"))) == ALLOWED
+    assert verdict(policy_of(), event) == ALLOWED
+
+
+ARRIVING = [
+    create(b"node_modules/moment", Kind.DIR),
+    create(b"node_modules/moment/package.json"),
+    write(b"node_modules/moment/index.js", Kind.ABSENT),
+    create(b".venv/lib/python3.12/site-packages/requests-2.0.dist-info", Kind.DIR),
+    rename(b"tmp/m", b"node_modules/moment", Kind.DIR),
+    rename(b"tmp", b"node_modules", Kind.DIR, beneath=(b"a/index.js", b"moment/index.js")),
+    rename(b"tmp", b"web", Kind.DIR, beneath=(b"node_modules", b"node_modules/moment")),
+    rename(b"a", b"b", Kind.DIR, onto=Kind.DIR, exchange=True, beneath_other=(b"node_modules/moment/x",)),
+    link(b"src/a.js", b"node_modules/moment/a.js"),
+    create(CACHE + b"/x/requests-2.0.dist-info", Kind.DIR),
+    create(b"/tmp/node_modules/moment", Kind.DIR, made=True),
+]
+
+
+@pytest.mark.parametrize("event", ARRIVING, ids=label)
+def test_a_denied_package_does_not_arrive(event: FsEvent) -> None:
+    found = verdict(policy_of(DENYING), event)
+    assert "no-x" in [match.invariant.id for match in found.matches]
+    assert found.blocks
+    told = verdict(policy_of(DENYING), event._replace(manager=True))
+    assert [match.effect for match in told.matches if match.invariant.id == "no-x"] == [Effect.WARN]
+    locked = frozenset({("npm", "moment"), ("pypi", "requests")})
+    lawful = policy_of(DENYING, locked=locked, with_lock=frozenset({"npm", "pypi"}))
+    assert "no-x" not in [match.invariant.id for match in verdict(lawful, event).matches]
+
+
+NOT_ARRIVING = [
+    write(b"node_modules/moment/index.js"),
+    unlink(b"node_modules/moment/index.js"),
+    read(b"node_modules/moment/index.js"),
+    create(b"node_modules/moment-x/index.js"),
+    create(b"src/moment.js"),
+    rename(b"node_modules/moment", b"gone", Kind.DIR, beneath=(b"index.js",)),
+    create(b".git/refs/heads/node_modules/moment"),
+    create(b".venv/lib/python3.12/site-packages/requests/__pycache__/api.pyc"),
+]
+
+
+@pytest.mark.parametrize("event", NOT_ARRIVING, ids=label)
+def test_what_is_no_arrival(event: FsEvent) -> None:
+    assert "no-x" not in [match.invariant.id for match in verdict(policy_of(DENYING), event).matches]

@@ -11,8 +11,9 @@ from supervisor.invariants.compile import compile_policy
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.profile.kinds import KINDS
 from supervisor.profile.load import load
+from supervisor.run.examples import check_examples, unchecked
 from supervisor.vocabulary.errors import ProfileError
-from supervisor.vocabulary.policy import Coverage
+from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect
 from tests.property.world import CONTEXT, HOME, TREE, effect, policy_of, profile_of, read, write
 
@@ -73,7 +74,8 @@ def test_every_kind_of_rule_becomes_a_named_invariant() -> None:
     assert named | {"rule"} == {kind.name for kind in KINDS} | {"contract"}, "a kind has no sample here"
     for kind in named:
         rule = found[f"r-{kind}"]
-        assert (rule.kind, rule.coverage) == (kind, Coverage.UNENFORCEABLE)
+        judged = Coverage.SUPERVISED if kind == "dependency" else Coverage.UNENFORCEABLE
+        assert (rule.kind, rule.coverage) == (kind, judged)
         assert rule.note
         assert re.fullmatch(r"govrun\.toml:\d+", rule.source)
 
@@ -181,7 +183,7 @@ def required(text: str) -> CompiledPolicy:
 
 
 def test_a_required_level_that_cannot_be_had_stops_the_start() -> None:
-    rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["pypi:a"]\nrequire = "observed"\n'
+    rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["go:a"]\nrequire = "observed"\n'
     with pytest.raises(ProfileError) as caught:
         required("version = 1\n" + rule)
     assert "x is unenforceable here" in caught.value.why
@@ -209,8 +211,69 @@ def test_a_scope_can_demand_a_level() -> None:
 def test_every_failing_rule_is_named_at_once() -> None:
     with pytest.raises(ProfileError) as caught:
         required(RULES.replace("version = 1", 'version = 1\nrequire = "supervised"'))
-    assert caught.value.what == "10 invariants cannot be held as required"
-    assert len(caught.value.why.splitlines()) == 10
+    assert caught.value.what == "9 invariants cannot be held as required"
+    assert len(caught.value.why.splitlines()) == 9
+
+
+# ------------------------------------------------------------------------------------------------ dependencies
+
+
+def dependency(fields: str) -> Invariant:
+    return policy_of(f'version = 1\n[[dependency]]\nid = "x"\nwhy = "w"\n{fields}\n').invariants["x"]
+
+
+def test_how_firmly_a_dependency_rule_holds() -> None:
+    assert dependency('deny = ["pypi:a", "npm:b <2", "*:c"]').coverage is Coverage.SUPERVISED
+    assert dependency('deny = ["pypi:a"]\nthen = "warn"').coverage is Coverage.OBSERVED
+    assert dependency('install = "lock-only"').coverage is Coverage.SUPERVISED
+    foreign = dependency('deny = ["cargo:a", "go:b"]')
+    assert foreign.coverage is Coverage.UNENFORCEABLE
+    assert "cargo, go" in foreign.note
+    mixed = dependency('deny = ["cargo:a", "npm:b"]')
+    assert mixed.coverage is Coverage.SUPERVISED
+    assert mixed.note.endswith("not judged: cargo")
+    assert "origin/main is not read yet" in dependency('deny = ["npm:b"]\nbaseline = "origin/main"').note
+    assert "allow_only" in dependency('allow_only = ["npm:b"]').note
+    assert dependency('deny = ["npm:b"]').then == "revert"
+
+
+@pytest.mark.parametrize("text", ["pypi:a <x", "npm:b 1.2.3.4", "*:c <1 || <y"])
+def test_a_range_that_cannot_be_read_stops_the_start(text: str) -> None:
+    with pytest.raises(ProfileError, match="version range") as caught:
+        dependency(f'deny = ["{text}"]')
+    assert caught.value.why.startswith("govrun.toml:")
+
+
+def test_what_the_base_locks_name_is_kept() -> None:
+    text = 'version = 1\n[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["pypi:a"]\n'
+    locked = frozenset({("pypi", "a")})
+    found = policy_of(text, locked=locked, with_lock=frozenset({"pypi"})).dependencies
+    assert (found.locked, found.with_lock, len(found.rules)) == (locked, {"pypi"}, 1)
+    assert not policy_of().dependencies
+
+
+@pytest.mark.parametrize("example", ["example_a", "example_b"])
+def test_the_examples_of_the_documented_profiles_hold(example: str) -> None:
+    compiled = compile_policy(load(FIXTURES / example), CONTEXT)
+    dependencies = [rule for rule in compiled.invariants.values() if rule.kind == "dependency"]
+    assert dependencies
+    judged = [rule for rule in dependencies if rule.coverage is Coverage.SUPERVISED]
+    assert {rule.id for rule in judged} >= {"one-http-client" if example == "example_a" else "no-moment"}
+    assert check_examples(compiled) == []
+
+
+def test_examples_that_do_not_hold_are_told() -> None:
+    rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["pypi:a"]\n'
+    lines = (
+        'examples = { denied = ["pip install a", "pip install b", "ls a"], allowed = ["uv add a", "write s.py: x"] }\n'
+    )
+    policy = policy_of(f"version = 1\n{rule}{lines}")
+    assert [problem.partition("x: ")[2] for problem in check_examples(policy)] == [
+        "'pip install b' is given as denied, and this rule lets it pass",
+        "'ls a' is given as denied, and this rule lets it pass",
+        "'uv add a' is given as allowed, and is refused",
+    ]
+    assert [line.partition("x: ")[2] for line in unchecked(policy)] == ["'write s.py: x'"]
 
 
 # ------------------------------------------------------------------------------------------------------ tables

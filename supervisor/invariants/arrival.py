@@ -1,0 +1,86 @@
+"""What the name of a path says of a package that comes to lie there. Names only: nothing is looked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import NamedTuple
+
+from supervisor.invariants.packages import canonical
+
+_DEEPEST = 4
+# npm moves a package aside under its name and eight characters of a digest.
+_ASIDE = r"\.(.+)-[A-Za-z0-9]{6,}"
+_METADATA = r"(.+?)(?:-([^-]+)(?:-.*)?)?\.(?:dist-info|egg-info|egg|egg-link)"
+# ensurepip brings these with every environment.
+INSTALLERS = frozenset(("pip", "setuptools", "wheel", "distribute"))
+
+
+class Arrival(NamedTuple):
+    """A package by its canonical name, with its version where the name tells it, or a Python ``module`` (dotted)."""
+
+    ecosystem: str
+    name: str = ""
+    version: str = ""
+    module: str = ""
+
+
+def may_arrive(path: bytes) -> bool:
+    """The cheap first question about every path: could anything be said of it at all?"""
+    return b"/node_modules/" in path or b"-packages/" in path or b".dist-info" in path
+
+
+def arrivals(path: bytes) -> Iterator[Arrival]:
+    """Every package that the path is, or is a part of. Caches that an import writes are no arrival."""
+    parts = path.decode("utf-8", "surrogateescape").split("/")
+    if "__pycache__" in parts:
+        return
+    for at, part in enumerate(parts[:-1]):
+        if part == "node_modules":
+            yield from _npm(parts[at + 1 : at + 3])
+        elif part in ("site-packages", "dist-packages"):
+            yield from _pypi(parts[at + 1 :])
+    for part in parts:
+        if part.endswith(".dist-info"):
+            yield from _metadata(part)
+
+
+def _npm(parts: list[str]) -> Iterator[Arrival]:
+    first, second = parts[0], parts[1] if len(parts) > 1 else ""
+    if first == ".pnpm":
+        # pnpm: `lodash@4.17.20`, `@scope+name@1.0.0_peers`
+        found = re.fullmatch(r"(@[^+]+\+)?([^@]+)@([^_(]+).*", second)
+        if found is not None:
+            name = (found[1] or "").replace("+", "/") + found[2]
+            yield Arrival("npm", canonical("npm", name), found[3])
+        return
+    scope = ""
+    if first.startswith("@"):
+        if not second:
+            return
+        scope, first = first + "/", second
+    aside = re.fullmatch(_ASIDE, first)
+    name = aside[1] if aside is not None else first
+    if name and not name.startswith("."):
+        yield Arrival("npm", canonical("npm", scope + name))
+
+
+def _pypi(parts: list[str]) -> Iterator[Arrival]:
+    first = parts[0]
+    if first.endswith((".egg-info", ".egg", ".egg-link")):
+        yield from _metadata(first)
+        return
+    if first.endswith((".dist-info", ".pth")) or first == "":
+        return
+    # `six.py`, `_yaml.cpython-311-x86_64-linux-gnu.so`, `x.abi3.so`: the module is what comes before the first dot.
+    stems = takewhile(bool, (part.partition(".")[0] for part in parts[:_DEEPEST]))
+    module = ".".join(stems)
+    if module:
+        yield Arrival("pypi", module=module)
+
+
+def _metadata(part: str) -> Iterator[Arrival]:
+    found = re.fullmatch(_METADATA, part)
+    if found is not None:
+        yield Arrival("pypi", canonical("pypi", found[1]), found[2] or "")
