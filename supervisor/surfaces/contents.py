@@ -6,10 +6,10 @@ import os
 import stat
 
 
-def plain_content(path: bytes, most: int) -> bytes:
+def plain_content(path: bytes, most: int, *, follow: bool = False) -> bytes:
     """The first ``most`` bytes of a regular file; empty for anything else. A FIFO would hold up the loop for good."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except OSError:
         return b""
     try:

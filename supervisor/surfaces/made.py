@@ -117,6 +117,11 @@ class Made:
         names = self._links.get(inode, ())
         return sum(1 for name in names if name != target.path and _identity(name) == inode)
 
+    def names(self, target: Target) -> set[bytes]:
+        """Names of a file that are known to be the run's and still lead to it."""
+        inode = (target.dev, target.ino)
+        return {name for name in self._links.get(inode, ()) if _identity(name) == inode}
+
     def terminal(self, path: bytes) -> None:
         """A pseudo-terminal that the run opened the other end of."""
         if path in self._terminals:
