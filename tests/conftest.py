@@ -210,8 +210,8 @@ class Outcome:
         return [each for each in self.journal if all(each.get(key) == value for key, value in want.items())]
 
     def denied(self, invariant: str | None = None) -> list[Record]:
-        """Records that say `deny` or `kill`, of one invariant if named."""
-        refused = [each for each in self.journal if each.get("verdict") in ("deny", "kill")]
+        """Records that say `deny`, `revert` or `kill`, of one invariant if named."""
+        refused = [each for each in self.journal if each.get("verdict") in ("deny", "revert", "kill")]
         return [each for each in refused if invariant is None or each.get("invariant") == invariant]
 
     def ok(self) -> Outcome:

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from supervisor.run.examples import is_asked
 from supervisor.run.start import Options, Prepared, prepare
 
 if TYPE_CHECKING:
@@ -43,9 +44,19 @@ def document(prepared: Prepared) -> dict[str, object]:
         "invariants": [found._asdict() | {"coverage": found.coverage.word} for found in policy.invariants.values()],
         "grants": [{"path": _text(grant.path), "source": grant.source} for grant in policy.grants],
         "hidden": [_text(path) for path in (policy.state, *policy.hide)],
-        "not_checked": [rule.id for rule in prepared.profile.rules if rule.denied or rule.allowed]
-        + [contract.id for contract in prepared.profile.contracts],
+        "not_checked": _not_checked(prepared),
     }
+
+
+def _not_checked(prepared: Prepared) -> list[str]:
+    """Ids of contracts, and of rules with an example that nothing asks."""
+    asked = {rule.invariant.id for rule in prepared.policy.dependencies.rules}
+    rules = [
+        rule.id
+        for rule in prepared.profile.rules
+        if (examples := (*rule.denied, *rule.allowed)) and not (rule.id in asked and all(map(is_asked, examples)))
+    ]
+    return [*(contract.id for contract in prepared.profile.contracts), *rules]
 
 
 def plan(prepared: Prepared) -> list[str]:
@@ -67,9 +78,7 @@ def plan(prepared: Prepared) -> list[str]:
     lines.append("  files beside these that are new, or replaced by rename, during a run   (unreadable until the next)")
     if prepared.environment.withheld:
         lines.append(f"withheld: {', '.join(prepared.environment.withheld)}")
-    skipped = [c.id for c in prepared.profile.contracts] + [
-        r.id for r in prepared.profile.rules if r.denied or r.allowed
-    ]
+    skipped = _not_checked(prepared)
     if skipped:
         lines.append(f"examples and contracts not checked yet: {', '.join(skipped)}")
     return lines

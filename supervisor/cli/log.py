@@ -90,7 +90,7 @@ def line_of(record: dict[str, object]) -> str:
         f"{safe(record.get('seq', '-'), 9):>6} {safe(when):<12} {safe(record.get('kind', '-'), 16):<11}",
         f"{safe(record.get('verdict', '-'), 8):<7} {safe(ended, 10):<9}",
         safe(f"{invariant}<-{source}" if source else invariant, 60),
-        _subject(record),
+        subject(record),
     ]
     if record.get("errno"):
         words.append(f"[{safe(record['errno'], 20)}]")
@@ -99,7 +99,7 @@ def line_of(record: dict[str, object]) -> str:
     return " ".join(word for word in words if word)
 
 
-def _subject(record: dict[str, object]) -> str:
+def subject(record: dict[str, object]) -> str:
     """What the act was about: a path, a command line, or the remaining facts as name=value."""
     from supervisor.cli.text import command_line, safe
 

@@ -9,15 +9,19 @@ import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor.git.layout import Repository
+from supervisor.git.layout import Repository, discover
 from supervisor.invariants.compile import Context, compile_policy
+from supervisor.invariants.dependency import is_judged
 from supervisor.invariants.places import is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import AgentPack, Profile
 from supervisor.vocabulary.errors import UsageError
 from supervisor.vocabulary.host import HostFacts
+
+if TYPE_CHECKING:
+    from supervisor.run.baselocks import Locks
 
 TEMPORARY = (b"/tmp", b"/var/tmp", b"/dev/shm")
 
@@ -28,6 +32,40 @@ class Place(NamedTuple):
     tree: Path
     cwd: Path
     repository: Repository | None
+
+
+def place_of(cwd: Path, root: Path | None) -> Place:
+    """The tree that a start in ``cwd`` governs: ``root``, else the top of the repository, else ``cwd``. Errors:
+    ``UsageError``."""
+    if root is None:
+        repository = discover(cwd)
+        return Place(repository.top if repository is not None else cwd, cwd, repository)
+    tree = Path(os.path.realpath(root))
+    if not tree.is_dir():
+        raise UsageError(f"--root {str(root)!r} is not a folder", "", "name an existing folder")
+    if tree != cwd and tree not in cwd.parents:
+        raise UsageError(f"--root {str(root)!r} does not contain the working directory", str(cwd), "cd into it first")
+    repository = discover(tree)
+    if repository is not None and repository.top != tree:
+        repository = None  # the tree is a part of a repository whose git directory lies outside it
+    return Place(tree, cwd, repository)
+
+
+def working_directory() -> Path:
+    """Where govrun was called, links resolved. Errors: ``UsageError``."""
+    try:
+        return Path(os.path.realpath(os.getcwd()))
+    except OSError as error:
+        raise UsageError("the working directory is gone", str(error), "cd into a folder that exists") from error
+
+
+def base_locks(tree: Path, profile: Profile) -> Locks | None:
+    """What the locks of the tree name; None where no rule asks for it, which costs nothing."""
+    if not any(rule.kind == "dependency" and is_judged(rule) for rule in profile.rules):
+        return None
+    from supervisor.run.baselocks import read_locks
+
+    return read_locks(os.fsencode(tree))
 
 
 def check_tree(place: Place, home: Path, state: Path, *, explicit: bool) -> None:
@@ -163,8 +201,10 @@ def compile_for(
     caches: Path,
     *,
     verified: bool = True,
+    locks: Locks | None = None,
 ) -> CompiledPolicy:
-    """The policy of a run at ``place``. ``verified``: what is executed can be looked at before it runs."""
+    """The policy of a run at ``place``. ``verified``: what is executed can be looked at before it runs. ``locks``:
+    what ``base_locks`` found."""
     repository = place.repository
     git = None
     if repository is not None:
@@ -184,6 +224,8 @@ def compile_for(
         agent_hosts=agent.hosts,
         abi=host.landlock_abi,
         verified=verified,
+        locked=locks.named if locks is not None else frozenset(),
+        with_lock=locks.ecosystems if locks is not None else frozenset(),
     )
     return compile_policy(_resolved(profile, home), context)
 

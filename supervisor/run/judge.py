@@ -5,67 +5,41 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from supervisor.commands.installs import is_manager
 from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
-from supervisor.enforce.explain import Explainer, reason
+from supervisor.enforce.explain import reason
 from supervisor.enforce.links import renew
 from supervisor.git.commandline import FETCHING, command_of
 from supervisor.invariants.places import Place, Zone, locate
-from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.policy import RunState
 from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
+from supervisor.run.external import Touched
+from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
-from supervisor.run.record import Recorder, kind_of
-from supervisor.run.refs import RefWatch
-from supervisor.run.tracer import Started, Tracer
+from supervisor.run.programs import Programs
+from supervisor.run.record import kind_of
 from supervisor.surfaces.attempt import Attempt
-from supervisor.surfaces.execs import Execs, Judged
-from supervisor.surfaces.files import Args, Call, Files
-from supervisor.surfaces.made import Made
+from supervisor.surfaces.execs import Judged
+from supervisor.surfaces.files import Args, Call
 from supervisor.surfaces.paths import Caller, Refused
-from supervisor.surfaces.processes import Process, Processes
-from supervisor.surfaces.signals import Signals
+from supervisor.surfaces.processes import Process
 from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
-from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
+from supervisor.vocabulary.events import Event, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
 from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from supervisor.surfaces.network import Network
+    from supervisor.run.content_parts import ContentParts
+    from supervisor.run.contents import Judgement
 
 RESERVED_PRCTL = 0x676F7672  # "govr": answered with the run's id, EINVAL outside a run
 _ULID_LENGTH = 26
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
-
-
-class Parts(NamedTuple):
-    """Everything a judge works with; made once by the composition root."""
-
-    run: str
-    policy: CompiledPolicy
-    processes: Processes
-    made: Made
-    files: Files
-    execs: Execs
-    signals: Signals
-    network: Callable[[], Network]
-    recorder: Recorder
-    explainer: Explainer
-    refs: RefWatch | None
-    git_tools: tuple[bytes, ...]
-    unverified: bool
-    open_folders: frozenset[bytes]
-
-
-class Waiting(NamedTuple):
-    """A held act, and what to do with its reply."""
-
-    held: Held
-    finish: Callable[[Reply], Reply]
-    abandon: Callable[[], None]
 
 
 class Judge:
@@ -74,24 +48,28 @@ class Judge:
     def __init__(self, parts: Parts, told: Callable[[str], None], stop: Callable[[Verdict], None]) -> None:
         self._parts = parts
         self._policy = parts.policy
+        self._inside = parts.policy.tree + b"/"
         self._told = told
         self._stop = stop
         self.state = RunState()
         self.locks: dict[bytes, tuple[int, int]] = {}
+        self.touched = Touched()
         self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
-        self.tracer = Tracer(self._arrived, self._never_ran)
+        self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn)
+        self.tracer = self.programs.tracer
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
         self._families.update(dict.fromkeys(parts.files.calls, self._file))
         self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
         self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._net))
-        self._families |= {"execve": self._exec, "execveat": self._exec, "prctl": self._prctl}
+        execute = self.programs.start
+        self._families |= {"execve": execute, "execveat": execute, "prctl": self._prctl}
 
     def answer(self, name: str, tid: int, args: Args) -> Reply | Waiting:
         """The reply to one call. Whatever goes wrong on the way ends in an errno, never in CONTINUE."""
         family = self._families.get(name)
         if family is None:
             return Reply(error=errno.ENOSYS)
-        if family != self._exec:
+        if family != self.programs.start:
             self.tracer.moved_on(tid)
         try:
             process = self._parts.processes.of(tid)
@@ -126,13 +104,17 @@ class Judge:
             event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(b"", Kind.OTHER), refusal=str(refused))
             return self._refuse(call.caller, event, decide(self._policy, self.state, event))
         try:
-            attempt = self._in_steps(call, attempt)
+            attempt = self._with_manager(self._in_steps(call, attempt))
             verdict = decide(self._policy, self.state, attempt.event)
+            if verdict.blocks:
+                attempt, verdict = self._by_git(attempt, verdict)
             if verdict.blocks:
                 return self._refuse(call.caller, attempt.event, verdict)
             if isinstance(attempt.event, FsEvent) and attempt.event.op is FsOp.READ:
                 return self._read(attempt.event, attempt.act)
-            return self._perform(call, attempt, verdict)
+            if isinstance(attempt.event, FsEvent) and self._may_bring_content(attempt.event):
+                return self._with_content(call, attempt, attempt.event, verdict, self._parts.room())
+            return self._perform(call, attempt, verdict, _nothing_more)
         finally:
             attempt.close()
 
@@ -159,7 +141,77 @@ class Judge:
         opened = enforce_files.open_for(act, self._parts.made.terminal)
         return opened if isinstance(opened, Reply) else Reply(error=errno.EAGAIN)
 
-    def _perform(self, call: Call, attempt: Attempt, verdict: Verdict) -> Reply | Waiting:
+    def _with_manager(self, attempt: Attempt) -> Attempt:
+        """Whether a package manager acts, asked where packages may arrive."""
+        event, rules = attempt.event, self._policy.dependencies
+        if not isinstance(event, FsEvent) or not (event.other is not None or rules.may_arrive(event.target.path)):
+            return attempt
+        manager = bool(rules) and is_manager(event.actor.exe, event.actor.argv)
+        return attempt._replace(event=event._replace(manager=manager)) if manager else attempt
+
+    def _by_git(self, attempt: Attempt, verdict: Verdict) -> tuple[Attempt, Verdict]:
+        """Git replaces protected files as it moves between commits: let through, and looked at when it has finished."""
+        event = attempt.event
+        if not isinstance(event, FsEvent) or not event.git_tool or self._policy.git is None:
+            return attempt, verdict
+        guarded = self._parts.room().guarded
+        if guarded is None or not guarded.may_pass(event, verdict):
+            return attempt, verdict
+        restorable = event._replace(restorable=True)
+        again = decide(self._policy, self.state, restorable)
+        if again.blocks or not guarded.before(restorable):
+            return attempt, verdict
+        return attempt._replace(event=restorable), again
+
+    def _may_bring_content(self, event: FsEvent) -> bool:
+        if self._parts.judges_content:
+            return True
+        return self._moves_ref(event)
+
+    def _moves_ref(self, event: FsEvent) -> bool:
+        if event.op is not FsOp.RENAME or event.other is None or self._policy.git is None:
+            return False
+        from supervisor.run.commits import ref_at
+
+        return bool(ref_at(self._policy.git, event.other.path))
+
+    def _with_content(
+        self, call: Call, attempt: Attempt, event: FsEvent, verdict: Verdict, room: ContentParts
+    ) -> Reply | Waiting:
+        """An act that may bring content: that is judged before it lands, or once it has been written."""
+        act, contents, version = attempt.act, room.contents, None
+        try:
+            found = None
+            if contents is not None:
+                found, version = contents.before(event, act)
+            if found is None and room.commits is not None and isinstance(act, PathAct) and self._moves_ref(event):
+                room.settle()
+                found, act = room.commits.before(event, act)
+        except Refused as refused:
+            unjudged = event._replace(refusal=str(refused))
+            return self._refuse(call.caller, unjudged, decide(self._policy, self.state, unjudged))
+        if found is not None:
+            return self._refuse_content(call.caller, found)
+
+        def after(reply: Reply) -> Reply:
+            if contents is None:
+                return reply
+            try:
+                contents.after(event, reply.fd, version, act.flags)
+            except OSError as error:
+                if reply.fd >= 0:
+                    os.close(reply.fd)
+                return Reply(error=errno_of(error))
+            return reply
+
+        return self._perform(call, attempt._replace(act=act), verdict, after)
+
+    def _refuse_content(self, caller: Caller, found: Judgement) -> Reply:
+        return self._refuse(caller, found.event, found.verdict)
+
+    def _perform(
+        self, call: Call, attempt: Attempt, verdict: Verdict, after: Callable[[Reply], Reply]
+    ) -> Reply | Waiting:
         event, recorder = attempt.event, self._parts.recorder
         refs = self._parts.refs
         if refs is not None and isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.other is not None:
@@ -183,10 +235,10 @@ class Judge:
         if isinstance(done, Held):
             return Waiting(
                 done,
-                lambda reply: self._finish(event, seq, reply),
+                lambda reply: self._finish(event, seq, reply if reply.error else after(reply)),
                 lambda: self._abandoned(done, event, seq),
             )
-        return self._finish(event, seq, done)
+        return self._finish(event, seq, after(done))
 
     def _finish(self, event: Event, seq: int, reply: Reply) -> Reply:
         if seq:
@@ -208,6 +260,9 @@ class Judge:
         made, refs = self._parts.made, self._parts.refs
         if isinstance(event, GitConfigEvent) or not isinstance(event, FsEvent):
             return
+        for target in (event.target, event.other):
+            if target is not None and target.path.startswith(self._inside):
+                self.touched.add(target.path, folder=event.op is FsOp.RENAME and event.makes is Kind.DIR)
         match event.op:
             case FsOp.CREATE:
                 made.created(event.target.path)
@@ -254,81 +309,6 @@ class Judge:
             return True
         return any(_journalled(locate(self._policy, t.path), t) for t in (event.target, event.other) if t is not None)
 
-    # -- programs -----------------------------------------------------------------------------------------------
-
-    def _exec(self, call: Call) -> Reply | Waiting:
-        parts = self._parts
-        self.pointers.look()
-        try:
-            judged = parts.execs.attempt(call)
-        except Refused as refused:
-            target = Target(b"", Kind.OTHER)
-            event = ExecEvent(call.actor, target, b"", (), b"", "call", refusal=str(refused))
-            return self._refuse(call.caller, event, decide(self._policy, self.state, event))
-        verdict = decide(self._policy, self.state, judged.event)
-        if verdict.blocks:
-            return self._refuse(call.caller, judged.event, verdict)
-        for path in judged.event.hidden:
-            self._hidden(call, path)
-        seq = parts.recorder.intent(judged.event, verdict)
-        if verdict.effect is Effect.WARN:
-            self._warn(call.caller, verdict)
-        started = Started(call.caller.tid, call.caller.tgid, judged, seq)
-        if self.tracer.is_free(call.caller.tid, call.caller.tgid):
-            return self._follow(call.caller, started)
-
-        def retry() -> Reply | None:
-            free = self.tracer.is_free(call.caller.tid, call.caller.tgid)
-            return self._follow(call.caller, started) if free else None
-
-        held = Held(retry, lambda: None)
-        return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
-
-    def _follow(self, caller: Caller, started: Started) -> Reply:
-        """Let the kernel execute, to be looked at again at the exec stop."""
-        parts = self._parts
-        try:
-            self.tracer.start(started)
-        except OSError as error:
-            if (self._policy.debug or parts.unverified) and error.errno == errno.EPERM:
-                # A debugger of the run traces it, or this host forbids tracing and the user accepted that: coverage of
-                # commands is `observed`, and says so.
-                parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
-                return CONTINUE
-            untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
-            verdict = decide(self._policy, self.state, untraced)
-            return self._refuse(caller, untraced, verdict, cause=started.seq)
-        parts.explainer.flush_to(caller.tid)
-        return CONTINUE
-
-    def _hidden(self, call: Call, path: bytes) -> None:
-        """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""
-        event = FsEvent(call.actor, FsOp.READ, "execve", Target(path, Kind.OTHER))
-        verdict = decide(self._policy, self.state, event)
-        if verdict.blocks:
-            self._refuse(call.caller, event, verdict)
-
-    def _arrived(self, pid: int, started: Started, found: ExecEvent | None) -> bool:
-        """At the exec stop. False: the image must not run."""
-        parts = self._parts
-        event = found or started.judged.event._replace(
-            stage="stop", refusal="the program or its arguments changed while it was started"
-        )
-        verdict = decide(self._policy, self.state, event)
-        if verdict.blocks:
-            caller = Caller(pid, pid)
-            self._refuse(caller, event, verdict, cause=started.seq)
-            return False
-        parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
-        try:
-            parts.processes.executed(pid, event.target.path, event.argv)
-        except OSError:
-            return True  # killed meanwhile
-        return True
-
-    def _never_ran(self, started: Started) -> None:
-        self._parts.recorder.outcome(started.seq, "exec", Outcome.FAILED)
-
     # -- the rest -----------------------------------------------------------------------------------------------
 
     def _signal(self, call: Call) -> Reply | Waiting:
@@ -345,6 +325,8 @@ class Judge:
         from supervisor.enforce import network as enforce_network
 
         parts = self._parts
+        if call.name == "connect":
+            self.settle()
         network = parts.network()
         result = network.materialize(call.name, call.caller.tid, call.args, call.actor)
         if isinstance(result, Reply):
@@ -384,6 +366,23 @@ class Judge:
         memory.write(call.caller.tid, call.args[1], self._parts.run.encode() + b"\0")
         return Reply()
 
+    # -- content ------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Every change of content known by now is judged, and taken back where it breaks a rule."""
+        self.pointers.look()
+        self._parts.settle()
+
+    def watched(self) -> int:
+        """A descriptor that is readable when a judged file has been written; -1 where content is not judged."""
+        contents = self._parts.room().contents if self._parts.judges_content else None
+        return contents.ledger.fileno() if contents is not None else -1
+
+    def written(self) -> None:
+        """Judged files were closed by a writer."""
+        if (contents := self._parts.room().contents) is not None:
+            contents.closed()
+
     # -- verdicts -----------------------------------------------------------------------------------------------
 
     def _refuse(
@@ -403,15 +402,8 @@ class Judge:
             self._told(reason(verdict.matches[0], verdict.effect))
 
 
-def _untraceable(tid: int, error: OSError) -> str:
-    """Why an exec cannot be followed to its stop."""
-    try:
-        tracer = kernel_process.status(tid).tracer
-    except OSError:
-        tracer = 0
-    if tracer:
-        return f"process {tracer} traces this one, so what it executes cannot be checked; end that trace"
-    return f"what it executes cannot be checked: {error.strerror or error}"
+def _nothing_more(reply: Reply) -> Reply:
+    return reply
 
 
 def _journalled(place: Place, target: Target) -> bool:

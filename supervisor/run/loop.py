@@ -62,6 +62,7 @@ class Loop:
         self._deadline = deadline
         self._stopped = stopped
         self._timed_out = timed_out
+        self._written = judge.watched()
         self._held: list[_Held] = []
         self._by_fd: dict[int, _Held] = {}
         self._next_look = 0.0
@@ -84,6 +85,8 @@ class Loop:
         poll.register(self._listener.fd, select.POLLIN)
         poll.register(self._signals.fd, select.POLLIN)
         poll.register(self._guard, select.POLLERR)
+        if self._written >= 0:
+            poll.register(self._written, select.POLLIN)
         while self.end is None:
             if self._more_children:
                 self._children()
@@ -97,6 +100,8 @@ class Loop:
                     if self._signals.read() & {signal.SIGTERM, signal.SIGINT}:
                         self.finish(End("operator", None))
                     self._children()
+                elif fd == self._written:
+                    self._judge.written()
                 elif fd == self._guard:
                     self.finish(End("crash", None))
                 elif fd in self._by_fd:

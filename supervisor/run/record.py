@@ -6,8 +6,10 @@ from typing import Any
 
 from supervisor.journal.codec import encode, quote
 from supervisor.journal.writer import Journal
+from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.events import (
     Actor,
+    ContentEvent,
     Event,
     ExecEvent,
     FsEvent,
@@ -33,6 +35,7 @@ class Counts:
         self.attempted = 0
         self.ungoverned = 0
         self.warned = 0
+        self.reverted = 0
         self.decisions: dict[str, int] = {}
 
     def as_dict(self) -> dict[str, int]:
@@ -104,6 +107,46 @@ class Recorder:
             record["cause"] = cause
         return self._journal.append(record)
 
+    def reverting(self, event: ContentEvent, verdict: Verdict, message: str) -> int:
+        """Journal that a change which has landed is going to be taken back. It was attempted and counted when it was
+        written; only the revert is new."""
+        self._tally(verdict)
+        record = self._record(event, verdict, "intent")
+        return self._journal.append(record | {"verdict": Effect.REVERT.word, "message": message})
+
+    def reverted(self, seq: int, event: ContentEvent, how: str, quarantine: str, detail: str, difference: str) -> None:
+        """Journal how the revert of intent ``seq`` ended; ``quarantine`` is where the rejected version lies, and
+        ``difference`` what it would have changed."""
+        ends = {"external": Outcome.SUCCEEDED, "gone": Outcome.SUCCEEDED, "failed": Outcome.FAILED}
+        outcome = ends.get(how, Outcome.REVERTED)
+        self.counts.reverted += outcome is Outcome.REVERTED
+        record: Record = {
+            "kind": kind_of(event),
+            "phase": "outcome",
+            "cause": seq,
+            "outcome": outcome.value,
+            "how": how,
+        }
+        told = {"quarantine": quarantine, "detail": detail, "diff": difference}
+        self._journal.append(record | {name: value for name, value in told.items() if value})
+
+    def warned(self, event: ContentEvent, verdict: Verdict) -> None:
+        """Journal content that is let be although a rule speaks of it, or because it is other people's work."""
+        self._tally(verdict)
+        prior = {"prior": True} if event.theirs or (event.prior != NOTHING_FOUND and not verdict.matches) else {}
+        self._journal.append(self._record(event, verdict, "outcome") | {"outcome": "succeeded"} | prior)
+
+    def external(self, path: bytes, verdict: Verdict | None) -> None:
+        """Journal a file that somebody else changed; ``verdict``: what a rule says of it, which keeps the run from
+        PASSED."""
+        record: Record = {"kind": "external", "phase": "outcome", "op": {"path": path}, "binding": "post_hoc"}
+        if verdict is not None:
+            self.counts.warned += 1
+            self._tally(verdict)
+            first = verdict.matches[0]
+            record |= {"invariant": first.invariant.id, "message": first.message, "violation": True}
+        self._journal.append(record)
+
     def observed(self, event: Event, verdict: Verdict) -> int:
         """Journal something that has already happened."""
         self.counts.attempted += 1
@@ -140,7 +183,7 @@ class Recorder:
                 "policy_blob": self._policy,
                 "message": verdict.matches[0].message,
             }
-            for name in ("adr", "adr_blob", "why", "use"):
+            for name in ("source", "adr", "adr_blob", "why", "use"):
                 if value := getattr(rule, name):
                     record[name] = value
         return record
@@ -162,6 +205,8 @@ def kind_of(event: Event) -> str:
     match event:
         case FsEvent():
             return f"fs.{event.op}"
+        case ContentEvent():
+            return "git.ref" if event.commit else "fs.write"
         case GitConfigEvent():
             return "state"
         case RefEvent():
@@ -181,7 +226,8 @@ def kind_of(event: Event) -> str:
 def _binding(event: Event) -> str:
     if isinstance(event, ProcessEvent):
         return "registers"
-    return "post_hoc" if isinstance(event, RefEvent | ObservationGap | LifecycleEvent) else "copied"
+    late = isinstance(event, ContentEvent) and not event.landing
+    return "post_hoc" if late or isinstance(event, RefEvent | ObservationGap | LifecycleEvent) else "copied"
 
 
 def _actor(actor: Actor) -> Record:
@@ -203,6 +249,9 @@ def _op(event: Event) -> Record:
             if event.mode:
                 op["mode"] = f"{event.mode:o}"
             return op
+        case ContentEvent():
+            said = {"path": event.target.path, "inode": event.target.ino, "commit": event.commit}
+            return {name: value for name, value in said.items() if value}
         case GitConfigEvent():
             return {"path": event.target.path, "keys": [change.key for change in event.changes[:64]]}
         case RefEvent():

@@ -92,6 +92,31 @@ class RefWatch:
         return None
 
 
+def head_commit(git: GitDir) -> str:
+    """The commit that is checked out; empty before the first, and where it cannot be told."""
+    target = plain(git.path + b"/HEAD")
+    if not target.startswith("ref: "):
+        return target if is_object_id(target) else ""
+    try:
+        return git_refs.snapshot(Path(os.fsdecode(git.common))).get(target[5:], "")
+    except (GovrunError, OSError):
+        return ""
+
+
+def plain(path: bytes) -> str:
+    """The text of a small file of git's, empty when there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 4096).strip().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+
+
 def _read(path: bytes) -> str | None:
     """The object id in a ref file; None for a symbolic ref or anything else."""
     try:

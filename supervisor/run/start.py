@@ -16,7 +16,6 @@ from supervisor.confine.guard import Ended, Guard
 from supervisor.enforce.explain import safe
 from supervisor.enforce.kill import stop_tree, survivors
 from supervisor.git import refs as git_refs
-from supervisor.git.layout import discover
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.journal.store import new_run, read_meta, state_dir, update_meta, write_meta, write_refs
 from supervisor.kernel import filter as bpf
@@ -25,8 +24,19 @@ from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
 from supervisor.run import scratch
-from supervisor.run.compose import Place, cache_base, check_tree, compile_for, handed_in, home_folder
-from supervisor.run.supervise import EXIT_FAILED, Order, supervise
+from supervisor.run.compose import (
+    Place,
+    base_locks,
+    cache_base,
+    check_tree,
+    compile_for,
+    handed_in,
+    home_folder,
+    place_of,
+    working_directory,
+)
+from supervisor.run.ending import EXIT_FAILED
+from supervisor.run.supervise import Order, supervise
 from supervisor.run.world import Oracles, git_tools
 from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
 from supervisor.vocabulary.host import HostFacts
@@ -74,11 +84,7 @@ class Prepared(NamedTuple):
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     """Find, load, compile and check. Starts nothing and changes nothing. Errors: ``GovrunError``."""
     home = Path(os.path.realpath(home_folder(environ)))
-    try:
-        cwd = Path(os.path.realpath(os.getcwd()))
-    except OSError as error:
-        raise UsageError("the working directory is gone", str(error), "cd into a folder that exists") from error
-    place = _place(cwd, options.root)
+    place = place_of(working_directory(), options.root)
     host = probe.start_facts()
     _check_host(host, options.accept)
     program = _program(options.command[0], environ)
@@ -91,7 +97,11 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     agent = load_agent(options.agent, options.command)
     caches = cache_base(dict(environ), home, place.tree)
     verified = host.yama < 2
-    policy = compile_for(place, profile, agent, host, state, home, caches, verified=verified)
+    locks = base_locks(place.tree, profile)
+    policy = compile_for(place, profile, agent, host, state, home, caches, verified=verified, locks=locks)
+    _check_examples(policy)
+    if locks is not None and locks.warnings:
+        profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
     scope = profile.scope
     environment = build(
         environ,
@@ -105,26 +115,19 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     return Prepared(options, place, profile, agent, policy, host, environment, state, caches, program)
 
 
-def _place(cwd: Path, root: Path | None) -> Place:
-    if root is None:
-        repository = discover(cwd)
-        return Place(repository.top if repository is not None else cwd, cwd, repository)
-    tree = Path(os.path.realpath(root))
-    if not tree.is_dir():
-        raise UsageError(f"--root {str(root)!r} is not a folder", "", "name an existing folder")
-    if tree != cwd and tree not in cwd.parents:
-        raise UsageError(f"--root {str(root)!r} does not contain the working directory", str(cwd), "cd into it first")
-    repository = discover(tree)
-    if repository is not None and repository.top != tree:
-        repository = None  # the tree is a part of a repository whose git directory lies outside it
-    return Place(tree, cwd, repository)
-
-
 def _check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
     for gap in probe.gaps(host):
         if gap.blocks and gap.flag not in accepted:
             fix = gap.fix + (f"\nor: govrun --accept {gap.flag} …" if gap.flag else "")
             raise HostError(gap.what, gap.why, fix)
+
+
+def _check_examples(policy: CompiledPolicy) -> None:
+    """An example that does not hold stops the start; only rules that have some pay for it."""
+    if any(rule.denied or rule.allowed for rule in policy.dependencies.rules):
+        from supervisor.run.examples import require_examples
+
+        require_examples(policy)
 
 
 def _program(name: str, environ: Mapping[str, str]) -> str:
@@ -231,6 +234,11 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
         "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "pid": os.getpid(),
         "policy": prepared.policy.digest,
+        "sources": [source._asdict() for source in prepared.profile.sources],
+        "decisions": [
+            {"id": adr.id or adr.ref, "path": adr.path, "title": adr.title, "blob": adr.sha1_blob}
+            for adr in prepared.profile.adrs
+        ],
     }
     if repository is not None:
         meta["git"] = {
@@ -294,6 +302,7 @@ def _order(
         oracles=Oracles(repository, prepared.state / "git" / folder.name if repository else folder),
         refs=git_refs.snapshot(repository.common_dir) if repository else {},
         head=repository.head_commit if repository and repository.head_ref is None else "",
+        base=repository.head_commit if repository else "",
         guard=guard,
         terminal=tty,
         umask=umask,

@@ -24,11 +24,9 @@ from supervisor.journal.writer import Journal
 from supervisor.kernel import caps, landlock, libc, process, scheduling
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
-from supervisor.profile.problems import plain
-from supervisor.provenance.feed import Feed, last_problem, reserve
-from supervisor.run import handshake, scratch
+from supervisor.provenance.feed import Feed, reserve
+from supervisor.run import ending, handshake, scratch
 from supervisor.run.judge import Judge, Parts
-from supervisor.run.leftovers import steps_left
 from supervisor.run.loop import End, Loop
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
@@ -47,18 +45,18 @@ from supervisor.vocabulary.events import LifecycleEvent, RefEvent
 from supervisor.vocabulary.verdicts import ALLOWED, Effect, Verdict
 
 if TYPE_CHECKING:
+    from supervisor.inspection.worker import Inspector
+    from supervisor.run.content_parts import ContentParts
     from supervisor.surfaces.network import Network
 
-EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
 _PUBLISH_PATIENCE = 20.0  # seconds for the last notes
-_STEPS = 20  # steps of a rebase that are shown
 _NICE = -15  # where the user may; measured steadiest wake-ups
 
 
 class Order(NamedTuple):
     """What one run needs, fixed before the fork. ``seccomp`` is the filter program; ``say`` prints a line on govrun's
-    own standard error. ``guard`` is the write end of the pipe to the guard, ``scratch`` the run's temporary folder,
-    empty where none could be made."""
+    own standard error. ``base`` is the commit that is checked out, ``head`` the same where no branch is. ``guard`` is
+    the write end of the pipe to the guard, ``scratch`` the run's temporary folder, empty where none could be made."""
 
     run: str
     folder: Path
@@ -79,6 +77,7 @@ class Order(NamedTuple):
     oracles: Oracles
     refs: dict[str, str]
     head: str
+    base: str
     guard: int
     terminal: int
     umask: int
@@ -153,12 +152,27 @@ class _Run:
         self._refs: RefWatch | None = None
         self._others: list[str] = []
         self._helpers: dict[int, int] = {}
+        self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
+        self._since = time.time_ns()
+        self._inspector = self._start_inspector()
+        self._content: ContentParts | None = None
+
+    def _start_inspector(self) -> Inspector | None:
+        if not self._order.policy.dependencies:
+            return None
+        from supervisor.run.content_parts import start_inspector
+
+        return start_inspector()
 
     def keep(self) -> frozenset[int]:
         """Processes below the supervisor that are govrun's own. One that died may have left its id to the run."""
         own = set(self._order.oracles.pids())
         if self._feed is not None:
             own.add(self._feed.pid)
+        if self._inspector is not None and self._inspector.pid is not None:
+            own.add(self._inspector.pid)
+        if self._content is not None and self._content.prior is not None and self._content.prior.objects.pid:
+            own.add(self._content.prior.objects.pid)
         return frozenset(pid for pid in own if self._is_helper(pid))
 
     def _is_helper(self, pid: int) -> bool:
@@ -228,7 +242,9 @@ class _Run:
         made = Made(policy.temp, policy.tree)
         if order.scratch:
             made.created(order.scratch)
-        resolver = Resolver(made, Ignored(policy.tree, order.oracles.ignored), order.given)
+        ignored = self._ignored
+        resolver = Resolver(made, ignored, order.given)
+        explainer = Explainer(self._may_write_reason)
         processes = Processes(os.getpid(), self.keep)
         processes.root = root
         files = Files(
@@ -253,12 +269,29 @@ class _Run:
             signals=Signals(processes, order.scoped),
             network=functools.cache(_network),
             recorder=self._recorder,
-            explainer=Explainer(self._may_write_reason),
+            explainer=explainer,
+            settle=self._settle,
+            room=lambda: self._room(made, explainer),
+            judges_content=self._inspector is not None,
             refs=self._refs,
             git_tools=order.git_tools,
             unverified=order.unverified,
             open_folders=order.agent_domain.open_folders,
         )
+
+    def _settle(self) -> None:
+        if self._content is not None:
+            self._content.settle()
+
+    def _room(self, made: Made, explainer: Explainer) -> ContentParts:
+        """What judges content; made when it is first needed, at the start where a rule speaks of content."""
+        if self._content is None:
+            from supervisor.run.content_parts import content_parts
+
+            self._content = content_parts(
+                self._order, self._inspector, made, self._ignored, self._recorder, explainer, self._kill
+            )
+        return self._content
 
     def _may_write_reason(self, path: bytes) -> bool:
         return locate(self._order.policy, path).zone in (Zone.TEMP, Zone.GRANTED)
@@ -317,24 +350,28 @@ class _Run:
                 self._judge.pointers.look()
             except OSError as error:
                 self._order.say(f"govrun: a file that leads git into temporary space is still there: {error}")
-        self._say_what_waits()
+        end = self._settled(end)
+        self._look_for_others()
+        ending.say_what_waits(self._order.policy.git, self._started, self._order.say)
         if self._refs is not None:
             self._refs.last_look()
-        code, status = self._outcome(end)
-        self._say_why_not()
+        code, status = ending.outcome(end, self._recorder.counts, self._order.fail_on)
+        ending.say_why_not(self._tell, self._order.program, self._order.say)
         seconds = time.monotonic() - self._started
         counts = self._recorder.counts
         agent = end.status if end.status is not None else None
         agent_code = os.waitstatus_to_exitcode(agent) if agent is not None else None
-        ending: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
-        self._recorder.note("run.end", op=ending, **ending, counts=counts.as_dict(), ungoverned=counts.ungoverned)
-        self._remove_stale_locks()
+        told: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
+        self._recorder.note("run.end", op=told, **told, counts=counts.as_dict(), ungoverned=counts.ungoverned)
+        ending.remove_stale_locks(self._judge.locks if self._judge is not None else {})
         if self._feed is not None:
             self._feed.end(status=status, code=agent_code, seconds=seconds)
             if not self._feed.wait(_PUBLISH_PATIENCE):
-                self._say_what_is_missing()
+                ending.say_what_is_missing(self._order.folder, self._order.say)
                 stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
+        if self._content is not None:
+            self._content.close()
         scratch.remove(self._order.scratch)
         update_meta(
             self._order.folder,
@@ -346,60 +383,27 @@ class _Run:
         _tell(self._order.guard, b"exit %d\n" % code)
         return Result(code, status, end.reason)
 
-    def _say_what_waits(self) -> None:
-        git = self._order.policy.git
-        since = time.time() - (time.monotonic() - self._started) - 1
-        steps = steps_left(git.path, git.common, since) if git is not None else []
-        if steps:
-            self._order.say("govrun: a rebase is under way; git rebase --continue would run, outside of this run:")
-            for step in steps[:_STEPS]:
-                self._order.say(f"  {plain(step[:200])}")
-            self._order.say("  use: git rebase --abort, or read git rebase --edit-todo first")
-
-    def _say_what_is_missing(self) -> None:
-        self._order.say(f"govrun: not all notes could be written; see {self._order.folder / 'notes.jsonl'}")
-        if why := last_problem(self._order.folder):
-            self._order.say(f"  why: {plain(why)}")
-
-    def _remove_stale_locks(self) -> None:
-        """Whoever held them is dead by now."""
-        for path, inode in (self._judge.locks if self._judge is not None else {}).items():
-            try:
-                found = os.lstat(path)
-                if (found.st_dev, found.st_ino) == inode:
-                    os.unlink(path)
-            except OSError:
-                continue  # removed by its owner, as it should be
-
-    def _say_why_not(self) -> None:
-        """The child reports an exec that failed before the agent ever ran."""
-        if self._tell < 0:
-            return
-        os.set_blocking(self._tell, False)
+    def _settled(self, end: End) -> End:
+        """What was written last is judged as well; nobody is left who could write."""
+        if self._content is None:
+            return end
         try:
-            line = os.read(self._tell, 4096)
-        except BlockingIOError:
-            return
-        if line.startswith(b"E"):
-            text = line.strip().decode("utf-8", "replace").partition(" ")[2]
-            self._order.say(f"govrun: cannot execute {self._order.program}")
-            self._order.say(f"  why: {text}")
+            self._content.settle(final=True)
+        except StopRun as error:
+            for line in error.lines():
+                self._order.say(line)
+            return End("internal", None)
+        return End("invariant", None) if self._verdict is not None and end.reason == "exit" else end
 
-    def _outcome(self, end: End) -> tuple[int, str]:
-        if end.reason in ("internal", "crash"):
-            return EXIT_FAILED, "UNKNOWN"
-        if end.reason in ("invariant", "operator"):
-            return EXIT_STOPPED, "FAILED"
-        if end.reason == "timeout":
-            return EXIT_TIMEOUT, "FAILED"
-        status = end.status or 0
-        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-        counts = self._recorder.counts
-        fail_on = self._order.fail_on
-        crossed = fail_on is not None and (counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0))
-        if code == 0 and crossed:
-            return EXIT_ENFORCED, "FAILED"
-        return code, "WARNED" if counts.warned else "PASSED"
+    def _look_for_others(self) -> None:
+        """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""
+        if self._judge is None:
+            return
+        from supervisor.run.external import look, report
+
+        found = look(self._order.policy.tree, self._since, self._judge.touched, self._ignored.covers)
+        content = self._content.contents if self._content is not None else None
+        report(found, content, self._recorder, self._order.say)
 
 
 def _network() -> Network:

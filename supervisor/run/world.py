@@ -24,8 +24,8 @@ class Oracles:
     """``repository`` None: nothing is ignored. ``own`` is govrun's git directory in the state folder."""
 
     def __init__(self, repository: Repository | None, own: Path) -> None:
-        self._repository = repository
-        self._own = own
+        self.repository = repository
+        self.own = own
         self._ignores: BaseIgnores | None = None
         self._failed = False
 
@@ -36,13 +36,13 @@ class Oracles:
 
     def ignored(self, relative: bytes, directory: bool) -> bool:
         """Whether the path is untracked at the base commit and its ignore rules cover it."""
-        if self._repository is None or not self._repository.head_commit or self._failed:
+        if self.repository is None or not self.repository.head_commit or self._failed:
             return False
         from supervisor.run.ignores import BaseIgnores
 
         try:
             if self._ignores is None:
-                self._ignores = BaseIgnores(self._repository, self._own)
+                self._ignores = BaseIgnores(self.repository, self.own)
             return self._ignores.covers(relative, directory=directory)
         except (GovrunError, OSError, ValueError):
             self._failed = True

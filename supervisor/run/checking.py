@@ -1,0 +1,299 @@
+"""The content of a tree as it is, judged as a run would judge it, without starting anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.decide import decide
+from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
+from supervisor.git.layout import Repository
+from supervisor.git.view import View
+from supervisor.inspection.kinds import is_lock, kind_of
+from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.worker import Inspector
+from supervisor.invariants.dependency import DependencyRules, needles
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.journal.store import state_dir
+from supervisor.kernel import probe
+from supervisor.profile.agents import load_agent
+from supervisor.profile.load import load
+from supervisor.profile.model import Profile
+from supervisor.run.baselocks import ecosystem_of, named_in
+from supervisor.run.compose import (
+    Place,
+    cache_base,
+    check_tree,
+    compile_for,
+    home_folder,
+    place_of,
+    working_directory,
+)
+from supervisor.run.contents import VENDORED
+from supervisor.run.examples import require_examples, unchecked
+from supervisor.surfaces.reading import MOST, read_whole
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings
+from supervisor.vocabulary.errors import GovrunError, UsageError
+from supervisor.vocabulary.events import Actor, ContentEvent, Kind, Target
+from supervisor.vocabulary.policy import Coverage, Invariant
+from supervisor.vocabulary.verdicts import Effect
+
+_NOBODY = Actor(0, 0, 0, b"", (), 0)
+_TOO_LARGE = Findings(refusal=f"it is larger than {MOST >> 20} MiB")
+_PATIENCE = 10.0  # seconds for one object of git
+
+
+class Violation(NamedTuple):
+    """What a rule says of the file at ``path`` (relative). ``blocks``: a run would not let it stand; else a warning.
+    ``tolerated``: a run that finds it lets it be."""
+
+    path: bytes
+    line: int
+    message: str
+    rule: Invariant
+    blocks: bool
+    tolerated: bool
+
+
+class Checked(NamedTuple):
+    """``files`` were listed, ``read`` of them have a kind that is judged, ``inspected`` could hold a forbidden name.
+    ``base``: a commit's id, or "". ``rules``: how many speak of content. ``unjudged``: rules that nothing judges.
+    ``unchecked``: examples that nothing asks. ``unreadable``: paths, and why."""
+
+    tree: Path
+    base: str
+    rules: int
+    files: int
+    read: int
+    inspected: int
+    violations: tuple[Violation, ...]
+    unjudged: tuple[Invariant, ...]
+    unchecked: tuple[str, ...]
+    unreadable: tuple[tuple[bytes, str], ...]
+    warnings: tuple[str, ...]
+
+
+class _Held(NamedTuple):
+    """A file that could break a rule, as it is."""
+
+    path: bytes
+    kind: str
+    now: Findings
+
+
+def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Checked:
+    """Judge the tree around the working directory; ``paths`` narrow it down. ``base`` is a revision, or "". Errors:
+    ``GovrunError`` with exit code 2."""
+    with ExitStack() as opened:
+        try:
+            place, profile, policy = _policy(environ)
+            require_examples(policy)
+            wanted = _wanted(place, paths)
+            view = _view(place.repository, opened)
+            if base and view is None:
+                raise UsageError("there is no commit to compare with", "this is no git repository", "leave --base out")
+            commit = view.commit(base) if base and view is not None else ""
+            files, unreadable = _listed(place.tree, view, environ)
+            checker = _Checker(policy, place.tree, unreadable, opened)
+            held = list(checker.held(path for path in files if wanted(path)))
+            before = checker.versions(view, commit) if commit and view is not None else None
+            found = checker.judge(held, before)
+        except GovrunError as error:
+            error.exit_code = 2
+            raise
+    unjudged = tuple(rule for rule in policy.invariants.values() if rule.coverage is Coverage.UNENFORCEABLE)
+    return Checked(
+        place.tree,
+        commit,
+        len(policy.dependencies.rules),
+        sum(1 for path in files if wanted(path)),
+        checker.read,
+        len(held),
+        tuple(sorted(found, key=lambda each: (each.path, each.line))),
+        unjudged,
+        tuple(unchecked(policy)),
+        tuple(unreadable),
+        profile.warnings,
+    )
+
+
+def _policy(environ: Mapping[str, str]) -> tuple[Place, Profile, CompiledPolicy]:
+    """What would bind a run here, whatever this machine can hold of it."""
+    home = Path(os.path.realpath(home_folder(environ)))
+    place = place_of(working_directory(), None)
+    state = state_dir(environ)
+    check_tree(place, home, state, explicit=False)
+    profile = load(place.tree)
+    rules = tuple(rule._replace(require=None) for rule in profile.rules)
+    contracts = tuple(rule._replace(require=None) for rule in profile.contracts)
+    words = {name: said._replace(require=None) for name, said in profile.scope.layers.items()}
+    scope = profile.scope._replace(layers=words)
+    bare = profile._replace(require=None, rules=rules, contracts=contracts, scope=scope)
+    caches = cache_base(dict(environ), home, place.tree)
+    agent = load_agent(None, ("true",))
+    return place, profile, compile_for(place, bare, agent, probe.start_facts(), state, home, caches)
+
+
+def _wanted(place: Place, paths: Iterable[bytes]) -> Callable[[bytes], bool]:
+    """Whether a path relative to the tree is one of ``paths``, or lies in one. Errors: ``UsageError``."""
+    tree, exact, inside = os.fsencode(place.tree), set[bytes](), []
+    for given in paths:
+        absolute = os.path.join(os.fsencode(place.cwd), given)
+        folder, name = os.path.split(os.path.normpath(absolute))
+        whole = os.path.realpath(absolute) if os.path.isdir(absolute) else os.path.join(os.path.realpath(folder), name)
+        shown = given.decode("utf-8", "backslashreplace")
+        if whole != tree and not whole.startswith(tree + b"/"):
+            raise UsageError(f"{shown!r} lies outside the tree", str(place.tree), "name files of this repository")
+        if not os.path.lexists(whole):
+            raise UsageError(f"there is no {shown!r}", "", "name files and folders that exist")
+        relative = whole[len(tree) + 1 :]
+        exact.add(relative)
+        inside.append(relative + b"/" if relative else b"")
+    if not exact:
+        return lambda _path: True
+    beginnings = tuple(inside)
+    return lambda path: path in exact or path.startswith(beginnings)
+
+
+def _view(repository: Repository | None, opened: ExitStack) -> View | None:
+    if repository is None:
+        return None
+    # Not in the state folder: an agent may check its work, and cannot write there.
+    folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="govrun-check-"))
+    return View(Path(folder) / "view", repository)
+
+
+def tree_files(repository: Repository, environ: Mapping[str, str]) -> list[bytes]:
+    """What git tracks or would track, relative to the top. Errors: ``GovrunError``."""
+    with ExitStack() as opened:
+        view = _view(repository, opened)
+        return _listed(repository.top, view, environ)[0]
+
+
+def _listed(tree: Path, view: View | None, environ: Mapping[str, str]) -> tuple[list[bytes], list[tuple[bytes, str]]]:
+    if view is not None:
+        base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/nonexistent"), ".config")
+        own = Path(base) / "git" / "ignore"
+        return view.files([own] if own.is_file() else []), []
+    unreadable: list[tuple[bytes, str]] = []
+    root = os.fsencode(tree)
+
+    def failed(error: OSError) -> None:
+        unreadable.append((os.fsencode(error.filename or "")[len(root) + 1 :], error.strerror or ""))
+
+    found = []
+    for folder, names, files in os.walk(root, onerror=failed):
+        names[:] = [name for name in names if name != b".git"]
+        found += [os.path.join(folder, name)[len(root) + 1 :] for name in files]
+    return sorted(found), unreadable
+
+
+class _Checker:
+    """Reads, and asks the one decision function."""
+
+    def __init__(
+        self, policy: CompiledPolicy, tree: Path, unreadable: list[tuple[bytes, str]], opened: ExitStack
+    ) -> None:
+        self._policy = policy
+        self._tree = os.fsencode(tree)
+        self._unreadable = unreadable
+        self._opened = opened
+        self._inspector = Inspector()
+        self._started = False
+        self._prefilter = Prefilter(needles(policy.dependencies))
+        self._folders: dict[bytes, bool] = {}
+        self._frozen = {rule.invariant.id for rule in policy.dependencies.rules if rule.frozen}
+        self.read = 0
+
+    def held(self, paths: Iterable[bytes]) -> Iterator[_Held]:
+        """Files that are judged by content and could break a rule; locks always."""
+        if not self._policy.dependencies:
+            return
+        for path in paths:
+            kind = kind_of(path)
+            if kind is None or any(part in b"/" + path for part in VENDORED) or not self._is_inside(path):
+                continue
+            try:
+                content = self._content(path)
+            except FileNotFoundError:
+                continue  # in the index only, or no file
+            except OSError as error:
+                self._unreadable.append((path, error.strerror or str(error)))
+                continue
+            self.read += 1
+            if is_lock(kind) or content is None or self._prefilter.may_concern(kind, content):
+                yield _Held(path, kind, self._inspect(kind, path, content))
+
+    def _is_inside(self, path: bytes) -> bool:
+        """Whether no folder on the way is a link to elsewhere."""
+        folder = path.rpartition(b"/")[0]
+        if folder not in self._folders:
+            whole = self._tree + b"/" + folder if folder else self._tree
+            self._folders[folder] = os.path.realpath(whole) == whole
+        return self._folders[folder]
+
+    def _content(self, path: bytes) -> bytes | None:
+        """None: too large. Errors: OSError, ``FileNotFoundError`` also for what is no regular file."""
+        whole = self._tree + b"/" + path
+        if not stat.S_ISREG(os.lstat(whole).st_mode):
+            raise FileNotFoundError
+        fd = os.open(whole, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return read_whole(fd)[0]
+        finally:
+            os.close(fd)
+
+    def _inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:
+        if content is None:
+            return _TOO_LARGE
+        if not self._started:
+            self._started = True
+            self._inspector.start()
+            self._opened.callback(self._inspector.close)
+        return self._inspector.inspect(kind, path, content)
+
+    def versions(self, view: View, commit: str) -> Callable[[_Held], Findings]:
+        """What the version of a file in ``commit`` says. Errors of what is asked: ``GovrunError``."""
+        objects = Objects(view.git, timeout=_PATIENCE)
+        self._opened.callback(objects.close)
+
+        def before(held: _Held) -> Findings:
+            entry = objects.entry(commit, held.path)
+            if entry is None or entry.mode in (TREE, GITLINK, SYMLINK):
+                return NOTHING_FOUND
+            found = objects.get(entry.id, limit=MOST)
+            return self._inspect(held.kind, held.path, found[2]) if found is not None else NOTHING_FOUND
+
+        return before
+
+    def judge(self, held: list[_Held], before: Callable[[_Held], Findings] | None) -> Iterator[Violation]:
+        """Locks of the tree say which package an import means; those of the base, what may stand in a lock."""
+        locks = [each for each in held if is_lock(each.kind)]
+        rules = self._policy.dependencies
+        now = _with(rules, locks, [each.now for each in locks])
+        was = {each.path: before(each) for each in locks} if before is not None else {}
+        said = [each for each in locks if was.get(each.path, NOTHING_FOUND) != NOTHING_FOUND]
+        base = _with(rules, said, list(was.values())) if before is not None else now._replace(locked=frozenset())
+        found: list[Violation] = []
+        for each in held:
+            policy = self._policy._replace(dependencies=base if is_lock(each.kind) else now)
+            target = Target(self._tree + b"/" + each.path, Kind.FILE)
+            event = ContentEvent(_NOBODY, target, each.now)
+            verdict = decide(policy, RunState(), event)
+            if verdict.matches and before is not None:
+                old = was[each.path] if each.path in was else before(each)
+                verdict = decide(policy, RunState(), event._replace(before=old))
+            for match in verdict.matches:
+                tolerated = before is None and match.invariant.id in self._frozen
+                blocks = match.effect > Effect.WARN
+                found.append(Violation(each.path, match.line, match.message, match.invariant, blocks, tolerated))
+        return iter(found)
+
+
+def _with(rules: DependencyRules, locks: Iterable[_Held], findings: Iterable[Findings]) -> DependencyRules:
+    return rules._replace(locked=named_in(findings), with_lock=frozenset(ecosystem_of(each.kind) for each in locks))

@@ -1,0 +1,244 @@
+"""Ref updates, judged before they happen by the raw difference of two trees: a commit can carry content that never was
+a file (``git hash-object -w``, ``git update-index --cacheinfo``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from supervisor.decide import decide
+from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects
+from supervisor.git.layout import is_object_id
+from supervisor.inspection.kinds import INSTALLED, kind_of
+from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
+from supervisor.run.contents import Contents, Judgement
+from supervisor.run.fetches import Fetches
+from supervisor.run.prior import Prior
+from supervisor.surfaces.contents import plain_content
+from supervisor.surfaces.paths import Refused
+from supervisor.vocabulary.acts import PathAct
+from supervisor.vocabulary.content import NOTHING_FOUND
+from supervisor.vocabulary.errors import GovrunError
+from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.versions import Identity
+
+_MOST_PATHS = 100_000  # of one update
+_MOST_BLOB = 64 << 20
+_CARRIES = (b"rebase", b"merge", b"cherry-pick", b"pull", b"revert", b"am", b"stash")
+_MOST_COMMITS = 2_000
+_NOWHERE = Identity(0, 0, 0, 0, 0)
+_DEEPEST = 256
+# Refs that do not become anybody's branch by themselves: scratch of git's own commands, govrun's record.
+_PASSED_OVER = ("refs/stash", "refs/notes/", "refs/govrun/", "refs/bisect/", "refs/rewritten/")
+
+
+class Commits:
+    """``refs``: {ref: object id} at the start, and with it the commits that need no look."""
+
+    def __init__(
+        self,
+        policy: CompiledPolicy,
+        contents: Contents | None,
+        prior: Prior,
+        git: GitDir,
+        fetches: Fetches,
+        refs: dict[str, str],
+        head: str,
+    ) -> None:
+        self._policy = policy
+        self._contents = contents
+        self._state = RunState()
+        self._fetches = fetches
+        self._prior = prior
+        self._objects: Objects = prior.objects
+        self._git = git
+        self._common, self._own = git.common + b"/", git.path + b"/"
+        self._tree = policy.tree
+        self._refs = dict(refs)
+        self._head = head
+        self._known = {commit for commit in (head, *refs.values()) if commit}
+
+    def before(self, event: FsEvent, act: PathAct) -> tuple[Judgement | None, PathAct]:
+        """The first violation that a rename onto a ref, or onto packed-refs, would bring; and the act in which just
+        the value that was judged lands. Raises ``Refused``."""
+        path = event.other.path if event.op is FsOp.RENAME and event.other is not None else b""
+        if not path.startswith((self._common, self._own)):
+            return None, act
+        if path == self._common + b"packed-refs":
+            updates = dict(_packed(act.replace or b""))
+        elif ref := ref_at(self._git, path):
+            content = plain_content(b"/proc/self/fd/%d" % act.handle, 4096, follow=True)
+            new = content.strip().decode("ascii", "replace")
+            updates = {ref: new} if is_object_id(new) else {}
+            if new.startswith("ref:"):
+                _check_symbolic(ref, new[4:].strip())
+            act = act._replace(replace=content)
+        else:
+            return None, act
+        for name, new in updates.items():
+            found = self._update(event, name, new)
+            if found is not None:
+                return found, act
+        return None, act
+
+    def _update(self, event: FsEvent, ref: str, new: str) -> Judgement | None:
+        if ref.startswith("refs/remotes/") and new not in self._known and self._fetches.brings(event):
+            self._prior.fetched(new)
+            self._known.add(new)
+        if ref.startswith(_PASSED_OVER):
+            return None
+        if new in self._known:
+            self._note(ref, new)
+            return None
+        try:
+            found = self._commits(event, ref, new)
+        except GovrunError as error:
+            raise Refused(f"{ref} cannot be judged: {error.what}: {error.why}") from error
+        if found is None:
+            self._note(ref, new)
+        return found
+
+    def _note(self, ref: str, new: str) -> None:
+        self._known.add(new)
+        self._refs[ref] = new
+        if ref == "HEAD":
+            self._head = new
+
+    def _commits(self, event: FsEvent, ref: str, new: str) -> Judgement | None:
+        """Every commit that comes with ``new`` is compared with its first parent: what a later one takes back stays in
+        the history. An object that is no commit is compared with nothing."""
+        seen: set[tuple[bytes, str]] = set()
+        fresh = list(self._fresh(new))
+        if len(fresh) > _MOST_COMMITS:
+            raise Refused(f"{ref} would bring more than {_MOST_COMMITS} commits at once")
+        for commit, parents in fresh or [(new, [])]:
+            for relative, entry in self._changed(parents[0] if parents else "", commit, b"", 0):
+                key = (relative, entry.id if entry is not None else "")
+                if key in seen:
+                    continue
+                seen.add(key)
+                if len(seen) > _MOST_PATHS:
+                    raise Refused(f"{ref} would change more than {_MOST_PATHS} files at once")
+                judged = self._placed(event, relative, entry, commit)
+                judged = judged or self._content(event, ref, relative, entry, commit)
+                if judged is not None and judged.verdict.blocks:
+                    return judged
+        self._known.update(commit for commit, _ in fresh)
+        return None
+
+    def _fresh(self, tip: str) -> Iterator[tuple[str, list[str]]]:
+        """(commit, parents) of each commit below ``tip`` that was not known."""
+        pending, seen = [tip], set(self._known)
+        while pending:
+            commit = pending.pop()
+            if commit in seen:
+                continue
+            seen.add(commit)
+            found = self._objects.get(commit + "^{commit}")
+            if found is None:
+                continue  # a tree or blob that a ref points to
+            parents = _parents(found[2])
+            yield found[0], parents
+            pending += parents
+            if len(seen) - len(self._known) > _MOST_COMMITS + 1:
+                return
+
+    def _placed(self, event: FsEvent, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
+        """Whether a file may be changed, or removed (``entry`` None), at its very path. Only an objection is asked
+        whether other people committed just that."""
+        target = Target(self._tree + b"/" + relative, Kind.FILE if entry is not None else Kind.ABSENT)
+        placed = ContentEvent(event.actor, target, NOTHING_FOUND, landing=True, commit=commit, placed=True)
+        verdict = decide(self._policy, self._state, placed)
+        if verdict.blocks:
+            prior = self._prior
+            if entry is None:
+                theirs = prior.lack(self._sources(event, commit), relative)
+            else:
+                theirs = prior.has_blob(relative, entry.id) or self._lies_there(target.path, entry)
+            placed = placed._replace(theirs=theirs)
+            verdict = decide(self._policy, self._state, placed)
+        return Judgement(placed, verdict, "", b"", _NOWHERE) if verdict.blocks else None
+
+    def _sources(self, event: FsEvent, commit: str) -> list[str]:
+        """Where a removal may come from: where git carries changes of others over, any of them; else the commits known
+        before that ``commit`` is built on."""
+        words = [word for word in event.actor.argv[1:] if not word.startswith(b"-")]
+        if event.git_tool and words[:1] and words[0] in _CARRIES:
+            return list(self._prior.tips)
+        return [parent for _, parents in self._fresh(commit) for parent in parents if parent in self._known]
+
+    def _lies_there(self, path: bytes, entry: Entry) -> bool:
+        """Whether the commit takes up what lies in the tree: the run could not have put it there."""
+        return self._prior.blob_id(plain_content(path, _MOST_BLOB)) == entry.id
+
+    def _content(self, event: FsEvent, ref: str, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
+        contents, path = self._contents, self._tree + b"/" + relative
+        # What is committed is the project's, whatever ignore rules say and however the folder is called.
+        kind = kind_of(path)
+        if contents is None or entry is None or kind in (None, INSTALLED) or contents.has_passed(path, entry.id):
+            return None
+        assert kind is not None
+        found = self._objects.get(entry.id, limit=_MOST_BLOB)
+        if found is None:
+            raise Refused(f"{ref}: the object {entry.id} is missing")
+        if entry.mode == SYMLINK:
+            if not self._prior.has_blob(relative, entry.id):
+                contents.check_link(path, found[2])
+            return None
+        target = Target(path, Kind.FILE)
+        return contents.judge_bytes(
+            found[2], target, kind, event.actor, _NOWHERE, git_tool=True, landing=True, commit=commit
+        )
+
+    def _changed(self, old: str, new: str, folder: bytes, depth: int) -> Iterator[tuple[bytes, Entry | None]]:
+        """(path, entry) of every file that ``new`` has and ``old`` has not, or not like that; None: it is gone."""
+        if depth > _DEEPEST:
+            raise Refused("its folders are nested too deeply")
+        before = (self._objects.tree(old) if old else None) or {}
+        after = self._objects.tree(new) if new else {}
+        if after is None:
+            raise Refused(f"the object {new} is no tree")
+        for name, was in before.items():
+            now = after.get(name)
+            if now is None or (now.mode == TREE) != (was.mode == TREE):
+                if was.mode == TREE:
+                    yield from self._changed(was.id, "", folder + name + b"/", depth + 1)
+                else:
+                    yield folder + name, None
+        for name, entry in after.items():
+            known = before.get(name)
+            if known == entry or entry.mode == GITLINK:
+                continue
+            if entry.mode == TREE:
+                inner = known.id if known is not None and known.mode == TREE else ""
+                yield from self._changed(inner, entry.id, folder + name + b"/", depth + 1)
+            else:
+                yield folder + name, entry
+
+
+def _parents(commit: bytes) -> list[str]:
+    head = commit.split(b"\n\n", 1)[0].split(b"\n")
+    return [line[7:].decode("ascii", "replace") for line in head if line.startswith(b"parent ")]
+
+
+def _check_symbolic(ref: str, target: str) -> None:
+    """A symbolic ref is another name of what it leads to: only into where commits are judged."""
+    if target.startswith("refs/heads/") or (ref.startswith("refs/remotes/") and target.startswith("refs/remotes/")):
+        return
+    raise Refused(f"{ref} would lead to {target}, where commits are not judged")
+
+
+def ref_at(git: GitDir, path: bytes) -> str:
+    """The ref that a path in the git directory holds; ``packed-refs`` holds all; empty for anything else."""
+    if path.startswith(git.common + b"/refs/"):
+        return "" if path.endswith(b".lock") else os.fsdecode(path[len(git.common) + 1 :])
+    if path == git.common + b"/packed-refs":
+        return "packed-refs"
+    return "HEAD" if path == git.path + b"/HEAD" else ""
+
+
+def _packed(content: bytes) -> Iterator[tuple[str, str]]:
+    for line in content.split(b"\n"):
+        value, _, name = line.partition(b" ")
+        if name and is_object_id(text := value.decode("ascii", "replace")):
+            yield os.fsdecode(name), text

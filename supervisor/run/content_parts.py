@@ -1,0 +1,135 @@
+"""What a run needs where a rule speaks of content; loaded only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.enforce.explain import Explainer
+from supervisor.enforce.recover import recover
+from supervisor.enforce.revert import Reverter
+from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.worker import Inspector
+from supervisor.invariants.dependency import needles
+from supervisor.run.commits import Commits
+from supervisor.run.contents import Contents, Tools
+from supervisor.run.fetches import Fetches
+from supervisor.run.guarded import Guarded
+from supervisor.run.prior import Prior
+from supervisor.run.record import Recorder
+from supervisor.run.takeback import TakeBack, folders
+from supervisor.surfaces.ignored import Ignored
+from supervisor.surfaces.ledger import Ledger
+from supervisor.surfaces.made import Made
+from supervisor.surfaces.paths import Refused
+from supervisor.trees.accepted import Accepted
+from supervisor.vocabulary.errors import StopRun
+from supervisor.vocabulary.events import Actor
+from supervisor.vocabulary.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from supervisor.run.supervise import Order
+
+_PATIENCE = 5.0  # seconds for one file
+
+
+class ContentParts(NamedTuple):
+    """``contents`` judges files (None where no rule speaks of content), ``commits`` ref updates and ``guarded`` files
+    under protection that git replaces (None without a repository)."""
+
+    contents: Contents | None
+    commits: Commits | None
+    guarded: Guarded | None
+    inspector: Inspector | None
+    accepted: Accepted
+    reverter: Reverter
+    folder: Path
+    say: Callable[[str], None]
+    prior: Prior | None
+
+    def settle(self, *, final: bool = False) -> None:
+        """Judge every change known by now; ``final``: nobody of the run is left. Errors: ``StopRun``."""
+        if self.guarded is not None:
+            self.guarded.settle()
+        if self.contents is not None:
+            self.contents.settle(final=final)
+
+    def close(self) -> None:
+        """Release everything. The ledger's descriptors go with the process."""
+        if self.inspector is not None:
+            self.inspector.close()
+        self.reverter.close()
+        for line in recover(self.folder):
+            self.say(f"govrun: {line}")
+        self.accepted.close()
+        if self.prior is not None:
+            self.prior.close()
+
+
+def start_inspector() -> Inspector:
+    """The worker that parses, forked before anything of the run exists."""
+    inspector = Inspector(deadline=_PATIENCE)
+    inspector.start()
+    return inspector
+
+
+def content_parts(
+    order: Order,
+    inspector: Inspector | None,
+    made: Made,
+    ignored: Ignored,
+    recorder: Recorder,
+    explainer: Explainer,
+    stop: Callable[[Verdict], None],
+) -> ContentParts:
+    """Put together what judges content. Errors: ``StopRun``."""
+    policy, repository = order.policy, order.oracles.repository
+    accepted = Accepted(order.folder)
+    staging, quarantine = folders(order.folder)
+    try:
+        reverter = Reverter(staging, quarantine, policy.tree, accepted.latest)
+    except OSError as error:
+        raise StopRun("cannot use the folders for what is taken back", str(error), "check the state folder") from error
+    prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None
+    contents = commits = guarded = None
+    if inspector is not None:
+        ledger = Ledger()
+        back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive)
+        needed = Prefilter(needles(policy.dependencies))
+        contents = Contents(
+            Tools(policy, ledger, accepted, inspector, needed, made, prior, ignored.covers, back, recorder.warned)
+        )
+        for number in (1, 2):
+            _hand_over(contents, number)
+    if policy.git is not None and prior is not None:
+        fetches = Fetches(policy, policy.git, os.fsencode(order.environment.get("PATH", "")))
+        commits = Commits(policy, contents, prior, policy.git, fetches, order.refs, order.base)
+        guarded = Guarded(
+            policy, accepted, reverter, prior, policy.git, recorder, explainer, order.say, stop, _is_alive
+        )
+    return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior)
+
+
+def _hand_over(contents: Contents, number: int) -> None:
+    """Standard output or error, if it is a file of the tree: nothing is opened for what is written there."""
+    try:
+        contents.given(number)
+    except Refused as error:
+        raise StopRun(
+            f"descriptor {number} cannot be governed", str(error), "send it to a file outside the tree"
+        ) from error
+    except OSError:
+        return  # closed
+
+
+def _is_alive(actor: Actor) -> bool:
+    """Whether the process that acted is still there, and not another one by the same id (proc(5), stat, field 22)."""
+    try:
+        os.kill(actor.pid, 0)
+        with open(f"/proc/{actor.pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return int(fields[19]) == actor.start

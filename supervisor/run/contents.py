@@ -1,0 +1,413 @@
+"""Files whose content is judged: kept before they change, looked at when they have, taken back when they break a rule.
+
+*Opening*: what lies at the path is kept, so that it can be put back. *Landing*: what a rename or link brings is judged
+before it is there. *Settling*: before a command, a connection or a ref update is answered, every change known by then
+has been judged. In between the end of each write is noticed as it happens, which makes reverts quick and nothing more.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.decide import decide
+from supervisor.inspection.kinds import INSTALLED, is_source, kind_of
+from supervisor.inspection.prefilter import Prefilter
+from supervisor.invariants.places import Zone, locate
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.kernel import leases
+from supervisor.run.landing import Landing
+from supervisor.run.tolerated import NO_CONTENT, Tolerated
+from supervisor.surfaces.ledger import Ledger, Written
+from supervisor.surfaces.made import Made
+from supervisor.surfaces.paths import Refused
+from supervisor.surfaces.reading import MOST, blob_id, read_whole, readable
+from supervisor.vocabulary.acts import OpenAct, PathAct
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings
+from supervisor.vocabulary.events import Actor, ContentEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.verdicts import Verdict
+from supervisor.vocabulary.versions import Identity, Version
+
+if TYPE_CHECKING:
+    from supervisor.inspection.worker import Inspector
+    from supervisor.run.prior import Prior
+    from supervisor.trees.accepted import Accepted
+
+VENDORED = (b"/node_modules/", b"/site-packages/", b"/dist-packages/")
+_WRITES = os.O_WRONLY | os.O_RDWR
+_MOST_PASSED = 50_000
+_NOBODY = Actor(0, 0, 0, b"", (), 0)
+
+
+class Judgement(NamedTuple):
+    """A version that was judged: ``content`` and ``identity`` are what was read for it."""
+
+    event: ContentEvent
+    verdict: Verdict
+    kind: str
+    content: bytes
+    identity: Identity
+
+
+class Tools(NamedTuple):
+    """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
+    in place; ``observed`` records one that is let be. ``ignored`` answers for a path."""
+
+    policy: CompiledPolicy
+    ledger: Ledger
+    accepted: Accepted
+    inspector: Inspector
+    prefilter: Prefilter
+    made: Made
+    prior: Prior | None
+    ignored: Callable[[bytes], bool]
+    take_back: Callable[[Written, bytes, Judgement], bool]
+    observed: Callable[[ContentEvent, Verdict], None]
+
+
+class Contents:
+    """One per run, where a rule about content is in force."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._policy = tools.policy
+        self._inside = tools.policy.tree + b"/"
+        self._versions = tools.policy.dependencies.asks_versions()
+        self.state = RunState()
+        self.ledger = tools.ledger
+        self.tolerated = Tolerated(tools.accepted, tools.prefilter, self.kind, self.inspect)
+        self._landing = Landing(self, tools.policy, tools.prior)
+        # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
+        self._passed: set[tuple[bytes, str]] = set()
+
+    # -- what is judged -------------------------------------------------------------------------------------------
+
+    def kind(self, path: bytes) -> str | None:
+        """Which inspector reads the file at ``path``, None where content is not judged: outside the tree, in what
+        others published (packages), in ignored paths; what git itself keeps in its folders is no source."""
+        kind = kind_of(path)
+        if kind is None or not path.startswith(self._inside):
+            return None
+        if kind == INSTALLED:
+            return kind if self._versions else None
+        relative = path[len(self._inside) - 1 :]
+        if any(part in relative for part in VENDORED):
+            return None
+        zone = locate(self._policy, path).zone
+        if zone is not Zone.TREE and not (zone is Zone.GIT and is_source(kind)):
+            return None
+        return None if self._tools.ignored(path) else kind
+
+    # -- before and after the act ---------------------------------------------------------------------------------
+
+    def before(self, event: FsEvent, act: OpenAct | PathAct) -> tuple[Judgement | None, Version | None]:
+        """What the act would bring that breaks a rule (judged before it lands), and what is to be put back if what
+        the process writes breaks one (None: its content plays no part). Errors: ``Refused``, OSError."""
+        if isinstance(act, PathAct) and (event.op in (FsOp.RENAME, FsOp.LINK) or event.makes is Kind.LINK):
+            return self._landing.before(event, act), None
+        if event.op in (FsOp.WRITE, FsOp.CREATE):
+            version = self._opening(event, act)
+            if version is not None:
+                self.reserve(1)
+            return None, version
+        if event.op is FsOp.UNLINK and event.target.kind is Kind.FILE:
+            self.tolerated.touch(event.target.path)
+        return None, None
+
+    def _opening(self, event: FsEvent, act: OpenAct | PathAct) -> Version | None:
+        target = event.target
+        writes = isinstance(act, OpenAct) and act.flags & (_WRITES | os.O_TRUNC)
+        if target.kind is Kind.ABSENT:
+            makes = event.makes is Kind.FILE and writes and self.kind(target.path) is not None
+            if makes:
+                self.tolerated.touch(target.path)
+            return self._tools.accepted.absent(target.path) if makes else None
+        if target.kind is not Kind.FILE or not (writes or (isinstance(act, PathAct) and act.call == "truncate")):
+            return None
+        known = self.ledger.get(target.dev, target.ino)
+        if known is not None:
+            return known.accepted
+        names = list(self._judged(self._names_of(target)))
+        if not names:
+            return None
+        fd = readable(act.handle)
+        try:
+            version = self.tolerated.keep(names[0][0], fd)
+            for name, kind in names:
+                self.tolerated.opened(name, kind, version, fd)
+        finally:
+            os.close(fd)
+        return version
+
+    def check_link(self, path: bytes, text: bytes) -> None:
+        """A symbolic link that a commit brings. Errors: ``Refused``."""
+        self._landing.check_link(path, text)
+
+    def reserve(self, count: int) -> None:
+        """Make sure that so many more files can be kept in sight. What has no writer goes; then, where that cannot be
+        told (files of another user), what has been looked at. OSError(ENFILE) when too many are being written."""
+        if self.ledger.has_room(count):
+            return
+        self.settle()
+        if not self.ledger.has_room(count):
+            for entry in self.ledger:
+                if leases.has_writer(entry.fd) is None:
+                    self.ledger.drop(entry)
+        if not self.ledger.has_room(count):
+            raise OSError(errno.ENFILE, "too many files are being written at once")
+
+    def after(self, event: FsEvent, fd: int, version: Version | None, flags: int) -> None:
+        """The act has been done: files that can be written to from now on are kept in sight. ``fd``: the descriptor
+        the process is going to get, -1 for calls that give none. Errors: OSError, then the process must not get it."""
+        if event.op in (FsOp.RENAME, FsOp.LINK):
+            self._landing.after(event)
+        elif version is not None and fd >= 0:
+            # Only what is open for reading too can be mapped shared and writable (mmap(2), EACCES).
+            may_map = flags & os.O_ACCMODE == os.O_RDWR
+            path = event.target.path
+            self.ledger.enter(fd, path, event.actor, version, mappable=may_map, git_tool=event.git_tool)
+        elif version is not None:
+            self.keep_in_sight(event.target.path, event.actor, version, git_tool=event.git_tool)
+
+    def keep_in_sight(self, path: bytes, actor: Actor, version: Version, *, git_tool: bool) -> None:
+        """A file that can be written to without being opened by this name, or was cut: it is looked at again."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in NO_CONTENT:
+                return
+            raise
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                entry = self.ledger.enter(fd, path, actor, version, mappable=True, git_tool=git_tool)
+                entry.seen = None
+        finally:
+            os.close(fd)
+
+    def given(self, fd: int) -> None:
+        """A file that whoever started the run handed in as ``fd``, open for writing."""
+        path = os.readlink(b"/proc/self/fd/%d" % fd)
+        kind = self.kind(path)
+        if kind is None or not stat.S_ISREG(os.fstat(fd).st_mode):
+            return
+        own = readable(fd)
+        try:
+            version = self.tolerated.keep(path, own)
+            self.tolerated.opened(path, kind, version, own)
+            entry = self.ledger.enter(own, path, _NOBODY, version, mappable=True, git_tool=False)
+            entry.seen = entry.identity()
+            entry.inherited = True
+        finally:
+            os.close(own)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def closed(self) -> None:
+        """Look at what nobody writes to any more. What still has a writer may be half a line; it is looked at when a
+        command, a connection or a commit depends on it."""
+        for entry in self.ledger.closed():
+            if self.ledger.get(*entry.key) is entry and not entry.is_written():
+                self._look(entry)
+
+    def settle(self, *, final: bool = False) -> None:
+        """Judge every change known by now. Whoever asks is answered afterwards. ``final``: nobody of the run is left,
+        so that what is half written stays as it is."""
+        if len(self.ledger):
+            self.ledger.closed()
+            for entry in self.ledger:
+                self._look(entry, final=final)
+
+    def _look(self, entry: Written, *, final: bool = False) -> None:
+        if self.ledger.get(*entry.key) is not entry:
+            return
+        written = entry.is_written()  # asked first: without a writer, what is read next stays
+        identity = entry.identity()
+        if identity != entry.seen or entry.mappable:
+            # Of what was handed in, govrun itself is a writer to the end.
+            growing = written and not final and not entry.inherited
+            if not self._judge_names(entry, identity, growing=growing):
+                self.ledger.drop(entry)
+                return
+        if not written and not (entry.mappable and not leases.sees_mappings(entry.fd)):
+            self.ledger.drop(entry)
+
+    def _judge_names(self, entry: Written, now: Identity, *, growing: bool) -> bool:
+        """Judge the content under each judged name it has. False: nothing is left to be kept in sight."""
+        content, identity = read_whole(entry.fd)
+        digest = hashlib.sha1(content or b"", usedforsecurity=False).digest()
+        if entry.seen is not None and content is not None and digest == entry.digest:
+            entry.seen = now
+            return True  # the same bytes: a touch, or a mapping that was not used
+        gone = taken = unsure = False
+        for name, kind in self._judged(self._names(entry)):
+            found = self._judged_as(entry, content, name, kind, identity, growing=growing)
+            if found is None:
+                continue
+            unsure = unsure or (growing and _is_open_ended(found, content))
+            if not found.verdict.blocks:
+                if found.verdict.matches or found.event.prior != NOTHING_FOUND:
+                    self._tools.observed(found.event, found.verdict)
+                if found.verdict.matches:
+                    self.tolerated.said(name, found.event.now)
+                continue
+            taken = True
+            gone = not self._tools.take_back(entry, name, found) or gone
+            identity = entry.identity()  # its change time moved with the name
+        if taken or unsure:
+            entry.seen = None  # looked at again, whatever happens to it
+            return unsure or (not gone and entry.is_written() and bool(entry.leads()))
+        entry.seen, entry.digest = now, digest
+        if content is not None and entry.is_written():
+            self._accept(entry, content)
+        return True
+
+    def _judged_as(
+        self, entry: Written, content: bytes | None, name: bytes, kind: str, identity: Identity, *, growing: bool
+    ) -> Judgement | None:
+        target = Target(name, Kind.FILE, identity.dev, identity.ino)
+        found = self.judge_bytes(
+            content, target, kind, entry.actor, identity, git_tool=entry.git_tool, whole=not growing
+        )
+        if not growing:
+            self._note_passed(name, content, found)
+        return found
+
+    def _accept(self, entry: Written, content: bytes) -> None:
+        """What was judged is what to go back to, while its writer goes on: not what is there by now."""
+        try:
+            entry.accepted = self.tolerated.keep(entry.path() or b"?", entry.fd, content)
+        except Refused:
+            return  # then to the version before, which was accepted too
+
+    def _names(self, entry: Written) -> set[bytes]:
+        info = os.fstat(entry.fd)
+        path = entry.path()
+        target = Target(path, Kind.FILE, info.st_dev, info.st_ino, info.st_nlink)
+        return ({path} if path else set()) | (self._names_of(target) - {b""}) | entry.leads()
+
+    def _names_of(self, target: Target) -> set[bytes]:
+        return {target.path} | (self._tools.made.names(target) if target.nlink > 1 or not target.path else set())
+
+    def _judged(self, names: set[bytes]) -> Iterator[tuple[bytes, str]]:
+        """Those under which content is judged, with the inspector."""
+        for name in sorted(names):
+            kind = self.kind(name)
+            if kind is not None:
+                yield name, kind
+
+    def external(self, path: bytes) -> Verdict | None:
+        """What a rule says of a file that somebody else changed; None when nothing does."""
+        kind = self.kind(path)
+        if kind is None:
+            return None
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=False, landing=False, taken=NOTHING_FOUND)
+        finally:
+            os.close(fd)
+        return found.verdict if found is not None and found.verdict.matches else None
+
+    # -- judging --------------------------------------------------------------------------------------------------
+
+    def judge_open(
+        self, fd: int, path: bytes, kind: str, actor: Actor, *, git_tool: bool, landing: bool, taken: Findings
+    ) -> tuple[Judgement | None, bytes | None]:
+        """Judge what an open descriptor leads to as the file at ``path``; ``taken``: what is tolerated in it besides.
+        The judgement (None: nothing in it concerns a rule) and the bytes that were judged."""
+        content, identity = read_whole(fd)
+        target = Target(path, Kind.FILE, identity.dev, identity.ino)
+        found = self.judge_bytes(
+            content, target, kind, actor, identity, git_tool=git_tool, landing=landing, taken=taken
+        )
+        self._note_passed(path, content, found)
+        return found, content
+
+    def _note_passed(self, path: bytes, content: bytes | None, found: Judgement | None) -> None:
+        if content is not None and (found is None or not found.verdict.blocks):
+            if len(self._passed) >= _MOST_PASSED:
+                self._passed.clear()
+            self._passed.add((path, blob_id(content)))
+
+    def has_passed(self, path: bytes, blob: str) -> bool:
+        """Whether this version of the file was judged before and broke nothing."""
+        return (path, blob) in self._passed
+
+    def judge_bytes(
+        self,
+        content: bytes | None,
+        target: Target,
+        kind: str,
+        actor: Actor,
+        identity: Identity,
+        *,
+        git_tool: bool,
+        whole: bool = True,
+        landing: bool = False,
+        commit: str = "",
+        taken: Findings = NOTHING_FOUND,
+    ) -> Judgement | None:
+        """Judge one version of the file at ``target.path``; ``content`` None: it is too large to be read. None: nothing
+        in it concerns a rule. While it is being written (``whole`` False) a line without an end, and a text that does
+        not parse, may still become something else."""
+        tools, path = self._tools, target.path
+        if content is not None and not tools.prefilter.may_concern(kind, content):
+            return None
+        if not whole and content is not None:
+            content = content[: content.rfind(b"\n") + 1]
+        now = self.inspect(kind, path, content)
+        if not whole and now.pending:
+            now = Findings(pending=now.pending)
+        before = self.tolerated.base(path).joined(taken)
+        prior = self.tolerated.prior(path)
+        event = ContentEvent(actor, target, now, before, prior, whole, landing, commit)
+        verdict = decide(self._policy, self.state, event)
+        if verdict.blocks and git_tool and tools.prior is not None:
+            # What other people committed may come back through git, and is theirs.
+            theirs = prior.joined(self._theirs(tools.prior, path, kind, content))
+            if theirs != prior:
+                event = event._replace(prior=theirs)
+                verdict = decide(self._policy, self.state, event)
+                if not verdict.blocks:
+                    self.tolerated.came(path, theirs)
+        return Judgement(event, verdict, kind, content or b"", identity)
+
+    def _theirs(self, prior: Prior, path: bytes, kind: str, content: bytes | None) -> Findings:
+        def read(kind: str, content: bytes | None) -> Findings:
+            return self.inspect(kind, path, content)
+
+        nested = self._nested(path)
+        if nested:
+            # A work tree inside this one: only exactly what others committed, at the path it has there.
+            same = content is not None and prior.has(path[len(nested) + 1 :], content)
+            return read(kind, content) if same else NOTHING_FOUND
+        return prior.says(path[len(self._inside) :], kind, content, read)
+
+    def _nested(self, path: bytes) -> bytes:
+        """The root of the innermost work tree below this one that holds ``path``, empty when there is none."""
+        folder = path.rpartition(b"/")[0]
+        while len(folder) >= len(self._inside):
+            if os.path.lexists(folder + b"/.git"):
+                return folder
+            folder = folder.rpartition(b"/")[0]
+        return b""
+
+    def inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:
+        """What a version says."""
+        if content is None:
+            return Findings(refusal=f"it is larger than {MOST >> 20} MiB")
+        return self._tools.inspector.inspect(kind, path, content)
+
+
+def _is_open_ended(found: Judgement, content: bytes | None) -> bool:
+    """Whether what is being written may still say something else than it seems to: it does not parse, or its last line
+    has no end."""
+    return bool(found.event.now.pending) or (content is not None and not content.endswith(b"\n"))

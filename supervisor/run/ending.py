@@ -1,0 +1,80 @@
+"""How a run ended: its exit code, and what is left to be said and tidied up."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from supervisor.invariants.policy import GitDir
+from supervisor.profile.problems import plain
+from supervisor.provenance.feed import last_problem
+from supervisor.run.leftovers import steps_left
+from supervisor.run.loop import End
+from supervisor.run.record import Counts
+from supervisor.vocabulary.verdicts import Effect
+
+EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
+_STEPS = 20  # of a rebase that are named
+Say = Callable[[str], None]
+
+
+def outcome(end: End, counts: Counts, fail_on: Effect | None) -> tuple[int, str]:
+    """Exit code and status word."""
+    if end.reason in ("internal", "crash"):
+        return EXIT_FAILED, "UNKNOWN"
+    if end.reason in ("invariant", "operator"):
+        return EXIT_STOPPED, "FAILED"
+    if end.reason == "timeout":
+        return EXIT_TIMEOUT, "FAILED"
+    status = end.status or 0
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    crossed = fail_on is not None and (counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0))
+    if code == 0 and crossed:
+        return EXIT_ENFORCED, "FAILED"
+    return code, "WARNED" if counts.warned else "PASSED"
+
+
+def say_what_waits(git: GitDir | None, started: float, say: Say) -> None:
+    """Steps of a rebase that the run leaves behind; ``started``: monotonic seconds."""
+    since = time.time() - (time.monotonic() - started) - 1
+    steps = steps_left(git.path, git.common, since) if git is not None else []
+    if steps:
+        say("govrun: a rebase is under way; git rebase --continue would run, outside of this run:")
+        for step in steps[:_STEPS]:
+            say(f"  {plain(step[:200])}")
+        say("  use: git rebase --abort, or read git rebase --edit-todo first")
+
+
+def say_what_is_missing(folder: Path, say: Say) -> None:
+    """The publisher did not write everything."""
+    say(f"govrun: not all notes could be written; see {folder / 'notes.jsonl'}")
+    if why := last_problem(folder):
+        say(f"  why: {plain(why)}")
+
+
+def remove_stale_locks(locks: Mapping[bytes, tuple[int, int]]) -> None:
+    """Whoever held them is dead by now."""
+    for path, inode in locks.items():
+        try:
+            found = os.lstat(path)
+            if (found.st_dev, found.st_ino) == inode:
+                os.unlink(path)
+        except OSError:
+            continue  # removed by its owner, as it should be
+
+
+def say_why_not(tell: int, program: str, say: Say) -> None:
+    """The child reports an exec that failed before the agent ever ran."""
+    if tell < 0:
+        return
+    os.set_blocking(tell, False)
+    try:
+        line = os.read(tell, 4096)
+    except BlockingIOError:
+        return
+    if line.startswith(b"E"):
+        text = line.strip().decode("utf-8", "replace").partition(" ")[2]
+        say(f"govrun: cannot execute {program}")
+        say(f"  why: {text}")

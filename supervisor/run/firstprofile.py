@@ -1,0 +1,202 @@
+"""A first ``govrun.toml`` for a tree, from what lies in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from supervisor.inspection.kinds import is_lock, kind_of
+from supervisor.journal.store import state_dir
+from supervisor.profile.adr import FOLDERS
+from supervisor.profile.load import NAME
+from supervisor.run.checking import tree_files
+from supervisor.run.compose import Place, check_tree, home_folder, place_of, working_directory
+from supervisor.vocabulary.errors import UsageError
+
+_MOST_NAMES = 40
+_PLAIN = re.compile(rb"[A-Za-z0-9_.@+][A-Za-z0-9_.@+ -]*")
+_LANGUAGES: Final[Mapping[bytes, str]] = {
+    b"py": "Python", b"js": "JavaScript", b"mjs": "JavaScript", b"cjs": "JavaScript", b"jsx": "JavaScript",
+    b"ts": "TypeScript", b"tsx": "TypeScript", b"mts": "TypeScript", b"go": "Go", b"rs": "Rust", b"java": "Java",
+    b"kt": "Kotlin", b"rb": "Ruby", b"php": "PHP", b"c": "C", b"cc": "C++", b"cpp": "C++", b"cs": "C#",
+    b"swift": "Swift", b"tf": "Terraform", b"sh": "Shell", b"sql": "SQL",
+}  # fmt: skip
+_CI = (
+    ".github/workflows", ".gitlab-ci.yml", ".circleci", ".buildkite", ".woodpecker.yml", ".drone.yml", ".travis.yml",
+    ".forgejo/workflows", ".gitea/workflows", "azure-pipelines.yml", "bitbucket-pipelines.yml", "Jenkinsfile",
+)  # fmt: skip
+_LEGAL = re.compile(rb"(?:LICEN[CS]E|COPYING|NOTICE|PATENTS)(?:[.-].*)?", re.IGNORECASE)
+_DOTFILES = frozenset((b".gitignore", b".gitattributes", b".editorconfig"))
+_OTHER_RECORDS = ("docs/architecture/decisions", "docs/architecture/adr", "architecture/decisions", "docs/adrs")
+_LEFT_OUT = frozenset((b".git", b"node_modules", b"__pycache__"))
+
+
+class Seen(NamedTuple):
+    """What a tree holds: names at its top (folders end in ``/``), how many have no plain name, and what stands out."""
+
+    names: tuple[bytes, ...]
+    odd: int
+    languages: tuple[str, ...]
+    locks: tuple[str, ...]
+    ci: tuple[str, ...]
+    records: str
+
+
+def first_profile(environ: Mapping[str, str], *, force: bool) -> tuple[Path, str]:
+    """Write it at the top of the tree; its path and text. Errors: ``GovrunError``, also when one is there and ``force``
+    is not given."""
+    place = place_of(working_directory(), None)
+    home = Path(os.path.realpath(home_folder(environ)))
+    check_tree(place, home, state_dir(environ), explicit=False)
+    path = place.tree / NAME
+    if not force and os.path.lexists(path):
+        raise UsageError(f"there is a {NAME} already", str(path), "govrun explain shows it; --force replaces it")
+    text = text_of(look(place, environ))
+    _write(path, text, force=force)
+    return path, text
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    target = path.with_name(f".{NAME}.{os.getpid()}") if force else path
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with open(os.open(target, flags, 0o644), "w", encoding="utf-8") as file:
+            file.write(text)
+        if force:
+            os.replace(target, path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {NAME}", str(error), "make the folder writable; not from inside a run"
+        ) from error
+
+
+def look(place: Place, environ: Mapping[str, str]) -> Seen:
+    """What lies in the tree: what git tracks or would track, else the names at the top."""
+    files = tree_files(place.repository, environ) if place.repository is not None else _nearby(place.tree)
+    tops: dict[bytes, None] = {}
+    for path in files:
+        name, slash, _ = path.partition(b"/")
+        if name not in _LEFT_OUT:
+            tops[name + slash] = None
+    names = sorted(tops)
+    plain = [name for name in names if _PLAIN.fullmatch(name.rstrip(b"/")) and not name.rstrip(b"/").endswith(b" ")]
+    locks = [path for path in files if path.count(b"/") <= 3 and (kind := kind_of(path)) and is_lock(kind)]
+    return Seen(
+        tuple(plain),
+        len(names) - len(plain),
+        _languages(files),
+        tuple(path.decode() for path in locks if _PLAIN.fullmatch(path.replace(b"/", b".")))[:8],
+        tuple(name for name in _CI if os.path.lexists(place.tree / name)),
+        next((name for name in (*FOLDERS, *_OTHER_RECORDS) if (place.tree / name).is_dir()), ""),
+    )
+
+
+def _nearby(tree: Path) -> list[bytes]:
+    """Files at the top and one folder below."""
+    root, found = os.fsencode(tree), []
+    for entry in sorted(os.scandir(root), key=lambda each: each.name):
+        if not entry.is_dir(follow_symlinks=False):
+            found.append(entry.name)
+        elif entry.name not in _LEFT_OUT and not os.path.exists(entry.path + b"/pyvenv.cfg"):
+            try:
+                inner = [each.name for each in os.scandir(entry.path) if each.is_file(follow_symlinks=False)]
+            except OSError:
+                inner = []
+            found += [entry.name + b"/" + name for name in inner or (b".",)]
+    return found
+
+
+def _languages(files: Iterable[bytes]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for path in files:
+        name = path.rpartition(b"/")[2]
+        language = _LANGUAGES.get(name.rpartition(b".")[2].lower()) if b"." in name else None
+        if language is not None:
+            counts[language] = counts.get(language, 0) + 1
+    return tuple(sorted(counts, key=lambda each: (-counts[each], each)))[:4]
+
+
+def text_of(seen: Seen) -> str:
+    """The profile as text."""
+    known = f" ({', '.join(seen.languages)})" if seen.languages else ""
+    lines = [
+        f"# What an agent may do in this repository{known}. Read once, at the start of a run; `govrun explain` shows",
+        "# what each rule is worth here, docs/profile.md of govrun tells the rest.",
+        "version = 1",
+    ]
+    if seen.records:
+        lines += ["", f'# Decision records: a rule can name one, as in adr = "0001".\nadr_dir = "{seen.records}"']
+    lines += ["", "[scope]", *_write_lines(seen), *_protect_lines(seen)]
+    lines += [
+        "# Hosts that may be reached. Without this line: every public one, and each is recorded.",
+        '# hosts = ["registry:pypi", "registry:npm"]',
+        "# The run is stopped after this time.",
+        'timeout = "2h"',
+        "",
+        *_example(seen),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _writable(name: bytes) -> bool:
+    bare = name.rstrip(b"/")
+    if bare.startswith(b"."):
+        return bare in _DOTFILES
+    return bare != NAME.encode() and bare.decode() not in _CI and not (b"/" not in name and _LEGAL.fullmatch(bare))
+
+
+def _write_lines(seen: Seen) -> list[str]:
+    named = [name.decode() for name in seen.names if _writable(name)]
+    folders = [f"/{name}**" for name in named if name.endswith("/")]
+    files = [f"/{name}" for name in named if not name.endswith("/")]
+    if not folders or len(named) > _MOST_NAMES:
+        return [
+            '# Where the agent may write. This is everything; name folders to narrow it: ["/src/**"].',
+            'write = ["**"]',
+        ]
+    lines = [
+        "# Where the agent may write: what is here now. The last line is for files that it may add at the top.",
+        "write = [",
+        *(f'    "{pattern}",' for pattern in folders),
+        *([f"    {', '.join(_quoted(files))},"] if files else []),
+        '    # "/*.md",',
+        "]",
+    ]
+    if seen.odd:
+        lines.insert(1, f"# {seen.odd} more with unusual names: left out.")
+    return lines
+
+
+def _quoted(names: Iterable[str]) -> list[str]:
+    return [f'"{name}"' for name in names]
+
+
+def _protect_lines(seen: Seen) -> list[str]:
+    lines = []
+    if seen.ci:
+        lines.append(f"# The default pack protects CI definitions ({', '.join(seen.ci)}).")
+    legal = [f"/{name.decode()}" for name in seen.names if not name.endswith(b"/") and _LEGAL.fullmatch(name)]
+    if legal:
+        lines += ["# Read, never written, whatever else is allowed.", f"protect = [{', '.join(_quoted(legal))}]"]
+    return lines
+
+
+def _example(seen: Seen) -> list[str]:
+    script = bool(seen.languages) and seen.languages[0] in ("JavaScript", "TypeScript")
+    deny, use = ('"npm:moment"', "date-fns") if script else ('"pypi:requests"', "httpx")
+    command = "npm install moment" if script else "pip install requests"
+    lines = [
+        "# A package that must not come in: refused at the command, taken out of manifests and sources.",
+        "# [[dependency]]",
+        f'# id   = "{"one-date-library" if script else "one-http-client"}"',
+        '# why  = "one library for one thing"      # or adr = "0001"',
+        f"# deny = [{deny}]",
+        f'# use  = "{use}"                          # what a denial tells to do instead',
+        f'# examples = {{ denied = ["{command}"] }}   # asked at every start',
+    ]
+    if seen.locks:
+        lines += [f"# What {', '.join(seen.locks)} names may arrive. Nothing but that:", '# install = "lock-only"']
+    return lines

@@ -1,0 +1,170 @@
+"""Content that arrives by a name: renames, hard links, symbolic links. Judged before it is there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.invariants.places import WRITABLE, locate
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.kernel import leases
+from supervisor.run.tolerated import NO_CONTENT
+from supervisor.surfaces.paths import Refused
+from supervisor.vocabulary.acts import PathAct
+from supervisor.vocabulary.content import NOTHING_FOUND
+from supervisor.vocabulary.events import FsEvent, FsOp, Kind
+from supervisor.vocabulary.versions import Version
+
+if TYPE_CHECKING:
+    from supervisor.run.contents import Contents, Judgement
+    from supervisor.run.prior import Prior
+
+_PACKAGES = (b"node_modules", b"site-packages", b"dist-packages")
+
+
+class _Move(NamedTuple):
+    """One name that comes to lead to what another one led to; ``where`` reaches it now."""
+
+    source: bytes
+    to: bytes
+    where: bytes
+    kind: Kind
+
+
+class Landing:
+    """``prior``: what other people committed may come back through git, also as a link."""
+
+    def __init__(self, contents: Contents, policy: CompiledPolicy, prior: Prior | None) -> None:
+        self._contents = contents
+        self._policy = policy
+        self._prior = prior
+        # Files that somebody could write to while they were judged: path and the bytes that were.
+        self._written: dict[bytes, Version] = {}
+
+    def before(self, event: FsEvent, act: PathAct) -> Judgement | None:
+        """The first violation is enough to refuse the act. Errors: ``Refused``, OSError."""
+        self._written.clear()
+        if event.makes is Kind.LINK and event.op is FsOp.CREATE:
+            self._refuse_link(event, event.target.path, act.text)
+            return None
+        other = -1
+        try:
+            if event.exchange:
+                other = os.open(act.other_name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=act.other_parent)
+            for move in self._moves(event, act.handle, other):
+                found = self._arrives(event, move)
+                if found is not None:
+                    return found
+        finally:
+            if other >= 0:
+                os.close(other)
+        self._contents.reserve(len(self._written))
+        return None
+
+    def _moves(self, event: FsEvent, handle: int, other: int) -> Iterator[_Move]:
+        if event.other is None:
+            return
+        pairs = [(event.target, event.other, handle, event.beneath)]
+        if event.exchange:
+            pairs.append((event.other, event.target, other, event.beneath_other))
+        for source, to, fd, beneath in pairs:
+            if event.op is FsOp.RENAME:
+                self._contents.tolerated.touch(source.path)
+            self._contents.tolerated.touch(to.path)
+            root = b"/proc/self/fd/%d" % fd
+            if source.kind is not Kind.DIR:
+                yield _Move(source.path, to.path, root, source.kind)
+            for relative in beneath or ():
+                path = to.path + b"/" + relative
+                if self._contents.kind(path) is not None or relative.rpartition(b"/")[2] in _PACKAGES:
+                    yield _Move(source.path + b"/" + relative, path, root + b"/" + relative, Kind.OTHER)
+
+    def _arrives(self, event: FsEvent, move: _Move) -> Judgement | None:
+        text = _link_text(move)
+        if text is not None:
+            self._refuse_link(event, move.to, text)
+            return None
+        contents, kind = self._contents, self._contents.kind(move.to)
+        if kind is None:
+            return None
+        contents.tolerated.touch(move.to)
+        taken = NOTHING_FOUND
+        if event.op is FsOp.RENAME:
+            taken = contents.tolerated.moving(move.source, move.to)
+        try:
+            fd = os.open(move.where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in NO_CONTENT:
+                return None
+            raise Refused(f"{os.fsdecode(move.to)} cannot be read, so its content cannot be judged") from error
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            written = leases.has_writer(fd) is not False or not leases.sees_mappings(fd)  # before it is read
+            found, content = contents.judge_open(
+                fd, move.to, kind, event.actor, git_tool=event.git_tool, landing=True, taken=taken
+            )
+            if found is not None and found.verdict.blocks:
+                return found
+            if written:
+                self._written[move.to] = contents.tolerated.keep(move.to, fd, content)
+        finally:
+            os.close(fd)
+        return None
+
+    def _refuse_link(self, event: FsEvent, path: bytes, text: bytes) -> None:
+        relative = path[len(self._policy.tree) + 1 :]
+        if not (event.git_tool and self._prior is not None and self._prior.has(relative, text)):
+            self.check_link(path, text)
+
+    def check_link(self, path: bytes, text: bytes) -> None:
+        """A symbolic link gives content another name without anybody touching either. ``Refused`` where that content is
+        not judged itself."""
+        name = path.rpartition(b"/")[2]
+        kind = self._contents.kind(path)
+        if kind is None and name not in _PACKAGES:
+            return
+        inside = self._policy.tree + b"/"
+        to = os.path.normpath(text if text.startswith(b"/") else path.rpartition(b"/")[0] + b"/" + text)
+        real = os.path.realpath(to)
+        if kind is None:
+            fits = to.rpartition(b"/")[2] == name == real.rpartition(b"/")[2] or not path.startswith(inside)
+        else:
+            fits = self._contents.kind(real) is not None or (
+                locate(self._policy, real).zone not in WRITABLE and os.path.isfile(real)
+            )
+        if not fits:
+            shown = os.fsdecode(path.removeprefix(inside))
+            raise Refused(
+                f"{shown} would be a link to something that is not judged; copy it, or link to a file like it"
+            )
+
+    def after(self, event: FsEvent) -> None:
+        """The names are there. Errors: OSError."""
+        if event.other is not None and event.op is FsOp.RENAME:
+            tolerated = self._contents.tolerated
+            if event.exchange:
+                tolerated.exchanged(event.target.path, event.other.path)
+            else:
+                tolerated.moved(event.target.path, event.other.path)
+                for relative in event.beneath or ():
+                    tolerated.moved(event.target.path + b"/" + relative, event.other.path + b"/" + relative)
+        written, self._written = self._written, {}
+        for path, version in written.items():
+            self._contents.keep_in_sight(path, event.actor, version, git_tool=event.git_tool)
+
+
+def _link_text(move: _Move) -> bytes | None:
+    """Where a symbolic link leads, None for anything else."""
+    try:
+        if move.kind is Kind.LINK:
+            handle = os.open(move.where, os.O_PATH | os.O_CLOEXEC)  # our own descriptor: it ends at the link itself
+            try:
+                return os.readlink(b"", dir_fd=handle)
+            finally:
+                os.close(handle)
+        return os.readlink(move.where) if move.kind is Kind.OTHER else None
+    except OSError:
+        return None

@@ -1,0 +1,51 @@
+"""What a judge works with, and an answer that has to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.enforce.explain import Explainer
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.run.record import Recorder
+from supervisor.run.refs import RefWatch
+from supervisor.surfaces.execs import Execs
+from supervisor.surfaces.files import Files
+from supervisor.surfaces.made import Made
+from supervisor.surfaces.processes import Processes
+from supervisor.surfaces.signals import Signals
+from supervisor.vocabulary.acts import Held, Reply
+
+if TYPE_CHECKING:
+    from supervisor.run.content_parts import ContentParts
+    from supervisor.surfaces.network import Network
+
+
+class Parts(NamedTuple):
+    """Everything a judge works with; made once by the composition root."""
+
+    run: str
+    policy: CompiledPolicy
+    processes: Processes
+    made: Made
+    files: Files
+    execs: Execs
+    signals: Signals
+    network: Callable[[], Network]
+    settle: Callable[[], None]
+    room: Callable[[], ContentParts]
+    judges_content: bool
+    recorder: Recorder
+    explainer: Explainer
+    refs: RefWatch | None
+    git_tools: tuple[bytes, ...]
+    unverified: bool
+    open_folders: frozenset[bytes]
+
+
+class Waiting(NamedTuple):
+    """A held act, and what to do with its reply."""
+
+    held: Held
+    finish: Callable[[Reply], Reply]
+    abandon: Callable[[], None]

@@ -1,0 +1,110 @@
+"""Prior content: what other people committed, as the refs at the start reach it (and what is fetched from a remote
+that was configured then). It may come back through git, and is recorded, not counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
+from supervisor.git.layout import Repository
+from supervisor.git.neutral import Git
+from supervisor.git.own import make_own
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Import, Requirement
+from supervisor.vocabulary.errors import GovrunError
+
+_TIPS = 256  # refs whose version of a path is looked at
+_BLOBS = 16  # different versions of one path among them
+_LARGEST = 2 << 20
+_PATIENCE = 5.0  # seconds for a search of the history
+
+Inspect = Callable[[str, bytes | None], Findings]
+
+
+class Prior:
+    """``refs``: {ref: object id} at the start; ``head``: the commit that was checked out, or ""."""
+
+    def __init__(self, repository: Repository, own: Path, refs: dict[str, str], head: str) -> None:
+        self._folder = make_own(own, repository.common_dir, repository.object_format)
+        self.objects = Objects(Git(self._folder))
+        self.tips: dict[str, None] = dict.fromkeys(tip for tip in (head, *refs.values()) if tip)
+        self._algorithm = repository.object_format
+        self._searched: dict[tuple[bytes, str], bool] = {}
+
+    def fetched(self, commit: str) -> None:
+        """A remote-tracking ref moved there by a fetch from a remote that was configured at the start."""
+        self.tips[commit] = None
+
+    def says(self, path: bytes, kind: str, content: bytes | None, inspect: Inspect) -> Findings:
+        """What the versions of ``path`` (relative to the tree) at the tips say, and ``content`` itself when exactly
+        that lies in their history at this path. Nothing where that cannot be found out."""
+        try:
+            blobs = self._at_tips(path)
+            if content is not None:
+                blob = self.blob_id(content)
+                if blob in blobs or self._in_history(path, blob):
+                    return inspect(kind, content)
+            imports: list[Import] = []
+            requirements: list[Requirement] = []
+            for each in list(blobs)[:_BLOBS]:
+                found = self.objects.get(each, limit=_LARGEST)
+                said = inspect(kind, found[2]) if found is not None else NOTHING_FOUND
+                imports += said.imports
+                requirements += said.requirements
+            return Findings(tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(requirements)))
+        except GovrunError:
+            return NOTHING_FOUND
+
+    def has(self, path: bytes, content: bytes) -> bool:
+        """Whether other people committed exactly this at ``path``."""
+        try:
+            blob = self.blob_id(content)
+            return blob in self._at_tips(path) or self._in_history(path, blob)
+        except GovrunError:
+            return False
+
+    def has_blob(self, path: bytes, blob: str) -> bool:
+        """``has`` for content that is known by its id in this repository."""
+        try:
+            return blob in self._at_tips(path) or self._in_history(path, blob)
+        except GovrunError:
+            return False
+
+    def blob_id(self, content: bytes) -> str:
+        """The id that this repository gives a content."""
+        digest = hashlib.new(self._algorithm, b"blob %d\0" % len(content), usedforsecurity=False)
+        digest.update(content)
+        return digest.hexdigest()
+
+    def lack(self, commits: Iterable[str], path: bytes) -> bool:
+        """Whether one of the commits holds nothing at ``path``."""
+        try:
+            return any(commit and self.objects.entry(commit, path) is None for commit in commits)
+        except GovrunError:
+            return False
+
+    def _at_tips(self, path: bytes) -> dict[str, None]:
+        found: dict[str, None] = {}
+        for tip in list(self.tips)[-_TIPS:]:
+            entry = self.objects.entry(tip, path)
+            if entry is not None and entry.mode not in (TREE, GITLINK, SYMLINK):
+                found[entry.id] = None
+        return found
+
+    def _in_history(self, path: bytes, blob: str) -> bool:
+        """Whether a commit that the tips reach has exactly this blob at this path (git-log(1), --find-object)."""
+        key = (path, blob)
+        if key not in self._searched:
+            command: list[str | bytes] = [
+                "log", "--format=%H", "-n1", "-m", f"--find-object={blob}", "--stdin", "--", b":(literal)" + path,
+            ]  # fmt: skip
+            tips = "".join(f"{tip}\n" for tip in self.tips).encode()
+            try:
+                self._searched[key] = bool(Git(self._folder, timeout=_PATIENCE).run(command, tips).strip())
+            except GovrunError:
+                return False  # not known to be prior: it counts
+        return self._searched[key]
+
+    def close(self) -> None:
+        self.objects.close()

@@ -1,0 +1,128 @@
+"""Programs that start: judged at the call, followed to the exec stop, judged again from what is really there."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from supervisor.commands.installs import installation
+from supervisor.decide import decide
+from supervisor.invariants.policy import RunState
+from supervisor.kernel import process as kernel_process
+from supervisor.run.parts import Parts, Waiting
+from supervisor.run.tracer import Started, Tracer
+from supervisor.surfaces.execs import Judged
+from supervisor.surfaces.files import Call
+from supervisor.surfaces.paths import Caller, Refused
+from supervisor.vocabulary.acts import CONTINUE, Held, Reply
+from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.verdicts import Effect, Outcome
+
+Refuse = Callable[..., Reply]
+
+
+class Programs:
+    """``settle`` judges what has been written so far; ``refuse`` and ``warn`` answer and tell."""
+
+    def __init__(
+        self, parts: Parts, state: RunState, settle: Callable[[], None], refuse: Refuse, warn: Callable[..., None]
+    ) -> None:
+        self._parts = parts
+        self._policy = parts.policy
+        self.state = state
+        self._settle = settle
+        self._refuse = refuse
+        self._warn = warn
+        self.tracer = Tracer(self._arrived, self._never_ran)
+
+    def start(self, call: Call) -> Reply | Waiting:
+        parts = self._parts
+        self._settle()  # before the program is looked at: what it is may be taken back
+        try:
+            judged = parts.execs.attempt(call)
+        except Refused as refused:
+            target = Target(b"", Kind.OTHER)
+            event = ExecEvent(call.actor, target, b"", (), b"", "call", refusal=str(refused))
+            return self._refuse(call.caller, event, decide(self._policy, self.state, event))
+        judged = self._with_packages(judged)
+        verdict = decide(self._policy, self.state, judged.event)
+        if verdict.blocks:
+            return self._refuse(call.caller, judged.event, verdict)
+        for path in judged.event.hidden:
+            self._hidden(call, path)
+        seq = parts.recorder.intent(judged.event, verdict)
+        if verdict.effect is Effect.WARN:
+            self._warn(call.caller, verdict)
+        started = Started(call.caller.tid, call.caller.tgid, judged, seq)
+        if self.tracer.is_free(call.caller.tid, call.caller.tgid):
+            return self._follow(call.caller, started)
+
+        def retry() -> Reply | None:
+            free = self.tracer.is_free(call.caller.tid, call.caller.tgid)
+            return self._follow(call.caller, started) if free else None
+
+        held = Held(retry, lambda: None)
+        return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
+
+    def _with_packages(self, judged: Judged) -> Judged:
+        """What a package manager would bring in, where a rule speaks of packages."""
+        if not self._policy.dependencies:
+            return judged
+        event = judged.event
+        return judged._replace(event=event._replace(installs=installation(event.argv, event.target.path)))
+
+    def _follow(self, caller: Caller, started: Started) -> Reply:
+        """Let the kernel execute, to be looked at again at the exec stop."""
+        parts = self._parts
+        try:
+            self.tracer.start(started)
+        except OSError as error:
+            if (self._policy.debug or parts.unverified) and error.errno == errno.EPERM:
+                # A debugger of the run traces it, or this host forbids tracing and the user accepted that: coverage of
+                # commands is `observed`, and says so.
+                parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
+                return CONTINUE
+            untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
+            verdict = decide(self._policy, self.state, untraced)
+            return self._refuse(caller, untraced, verdict, cause=started.seq)
+        parts.explainer.flush_to(caller.tid)
+        return CONTINUE
+
+    def _hidden(self, call: Call, path: bytes) -> None:
+        """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""
+        event = FsEvent(call.actor, FsOp.READ, "execve", Target(path, Kind.OTHER))
+        verdict = decide(self._policy, self.state, event)
+        if verdict.blocks:
+            self._refuse(call.caller, event, verdict)
+
+    def _arrived(self, pid: int, started: Started, found: ExecEvent | None) -> bool:
+        """At the exec stop. False: the image must not run."""
+        parts = self._parts
+        event = found or started.judged.event._replace(
+            stage="stop", refusal="the program or its arguments changed while it was started"
+        )
+        verdict = decide(self._policy, self.state, event)
+        if verdict.blocks:
+            caller = Caller(pid, pid)
+            self._refuse(caller, event, verdict, cause=started.seq)
+            return False
+        parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
+        try:
+            parts.processes.executed(pid, event.target.path, event.argv)
+        except OSError:
+            return True  # killed meanwhile
+        return True
+
+    def _never_ran(self, started: Started) -> None:
+        self._parts.recorder.outcome(started.seq, "exec", Outcome.FAILED)
+
+
+def _untraceable(tid: int, error: OSError) -> str:
+    """Why an exec cannot be followed to its stop."""
+    try:
+        tracer = kernel_process.status(tid).tracer
+    except OSError:
+        tracer = 0
+    if tracer:
+        return f"process {tracer} traces this one, so what it executes cannot be checked; end that trace"
+    return f"what it executes cannot be checked: {error.strerror or error}"

@@ -1,0 +1,135 @@
+"""Runs that ended without a word: what they left half-done is brought to an end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.enforce.recover import recover
+from supervisor.journal.ids import born
+from supervisor.journal.store import list_runs, read_meta, update_meta
+from supervisor.journal.writer import JOURNAL
+from supervisor.run import scratch
+from supervisor.run.compose import TEMPORARY
+from supervisor.vocabulary.errors import GovrunError
+
+EXIT_CODE = 121
+_YOUNG = 60.0  # seconds in which a run that wrote nothing yet may still be starting
+_TRIES = 20
+
+
+class Recovered(NamedTuple):
+    """``state``: ``recovered`` (it ended without a word), ``live``, ``ended`` (nothing to do). ``told``: what was done,
+    one line each; ``failed``: something could not be finished, and is tried again the next time."""
+
+    run: str
+    tree: str
+    state: str
+    told: tuple[str, ...] = ()
+    failed: bool = False
+
+
+def recover_all(state: Path) -> Iterator[Recovered]:
+    """Every run of this user that needs it, oldest first. Never raises for one run."""
+    for run in list_runs(state):
+        try:
+            found = recover_run(state / "runs" / run)
+        except OSError as error:
+            found = Recovered(run, "-", "recovered", (f"cannot be read: {error}",), failed=True)
+        if found.state == "recovered":
+            yield found
+
+
+def recover_run(folder: Path) -> Recovered:
+    """Recover the run in ``folder``. Live runs are left alone; may be repeated, and killed."""
+    meta = read_meta(folder)
+    run, tree = folder.name, str(meta.get("tree", "-"))
+    with _claimed(folder) as claimed:
+        if not claimed or _may_start(run, meta):
+            return Recovered(run, tree, "live")
+        end = read_meta(folder).get("end")
+        if isinstance(end, dict) and end.get("reason") not in ("crash", "internal"):
+            return Recovered(run, tree, "ended")
+        told, failed = _put_right(folder, run)
+        if not isinstance(end, dict):
+            try:
+                update_meta(folder, end={"status": "UNKNOWN", "reason": "crash", "exit": None, "code": EXIT_CODE})
+                told.append("marked UNKNOWN: it ended without a word")
+            except GovrunError as error:
+                told.append(f"{error.what}: {error.why}")
+                failed = True
+    return Recovered(run, tree, "recovered" if told else "ended", tuple(told), failed)
+
+
+def _put_right(folder: Path, run: str) -> tuple[list[str], bool]:
+    try:
+        told = recover(folder)
+        failed = any(": not finished:" in line for line in told)
+    except OSError as error:
+        told, failed = [f"cannot be recovered: {error}"], True
+    for place in _scratch_of(run):
+        scratch.remove(place)
+        left = os.path.lexists(place)
+        failed = failed or left
+        told.append(f"{os.fsdecode(place)}: temporary folder {'cannot be removed' if left else 'removed'}")
+    return told, failed
+
+
+def _scratch_of(run: str) -> Iterator[bytes]:
+    """The temporary folder of the run, if it is there and ours."""
+    for base in dict.fromkeys(os.path.realpath(path) for path in TEMPORARY):
+        path = scratch.name_in(base, run)
+        try:
+            info = os.lstat(path)
+        except OSError:
+            continue
+        if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid():
+            yield path
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Hold the lock of the journal, as the supervisor does; False while somebody else holds it."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(folder / JOURNAL, flags)
+    except FileNotFoundError:
+        descriptor = os.open(folder, flags | os.O_DIRECTORY)
+    try:
+        yield _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    for _ in range(_TRIES):  # a reader asks with a lock of its own, for a moment
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.005)
+        else:
+            return True
+    return False
+
+
+def _may_start(run: str, meta: dict[str, object]) -> bool:
+    """Between its folder and its journal a run is told by the process that starts it."""
+    pid = meta.get("pid")
+    if not isinstance(pid, int):
+        return time.time() - born(run) < _YOUNG
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open("/proc/uptime", "rb") as file:
+            up = float(file.read().split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    started = time.time() - up + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    # A process that is younger than the run has got the number of one that is gone.
+    return fields[0] != b"Z" and started <= born(run) + 1

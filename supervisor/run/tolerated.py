@@ -1,0 +1,123 @@
+"""What is let be although a rule forbids it: what each file said before the run first touched it, and what other people
+committed at the same path. Never more than that."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from supervisor.inspection.prefilter import Prefilter
+from supervisor.surfaces.paths import Refused
+from supervisor.surfaces.reading import read_whole
+from supervisor.trees.accepted import Accepted, Unkept
+from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings
+from supervisor.vocabulary.versions import Version
+
+# Nothing there that has content: gone, a socket or FIFO without a reader, a symbolic link.
+NO_CONTENT = (errno.ENOENT, errno.ENXIO, errno.ELOOP, errno.ENOTDIR)
+
+
+class Tolerated:
+    """Keyed by path. ``kind`` says which inspector reads a path (None: its content plays no part), ``inspect`` asks it:
+    only when a rule objects to what is there now, since most files are never asked about."""
+
+    def __init__(
+        self,
+        accepted: Accepted,
+        prefilter: Prefilter,
+        kind: Callable[[bytes], str | None],
+        inspect: Callable[[str, bytes, bytes | None], Findings],
+    ) -> None:
+        self._accepted = accepted
+        self._prefilter = prefilter
+        self._kind = kind
+        self._inspect = inspect
+        # Findings, or the version that is asked when they are needed.
+        self._base: dict[bytes, Findings | tuple[str, Version]] = {}
+        self._prior: dict[bytes, Findings] = {}
+
+    def base(self, path: bytes) -> Findings:
+        """What the file said before."""
+        held = self._base.get(path, NOTHING_FOUND)
+        if isinstance(held, Findings):
+            return held
+        kind, version = held
+        content = None if version.large else self._accepted.content(version)
+        found = self._inspect(kind, path, content)
+        if found.refusal.startswith(INSPECTOR_FAILED):
+            return NOTHING_FOUND  # that the inspector failed says nothing of the file, and must not excuse the next
+        self._base[path] = found
+        return found
+
+    def prior(self, path: bytes) -> Findings:
+        """What other people's versions said that have come to ``path``."""
+        return self._prior.get(path, NOTHING_FOUND)
+
+    def came(self, path: bytes, found: Findings) -> None:
+        """Other people's version has come."""
+        self._prior[path] = found
+
+    def said(self, path: bytes, found: Findings) -> None:
+        """A rule that only observes has spoken of this: once is enough."""
+        self._base[path] = self.base(path).joined(found)
+
+    def touch(self, path: bytes) -> None:
+        """The run is going to create, replace or remove ``path``. What is there at the first touch counts, also that
+        nothing is: a file that the run made itself is never what was found."""
+        if path in self._base:
+            return
+        kind = self._kind(path)
+        if kind is None:
+            return
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in NO_CONTENT:
+                self._base[path] = NOTHING_FOUND
+            return  # unreadable: nothing of it is tolerated
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                self.opened(path, kind, None, fd)
+        finally:
+            os.close(fd)
+
+    def opened(self, path: bytes, kind: str, version: Version | None, fd: int) -> None:
+        """The same for a file that is open for reading as ``fd``; ``version`` if it is kept. Errors: ``Refused``."""
+        if path in self._base:
+            return
+        content, _ = read_whole(fd)
+        if content is not None and not self._prefilter.may_concern(kind, content):
+            self._base[path] = NOTHING_FOUND
+        else:
+            self._base[path] = (kind, version or self.keep(path, fd))
+
+    def keep(self, path: bytes, fd: int, content: bytes | None = None) -> Version:
+        """Keep a version to go back to; ``content`` if it was read already. Errors: ``Refused``."""
+        try:
+            return self._accepted.keep(path, fd, content=content)
+        except Unkept as error:
+            raise Refused(f"{os.fsdecode(path)} could not be put back: {error}") from error
+
+    def moving(self, source: bytes, to: bytes) -> Findings:
+        """What a file that is going to move inside the tree takes along: what was tolerated in it as it was found."""
+        if self._kind(source) is None:
+            return NOTHING_FOUND
+        self.touch(source)
+        return self.base(source) if self._kind(to) is not None else NOTHING_FOUND
+
+    def moved(self, source: bytes, to: bytes) -> None:
+        """It has moved. What it took along is no longer tolerated where it was: a rule is broken no more often."""
+        if self._kind(source) is None or self._kind(to) is None:
+            return
+        held = self.base(source)
+        if held != NOTHING_FOUND:
+            self._base[to] = self.base(to).joined(held)
+            self._base[source] = NOTHING_FOUND
+
+    def exchanged(self, one: bytes, other: bytes) -> None:
+        """Two files changed places."""
+        if self._kind(one) is None or self._kind(other) is None:
+            return
+        self._base[one], self._base[other] = self.base(other), self.base(one)
