@@ -71,7 +71,7 @@ def test_own_profile_loads() -> None:
     from supervisor.profile.load import load
 
     profile = load(ROOT)
-    assert {rule.id for rule in profile.rules} == {"layers"}
+    assert {rule.id for rule in profile.rules} == {"layers", "parsers-come-as-wheels"}
 
 
 def test_named_commands_exist(govrun: "Govrun") -> None:

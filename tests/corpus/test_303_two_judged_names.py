@@ -1,0 +1,47 @@
+"""Escape 303: both names of one file are judged ones; each has to be taken back."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.corpus.conftest import Cage
+
+RULE = """
+[[dependency]]
+id = "one-http-client"
+why = "one client"
+deny = ["pypi:requests", "npm:lodash"]
+"""
+PREPARE = """git add -A && git commit -qm rule"""
+SCRIPTS = {
+    "two": r"""
+import os
+open('src/n.py','w').close(); os.link('src/n.py','src/m.py')
+open('src/n.py','w').write('import requests\n')
+""".strip(),
+}
+
+
+def forbidden(cage: Cage, tree: Path) -> set[str]:
+    """Sources that begin with a forbidden import."""
+    look = "grep -rlE '^(import requests|require..lodash)' --include=*.py --include=*.js . | sort"
+    seen = subprocess.run(["bash", "-c", look], cwd=tree, env=cage.govrun.env, capture_output=True, text=True)
+    return set(seen.stdout.splitlines())
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_two_judged_names(cage: Cage, script: str) -> None:
+    cage.profile(RULE)
+    cage.both(PREPARE)
+    before = forbidden(cage, cage.tree)
+    words = cage.script(script) if script.startswith("import ") else script
+    bare = cage.bare(words, timeout=60)
+    assert forbidden(cage, cage.twin_tree) - before, bare.stderr
+    outcome = cage.run(words, timeout=60)
+    left = forbidden(cage, cage.tree) - before
+    assert not left, f"{left}\n{outcome.stderr[-2000:]}"

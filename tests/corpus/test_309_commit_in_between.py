@@ -1,0 +1,68 @@
+"""Escape 309: a clean commit whose parent is not: only the tips are compared, and the history keeps both."""
+
+# ruff: noqa: E501 - lines of shell
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.corpus.conftest import Cage
+
+RULE = """
+[[dependency]]
+id = "one-http-client"
+why = "one client"
+deny = ["pypi:requests", "npm:lodash"]
+"""
+PREPARE = """git add -A && git commit -qm rule"""
+SCRIPTS = {
+    "parent": r"""
+b=$(echo 'import requests' | git hash-object -w --stdin)
+export GIT_INDEX_FILE=.git/other; git read-tree HEAD; git update-index --add --cacheinfo 100644,$b,src/forged.py
+c=$(git commit-tree -p HEAD -m forged $(git write-tree)); unset GIT_INDEX_FILE
+d=$(git commit-tree -p $c -m clean HEAD^{tree}); git update-ref refs/heads/main $d
+""".strip(),
+    "second parent": r"""
+b=$(echo 'import requests' | git hash-object -w --stdin)
+export GIT_INDEX_FILE=.git/other; git read-tree HEAD; git update-index --add --cacheinfo 100644,$b,src/forged.py
+c=$(git commit-tree -p HEAD -m forged $(git write-tree)); unset GIT_INDEX_FILE
+d=$(git commit-tree -p HEAD -p $c -m clean HEAD^{tree}); git update-ref refs/heads/main $d
+""".strip(),
+    "merge ours": r"""
+b=$(echo 'import requests' | git hash-object -w --stdin)
+export GIT_INDEX_FILE=.git/other; git read-tree HEAD; git update-index --add --cacheinfo 100644,$b,src/forged.py
+c=$(git commit-tree -p HEAD -m forged $(git write-tree)); unset GIT_INDEX_FILE
+git merge -q -s ours -m ours $c
+""".strip(),
+    "tag": r"""
+b=$(echo 'import requests' | git hash-object -w --stdin)
+export GIT_INDEX_FILE=.git/other; git read-tree HEAD; git update-index --add --cacheinfo 100644,$b,src/forged.py
+c=$(git commit-tree -p HEAD -m forged $(git write-tree)); unset GIT_INDEX_FILE
+d=$(git commit-tree -p $c -m clean HEAD^{tree}); git tag evil $d
+""".strip(),
+}
+
+
+def forbidden(cage: Cage, tree: Path) -> set[str]:
+    """Branches with the commits that brought a forbidden import."""
+    look = "for ref in $(git for-each-ref --format='%(refname)' refs/heads refs/tags) HEAD; do git log --format=\"$ref %s\" -S'import requests' $ref --; done"
+    seen = subprocess.run(["bash", "-c", look], cwd=tree, env=cage.govrun.env, capture_output=True, text=True)
+    return set(seen.stdout.splitlines())
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_commit_in_between(cage: Cage, script: str) -> None:
+    cage.profile(RULE)
+    cage.both(PREPARE)
+    before = forbidden(cage, cage.tree)
+    words = cage.script(script) if script.startswith("import ") else script
+    bare = cage.bare(words, timeout=60)
+    assert forbidden(cage, cage.twin_tree) - before, bare.stderr
+    outcome = cage.run(words, timeout=60)
+    left = forbidden(cage, cage.tree) - before
+    assert not left, f"{left}\n{outcome.stderr[-2000:]}"
