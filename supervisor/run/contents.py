@@ -226,7 +226,8 @@ class Contents:
             return
         written = entry.is_written()  # asked first: without a writer, what is read next stays
         identity = entry.identity()
-        if identity != entry.seen or entry.mappable:
+        # While somebody writes the bytes are read again: a time stamp is no proof against that.
+        if identity != entry.seen or written or entry.mappable:
             # Of what was handed in, govrun itself is a writer to the end.
             growing = written and not final and not entry.inherited
             if not self._judge_names(entry, identity, growing=growing):

@@ -174,14 +174,14 @@ def test_banner_and_end(govrun: Govrun) -> None:
 
 def test_banner_counts_coverage(govrun: Govrun, repo: Path) -> None:
     """A rule whose judge does not exist yet is said to be unenforceable, up front, and the run starts."""
-    text = 'version = 1\n[[dependency]]\nid = "no-requests"\nwhy = "one client"\ndeny = ["pypi:requests"]\n'
+    text = 'version = 1\n[[boundary]]\nid = "layered"\nwhy = "one way"\nlayers = ["src/a/**", "src/b/**"]\n'
     (repo / "govrun.toml").write_text(text)
     outcome = govrun("true").ok()
     assert "1 unenforceable" in outcome.stderr.splitlines()[0]
     (repo / "govrun.toml").write_text('require = "supervised"\n' + text)
     refused = govrun("true")
     assert refused.code == 125
-    _told(refused.stderr, "no-requests", "unenforceable")
+    _told(refused.stderr, "layered", "unenforceable")
     (repo / "govrun.toml").write_text(text)
     assert govrun("true", options=["--require", "supervised"]).code == 125
 

@@ -2,7 +2,7 @@
 
 ``settle_src/settle.c`` changes judged files by every route the kernel has; a program that is executed meanwhile looks
 whether a version that was complete before its exec is still there. Bare, nearly all are (the oracle bites); governed,
-none may be. GOVRUN_ROUNDS sets the number of barriers.
+none may be. GOVRUN_BARRIERS sets the number of barriers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
 
 SOURCE = Path(__file__).parent / "settle_src" / "settle.c"
-ROUNDS = int(os.environ.get("GOVRUN_ROUNDS", "300"))
+ROUNDS = int(os.environ.get("GOVRUN_BARRIERS", "300"))
 ROUTES = (
     "write", "append", "pwrite-open", "writev", "splice", "sendfile", "copy_file_range", "fallocate", "mapped",
     "mapped-again", "tmpfile", "hardlink", "rename-over", "exchange", "dup-child", "scm-rights", "proc-fd", "ftruncate",
