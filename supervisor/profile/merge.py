@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from supervisor.profile.layer import Layer
+from supervisor.profile.layer import EMPTY_SCOPE, Layer
 from supervisor.profile.model import Entry, Rule, Scope, Words
 from supervisor.profile.problems import Problems, nearest, shown
 from supervisor.profile.scope import LayerScope
@@ -64,7 +64,7 @@ def _without(layer: Layer, name: str) -> Layer | None:
 
 def merge_scope(layers: Sequence[Layer], problems: Problems) -> Scope:
     """One scope. Layers come in the order that names a rule first."""
-    setting = [layer for layer in layers if layer.scope.values or layer.scope.words != type(layer.scope.words)()]
+    setting = [layer for layer in layers if layer.scope is not EMPTY_SCOPE]  # a table that says only `then` counts
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
 

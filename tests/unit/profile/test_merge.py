@@ -91,6 +91,13 @@ def test_the_strictest_word_stands_for_all(tmp_path: Path, packs: Path) -> None:
     assert scope.words_of("somewhere:1").then == "deny"
 
 
+@pytest.mark.parametrize("says", ["", "then = 'deny'\n"])
+def test_a_scope_without_values_still_has_a_word(tmp_path: Path, packs: Path, says: str) -> None:
+    (packs / "word.toml").write_text(f"extends = []\n[scope]\n{says}")
+    scope = loaded(tmp_path, "extends = ['pack:word']\n[scope]\nwrite = []\nthen = 'observe'\n").scope
+    assert scope.then == "deny"
+
+
 def test_repeating_a_value_with_a_laxer_word_does_not_loosen_it(tmp_path: Path, packs: Path) -> None:
     scope = loaded(tmp_path, "[scope]\nthen = 'observe'\nhide = ['~/.ssh/**']\n").scope
     assert [scope.words_of(entry.source).then for entry in scope.hide] == ["deny"]
