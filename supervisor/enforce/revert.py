@@ -47,7 +47,8 @@ class Reverted(NamedTuple):
 
 class Reverter:
     """``staging_folder`` and ``quarantine`` lie in the run's folder (made 0700); nothing is touched outside ``tree``, a
-    canonical folder. ``known`` tells the accepted version of a folder that has to be made again.
+    canonical folder. ``known`` tells the accepted version of a folder that has to be made again; ``acted`` is told of
+    each path first.
 
     Raises ``OSError``.
     """
@@ -58,9 +59,10 @@ class Reverter:
         quarantine: Path,
         tree: bytes,
         known: Callable[[bytes], Version | None] = lambda _path: None,
+        acted: Callable[[bytes], None] = lambda _path: None,
     ) -> None:
         self._tree = tree.rstrip(b"/")
-        self._known = known
+        self._known, self._acted = known, acted
         self._staging_path = os.fsencode(staging_folder)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         with contextlib.ExitStack() as opened:
@@ -135,6 +137,7 @@ class Reverter:
     # -- reaching the target ------------------------------------------------------------------------------------
 
     def _at(self, path: bytes, judged: bool, act: Callable[[Spot], Reverted]) -> Reverted:
+        self._acted(path)
         try:
             folder = self._parent(path, make=not judged)
         except (FileNotFoundError, NotADirectoryError) as error:

@@ -137,9 +137,10 @@ class Feed:
         """``commit``, and what it rests on, was not made by this run. As ``send``."""
         self._put(encode({"foreign": commit}))
 
-    def end(self, *, status: str, code: int | None, seconds: float) -> None:
-        """The last word: all notes of the run get this status."""
-        self._put(encode({"end": {"status": status, "exit": code, "seconds": seconds}}))
+    def end(self, *, status: str, code: int | None, seconds: float, counts: Mapping[str, int] | None = None) -> None:
+        """The last word: all notes of the run get this status, and what only the end can count: ``kills``,
+        ``external``, ``divergence``."""
+        self._put(encode({"end": {"status": status, "exit": code, "seconds": seconds, "counts": counts or {}}}))
 
     def _put(self, line: str) -> None:
         self._queue += line.encode("ascii") + b"\n"

@@ -19,7 +19,8 @@ _COUNTS = ("attempted", "succeeded", "failed", "blocked", "unknown")
 
 
 class Summary(NamedTuple):
-    """What is known of a run at one commit; counts are cumulative. ``exit`` None and empty trees read ``-``.
+    """What is known of a run at one commit; counts are cumulative. ``exit`` None, empty trees and counts that are not
+    there read ``-``.
 
     ``base`` and ``tree`` are the tree ids of the base commit and of the noted commit; ``upto`` the last seq counted.
     """
@@ -41,10 +42,13 @@ def render(summary: Summary) -> str:
     run = summary.run
     counts = " ".join(f"{name}={summary.counts.get(name, 0)}" for name in _COUNTS)
     base, tree = summary.base[:12] or "-", summary.tree[:12] or "-"
+    others = " ".join(f"{name}={summary.counts.get(name, '-')}" for name in ("external", "divergence"))
+    ends = " ".join(f"{name}={summary.counts.get(name, '-')}" for name in ("reverts", "kills"))
     lines = [
         status_line(summary),
         f"{run} 1 execution {counts}",
-        f"{run} 2 state base={base} tree={tree} transitions=- external=- divergence=-",
+        f"{run} 2 state base={base} tree={tree} transitions=- {others}",
+        f"{run} 3 remediation {ends} episodes=-",
     ]
     room = MAX_NOTE - sum(len(line.encode()) + 1 for line in lines)
     lines.append(_decision_line(run, summary.decisions, room))

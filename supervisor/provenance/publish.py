@@ -1,7 +1,8 @@
 """The publisher's process: ``python -I -m supervisor.provenance.publish RUN_DIR`` with JSON lines on standard input.
 
 ``{"ref", "commit", "counts", "decisions", "upto", "seconds", "fetched"}`` for each ref that moved, in the order in
-which they moved, and ``{"end": {"status", "exit", "seconds"}}`` as the last. Without that the supervisor died: UNKNOWN.
+which they moved, and ``{"end": {"status", "exit", "seconds", "counts"}}`` as the last. Without that the supervisor
+died: UNKNOWN.
 Exit status: 0 everything is written, 1 something is not (``notes.jsonl`` says what), 2 it could not begin.
 """
 
@@ -68,6 +69,7 @@ def _serve(publisher: Publisher, started: float) -> int:
             status=str(told.get("status", "UNKNOWN")),
             code=code if isinstance(code, int) else None,
             seconds=seconds if isinstance(seconds, int | float) else time.monotonic() - started,
+            counts=counts if isinstance(counts := told.get("counts"), dict) else {},
         )
     except (GovrunError, ValueError) as error:
         publisher.problem(f"the end: {error}")

@@ -39,6 +39,7 @@ _MAX_FOREIGN_NOTE = 1 << 20
 _VERIFIED = 32
 _TIPS = 64
 _LOCK_PATIENCE = 5.0
+_OF_THE_END = ("kills", "external", "divergence")
 _NOT_OURS = ("refs/notes/", "refs/govrun/")
 
 
@@ -155,8 +156,11 @@ class Publisher:
             self._record({"commit": commit, "notes": tip, **_fields(summary)})
         self.pending.clear()
 
-    def finish(self, *, status: str, code: int | None, seconds: float) -> None:
-        """Write what is pending, then give every note of this run its final line 0 in one transaction.
+    def finish(
+        self, *, status: str, code: int | None, seconds: float, counts: Mapping[str, object] | None = None
+    ) -> None:
+        """Write what is pending, then give every note of this run what only the end knows, in one transaction: line 0,
+        and the ``counts`` of lines 2 and 3 (``kills``, ``external``, ``divergence``).
 
         Raises ``GovrunError`` when that could not be done, ``ValueError`` for an unknown status.
         """
@@ -165,9 +169,13 @@ class Publisher:
             self.flush()
         except GovrunError as error:
             failed = error  # the notes that are there get their last line all the same
-        final = {c: s._replace(status=status, exit=code, seconds=int(seconds)) for c, s in self.noted.items()}
+        last = {name: number for name, number in _numbers(counts).items() if name in _OF_THE_END}
+        final = {
+            commit: told._replace(status=status, exit=code, seconds=int(seconds), counts={**told.counts, **last})
+            for commit, told in self.noted.items()
+        }
         if final:
-            tip, missing = self._write(final, (0,))
+            tip, missing = self._write(final, (0, 2, 3))
             self.noted = {commit: summary for commit, summary in final.items() if commit not in missing}
             self._record({"end": status, "exit": code, "notes": tip, "commits": len(self.noted), "gone": len(missing)})
         if failed is not None:

@@ -15,6 +15,7 @@ from supervisor.inspection.worker import Inspector
 from supervisor.invariants.dependency import needles
 from supervisor.run.commits import Commits
 from supervisor.run.contents import Contents, Tools
+from supervisor.run.external import Touched
 from supervisor.run.fetches import Fetches
 from supervisor.run.guarded import Guarded
 from supervisor.run.prior import Prior
@@ -79,6 +80,7 @@ def content_parts(
     order: Order,
     inspector: Inspector | None,
     made: Made,
+    touched: Touched,
     ignored: Ignored,
     recorder: Recorder,
     explainer: Explainer,
@@ -89,7 +91,7 @@ def content_parts(
     accepted = Accepted(order.folder)
     staging, quarantine = folders(order.folder)
     try:
-        reverter = Reverter(staging, quarantine, policy.tree, accepted.latest)
+        reverter = Reverter(staging, quarantine, policy.tree, accepted.latest, touched.put_back)
     except OSError as error:
         raise StopRun("cannot use the folders for what is taken back", str(error), "check the state folder") from error
     prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None
@@ -99,8 +101,11 @@ def content_parts(
         back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive)
         needed = Prefilter(needles(policy.dependencies))
         contents = Contents(
-            Tools(policy, ledger, accepted, inspector, needed, made, prior, ignored.covers, back, recorder.warned)
-        )
+            Tools(
+                policy, ledger, accepted, inspector, needed, made, prior, ignored.covers, back, recorder.warned,
+                touched.seal,
+            )
+        )  # fmt: skip
         for number in (1, 2):
             _hand_over(contents, number)
     if policy.git is not None and prior is not None:

@@ -55,7 +55,8 @@ class Judgement(NamedTuple):
 
 class Tools(NamedTuple):
     """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
-    in place; ``observed`` records one that is let be. ``ignored`` answers for a path."""
+    in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
+    nobody of the run can write to any more."""
 
     policy: CompiledPolicy
     ledger: Ledger
@@ -67,6 +68,7 @@ class Tools(NamedTuple):
     ignored: Callable[[bytes], bool]
     take_back: Callable[[Written, bytes, Judgement], bool]
     observed: Callable[[ContentEvent, Verdict], None]
+    seal: Callable[[Identity], None]
 
 
 class Contents:
@@ -234,6 +236,7 @@ class Contents:
                 self.ledger.drop(entry)
                 return
         if not written and not (entry.mappable and not leases.sees_mappings(entry.fd)):
+            self._tools.seal(identity)
             self.ledger.drop(entry)
 
     def _judge_names(self, entry: Written, now: Identity, *, growing: bool) -> bool:

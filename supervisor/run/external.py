@@ -1,8 +1,9 @@
 """What somebody else changed in the tree while the run went on: theirs, never reverted, but seen.
 
-No watch and no snapshot: at the end one walk looks for inodes whose status changed after the start (ctime, which
-nobody sets) at names that the run did not touch. What the user changed at a name that the run touched too is not told
-apart.
+No watch and no snapshot: one walk at the end looks at inodes whose status changed after the start (ctime, which nobody
+sets). At a name where the run did nothing that is *external*. At a name where it did something, what is there by now
+is compared with what the run left: another inode, nothing, something again, or other content than when its last writer
+had closed is a *divergence*: nothing that was recorded explains it.
 """
 
 from __future__ import annotations
@@ -15,41 +16,93 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.enforce.explain import reason
 from supervisor.run.record import Recorder
+from supervisor.surfaces.reading import identity_of
+from supervisor.vocabulary.events import Target
+from supervisor.vocabulary.versions import Identity
 
 if TYPE_CHECKING:
     from supervisor.run.contents import Contents
+
+_Inode = tuple[int, int]
 
 _MOST_TOUCHED = 200_000
 _MOST_SEEN = 200_000  # names that one walk looks at
 _MOST_NAMED = 1000
 _PATIENCE = 3.0  # seconds for the walk
 _TICK = 20_000_000  # nanoseconds: ctime comes from a clock that stands still between timer ticks
+_REMOVED = "entries of this folder were removed"
 
 
 class Touched:
-    """Names that the run changed. ``folders`` are moved or removed ones: what is below them is the run's doing."""
+    """Names that the run changed, with the inode it left there (None: nothing). What lies below a folder that was moved
+    as a whole, or at a name that govrun itself put back, is not compared. ``sealed``: files that nobody of the run can
+    write to any more, as they were then."""
 
     def __init__(self) -> None:
-        self._names: set[bytes] = set()
-        self._folders: set[bytes] = set()
+        self.names: dict[bytes, _Inode | None] = {}
+        self._busy: set[bytes] = set()  # folders in which names came or went
+        self._whole: set[bytes] = set()
+        self._sealed: dict[_Inode, Identity] = {}
         self.full = False
 
-    def add(self, path: bytes, *, folder: bool = False) -> None:
-        if len(self._names) + len(self._folders) >= _MOST_TOUCHED:
-            self.full = True
+    def add(self, target: Target, *, folder: bool = False) -> None:
+        """The run has just done something at the name; ``folder``: a folder was moved there or away."""
+        path = target.path
+        self._busy.add(path.rpartition(b"/")[0])
+        self._sealed.pop((target.dev, target.ino), None)  # its ctime moved (link, rename, attributes), or will (write)
+        if target.ignored or b"/.git/" in path:
             return
-        (self._folders if folder else self._names).add(path)
+        if folder:
+            self._whole.add(path)
+        self.names[path] = _inode(path)
+        self.full = self.full or len(self.names) + len(self._whole) > _MOST_TOUCHED
+
+    def put_back(self, path: bytes) -> None:
+        """Govrun itself did something there."""
+        self._whole.add(path)
+        self._busy.add(path.rpartition(b"/")[0])
+
+    def seal(self, identity: Identity) -> None:
+        """Nobody of the run can write to the file any more."""
+        if len(self._sealed) < _MOST_TOUCHED:
+            self._sealed[identity.dev, identity.ino] = identity
 
     def covers(self, path: bytes) -> bool:
-        if path in self._names:
-            return True
-        return bool(self._folders) and any(path == each or path.startswith(each + b"/") for each in self._folders)
+        """Whether a folder that the run moved, or that was put back, is or holds ``path``."""
+        while self._whole and path:
+            if path in self._whole:
+                return True
+            path = path.rpartition(b"/")[0]
+        return False
+
+    def is_busy(self, folder: bytes) -> bool:
+        """Whether the run, or govrun, added or removed names directly in ``folder``."""
+        return folder in self._busy
+
+    def differs(self, path: bytes, info: os.stat_result | None) -> str:
+        """How what is at a touched name (``info``, None: nothing) differs from what the run left, empty when not."""
+        left = self.names[path]
+        if info is None:
+            return "" if left is None else "what the run left here is gone"
+        if (info.st_dev, info.st_ino) != left:
+            return "the run removed this name" if left is None else "not the file that the run left here"
+        was = self._sealed.get(left)
+        now = identity_of(info)
+        return "" if was is None or was == now else "it changed after the last writer of the run had closed it"
+
+
+class Change(NamedTuple):
+    """``why`` is empty for an external change, else the divergence or what can be said of a folder."""
+
+    path: bytes
+    why: str = ""
+    diverges: bool = False
 
 
 class Look(NamedTuple):
-    """``paths`` of files and links that others changed; ``gap``: why the look is not complete, empty when it is."""
+    """What others changed; ``gap``: why the look is not complete, empty when it is."""
 
-    paths: tuple[bytes, ...]
+    changes: tuple[Change, ...]
     gap: str
 
 
@@ -57,13 +110,16 @@ def report(found: Look, contents: Contents | None, recorder: Recorder, say: Call
     """Record what others changed; where it breaks a rule about content, say so too."""
     if found.gap:
         recorder.note("gap", reason="changes of others could not be looked for", detail=found.gap)
-    for path in found.paths[:_MOST_NAMED]:
-        verdict = contents.external(path) if contents is not None else None
-        recorder.external(path, verdict)
+    for change in found.changes:
+        recorder.counts.divergence += change.diverges
+        recorder.counts.external += not change.diverges
+    for change in found.changes[:_MOST_NAMED]:
+        verdict = contents.external(change.path) if contents is not None else None
+        recorder.external(change.path, verdict, change.why, diverges=change.diverges)
         if verdict is not None:
             say(reason(verdict.matches[0], verdict.effect, "changed by somebody else, against the rule: noted"))
-    if len(found.paths) > _MOST_NAMED:
-        recorder.note("external", op={"more": len(found.paths) - _MOST_NAMED})
+    if len(found.changes) > _MOST_NAMED:
+        recorder.note("external", op={"more": len(found.changes) - _MOST_NAMED})
 
 
 def look(tree: bytes, since: int, touched: Touched, ignored: Callable[[bytes], bool]) -> Look:
@@ -71,26 +127,84 @@ def look(tree: bytes, since: int, touched: Touched, ignored: Callable[[bytes], b
     folders and changed files; git's own folders are passed over."""
     if touched.full:
         return Look((), f"the run changed more than {_MOST_TOUCHED} names")
-    found: list[bytes] = []
-    pending, seen, end = [tree], 0, time.monotonic() + _PATIENCE
-    while pending:
-        folder = pending.pop()
-        if seen > _MOST_SEEN or time.monotonic() > end:
-            return Look(tuple(found), f"the tree is too large to be looked through ({seen} names)")
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            continue  # removed meanwhile, or not readable: then nobody of this user changed it
-        for entry in entries:
-            seen += 1
-            path = folder + b"/" + entry.name
+    walk = _Walk(since + _TICK, touched, ignored)
+    gap = walk.through(tree)
+    return Look(tuple(sorted(walk.found + _gone(touched, walk.seen))), gap)
+
+
+def _gone(touched: Touched, seen: set[bytes]) -> list[Change]:
+    """Touched names at which the walk found nothing that had changed."""
+    found = []
+    for path, left in touched.names.items():
+        if left is None or path in seen or touched.covers(path):
+            continue
+        why = touched.differs(path, _stat(path))
+        if why:
+            found.append(Change(path, why, diverges=True))
+    return found
+
+
+class _Walk:
+    def __init__(self, since: int, touched: Touched, ignored: Callable[[bytes], bool]) -> None:
+        self._since = since
+        self._touched = touched
+        self._ignored = ignored
+        self.found: list[Change] = []
+        self.seen: set[bytes] = set()  # touched names that were compared
+
+    def through(self, tree: bytes) -> str:
+        """Why it could not see everything, empty when it did."""
+        pending, count, end = [tree], 0, time.monotonic() + _PATIENCE
+        while pending:
+            folder = pending.pop()
+            if count > _MOST_SEEN or time.monotonic() > end:
+                return f"the tree is too large to be looked through ({count} names)"
             try:
-                info = entry.stat(follow_symlinks=False)
+                entries = list(os.scandir(folder))
+                changed_at = os.stat(folder).st_mtime_ns
             except OSError:
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                if entry.name != b".git" and not ignored(path):
-                    pending.append(path)
-            elif info.st_ctime_ns > since + _TICK and not touched.covers(path) and not ignored(path):
-                found.append(path)
-    return Look(tuple(sorted(found)), "")
+                continue  # removed meanwhile, or not readable: then nobody of this user changed it
+            count += len(entries)
+            fresh = [self._entry(entry, pending) for entry in entries]
+            lost = changed_at > self._since and not any(fresh) and not self._touched.is_busy(folder)
+            if lost and not self._touched.covers(folder):
+                self.found.append(Change(folder, _REMOVED))
+        return ""
+
+    def _entry(self, entry: os.DirEntry[bytes], pending: list[bytes]) -> bool:
+        """Look at one name. True when it can be what the time of its folder comes from."""
+        path = entry.path
+        try:
+            info = entry.stat(follow_symlinks=False)
+        except OSError:
+            return True
+        changed = info.st_ctime_ns > self._since
+        if stat.S_ISDIR(info.st_mode):
+            if entry.name != b".git" and not self._ignored(path):
+                pending.append(path)
+        elif changed and not self._ignored(path):
+            self._file(path, info)
+        return changed
+
+    def _file(self, path: bytes, info: os.stat_result) -> None:
+        touched = self._touched
+        if path not in touched.names:
+            if not touched.covers(path):
+                self.found.append(Change(path))
+            return
+        self.seen.add(path)
+        why = "" if touched.covers(path) else touched.differs(path, info)
+        if why:
+            self.found.append(Change(path, why, diverges=True))
+
+
+def _stat(path: bytes) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def _inode(path: bytes) -> _Inode | None:
+    found = _stat(path)
+    return None if found is None else (found.st_dev, found.st_ino)

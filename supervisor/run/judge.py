@@ -19,7 +19,6 @@ from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
-from supervisor.run.external import Touched
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
 from supervisor.run.programs import Programs
@@ -53,7 +52,6 @@ class Judge:
         self._stop = stop
         self.state = RunState()
         self.locks: dict[bytes, tuple[int, int]] = {}
-        self.touched = Touched()
         self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
         self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn)
         self.tracer = self.programs.tracer
@@ -262,7 +260,7 @@ class Judge:
             return
         for target in (event.target, event.other):
             if target is not None and target.path.startswith(self._inside):
-                self.touched.add(target.path, folder=event.op is FsOp.RENAME and event.makes is Kind.DIR)
+                self._parts.touched.add(target, folder=event.op is FsOp.RENAME and event.makes is Kind.DIR)
         match event.op:
             case FsOp.CREATE:
                 made.created(event.target.path)

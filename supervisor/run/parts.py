@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.enforce.explain import Explainer
 from supervisor.invariants.policy import CompiledPolicy
+from supervisor.run.external import Touched
 from supervisor.run.record import Recorder
 from supervisor.run.refs import RefWatch
 from supervisor.surfaces.execs import Execs
@@ -28,6 +29,7 @@ class Parts(NamedTuple):
     policy: CompiledPolicy
     processes: Processes
     made: Made
+    touched: Touched
     files: Files
     execs: Execs
     signals: Signals

@@ -35,7 +35,8 @@ class Counts:
         self.attempted = 0
         self.ungoverned = 0
         self.warned = 0
-        self.reverted = 0
+        self.reverted = self.kills = 0
+        self.external = self.divergence = 0
         self.decisions: dict[str, int] = {}
 
     def as_dict(self) -> dict[str, int]:
@@ -45,6 +46,15 @@ class Counts:
             "failed": self.failed,
             "blocked": self.blocked,
             "unknown": self.attempted - self.succeeded - self.failed - self.blocked,
+        }
+
+    def beside(self) -> dict[str, int]:
+        """What is counted beside attempts: consequences, and what others did (known at the end of the run only)."""
+        return {
+            "reverts": self.reverted,
+            "kills": self.kills,
+            "external": self.external,
+            "divergence": self.divergence,
         }
 
 
@@ -136,10 +146,11 @@ class Recorder:
         prior = {"prior": True} if event.theirs or (event.prior != NOTHING_FOUND and not verdict.matches) else {}
         self._journal.append(self._record(event, verdict, "outcome") | {"outcome": "succeeded"} | prior)
 
-    def external(self, path: bytes, verdict: Verdict | None) -> None:
-        """Journal a file that somebody else changed; ``verdict``: what a rule says of it, which keeps the run from
-        PASSED."""
+    def external(self, path: bytes, verdict: Verdict | None, why: str, *, diverges: bool) -> None:
+        """Journal a file that somebody else changed, or (``diverges``) that is not as the run left it; ``verdict``:
+        what a rule says of it, which keeps the run from PASSED."""
         record: Record = {"kind": "external", "phase": "outcome", "op": {"path": path}, "binding": "post_hoc"}
+        record |= {name: value for name, value in (("divergence", diverges), ("reason", why)) if value}
         if verdict is not None:
             self.counts.warned += 1
             self._tally(verdict)

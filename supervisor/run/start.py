@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from supervisor.confine import terminal
 from supervisor.confine.domains import agent_domain, supervisor_domain
@@ -351,13 +351,17 @@ def _ending(end: Mapping[str, object]) -> str:
     return words.get(str(reason), str(reason))
 
 
+_SAID_IF_ANY: Final = ("reverts", "kills", "external", "divergence")
+
+
 def summary(folder: Path, run: str) -> list[str]:
     """The three lines at the end."""
     end = read_meta(folder).get("end")
     if not isinstance(end, dict):
         return [f"govrun {run}: UNKNOWN"]
     counts = end.get("counts") or {}
-    told = " ".join(f"{name}={value}" for name, value in counts.items()) if isinstance(counts, dict) else ""
+    counts = counts if isinstance(counts, dict) else {}
+    told = " ".join(f"{name}={value}" for name, value in counts.items() if value or name not in _SAID_IF_ANY)
     return [
         f"govrun {run}: {end.get('status')} · {_ending(end)} · {end.get('seconds', '-')} s",
         f"govrun: {told or 'no record'}",

@@ -26,6 +26,7 @@ from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.provenance.feed import Feed, reserve
 from supervisor.run import ending, handshake, scratch
+from supervisor.run.external import Touched, look, report
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
 from supervisor.run.record import Recorder, kind_of
@@ -154,6 +155,7 @@ class _Run:
         self._helpers: dict[int, int] = {}
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
         self._since = time.time_ns()
+        self._touched = Touched()
         self._inspector = self._start_inspector()
         self._content: ContentParts | None = None
 
@@ -264,6 +266,7 @@ class _Run:
             policy=policy,
             processes=processes,
             made=made,
+            touched=self._touched,
             files=files,
             execs=Execs(resolver, (policy.state, *policy.hide)),
             signals=Signals(processes, order.scoped),
@@ -289,7 +292,7 @@ class _Run:
             from supervisor.run.content_parts import content_parts
 
             self._content = content_parts(
-                self._order, self._inspector, made, self._ignored, self._recorder, explainer, self._kill
+                self._order, self._inspector, made, self._touched, self._ignored, self._recorder, explainer, self._kill
             )
         return self._content
 
@@ -300,6 +303,7 @@ class _Run:
 
     def _kill(self, verdict: Verdict) -> None:
         self._verdict = verdict
+        self._recorder.counts.kills += 1
         if self._loop is not None:
             self._loop.finish(End("invariant", None))
 
@@ -327,7 +331,7 @@ class _Run:
         self._feed.send(
             event.ref,
             event.new,
-            counts=counts.as_dict(),
+            counts=counts.as_dict() | {"reverts": counts.reverted},
             decisions=counts.decisions,
             upto=self._recorder.seq,
             seconds=time.monotonic() - self._started,
@@ -359,13 +363,14 @@ class _Run:
         ending.say_why_not(self._tell, self._order.program, self._order.say)
         seconds = time.monotonic() - self._started
         counts = self._recorder.counts
+        counted = counts.as_dict() | counts.beside()
         agent = end.status if end.status is not None else None
         agent_code = os.waitstatus_to_exitcode(agent) if agent is not None else None
         told: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
-        self._recorder.note("run.end", op=told, **told, counts=counts.as_dict(), ungoverned=counts.ungoverned)
+        self._recorder.note("run.end", op=told, **told, counts=counted, ungoverned=counts.ungoverned)
         ending.remove_stale_locks(self._judge.locks if self._judge is not None else {})
         if self._feed is not None:
-            self._feed.end(status=status, code=agent_code, seconds=seconds)
+            self._feed.end(status=status, code=agent_code, seconds=seconds, counts=counts.beside())
             if not self._feed.wait(_PUBLISH_PATIENCE):
                 ending.say_what_is_missing(self._order.folder, self._order.say)
                 stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
@@ -377,7 +382,7 @@ class _Run:
             self._order.folder,
             end={
                 "status": status, "reason": end.reason, "exit": agent_code, "code": code,
-                "seconds": round(seconds, 3), "counts": counts.as_dict(), "seq": self._recorder.seq,
+                "seconds": round(seconds, 3), "counts": counted, "seq": self._recorder.seq,
             },
         )  # fmt: skip
         _tell(self._order.guard, b"exit %d\n" % code)
@@ -399,9 +404,7 @@ class _Run:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""
         if self._judge is None:
             return
-        from supervisor.run.external import look, report
-
-        found = look(self._order.policy.tree, self._since, self._judge.touched, self._ignored.covers)
+        found = look(self._order.policy.tree, self._since, self._touched, self._ignored.covers)
         content = self._content.contents if self._content is not None else None
         report(found, content, self._recorder, self._order.say)
 

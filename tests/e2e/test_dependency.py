@@ -407,6 +407,58 @@ def test_edits_of_the_user_stay_and_are_seen(shop: Path, govrun: Govrun) -> None
     assert "WARNED" in outcome.stderr
 
 
+BESIDE = """
+set -e
+mkdir -p src/kept && cd src
+for name in edited replaced removed quiet kept/inner; do echo 'import httpx' > $name.py; done
+echo a > again.txt; rm again.txt; echo b > moved.txt; mv moved.txt there.txt; chmod 600 quiet.py
+echo 'import requests' > bad.py; ls > /dev/null
+mkdir dir; echo c > dir/below.txt; mv dir elsewhere
+cd ..; touch ready; while [ ! -e go ]; do sleep 0.02; done
+"""
+
+
+def test_what_is_not_as_the_run_left_it_is_a_divergence(shop: Path, govrun: Govrun) -> None:
+    (shop / "old").mkdir()
+    (shop / "old" / "theirs.txt").touch()
+    running = govrun.start("bash", "-c", BESIDE)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    source = shop / "src"
+    with (source / "edited.py").open("a") as file:
+        file.write("import requests\n")
+    (source / "new").write_text("import httpx  # mine\n")
+    (source / "new").rename(source / "replaced.py")
+    (source / "removed.py").unlink()
+    (source / "again.txt").touch()
+    (shop / "old" / "theirs.txt").unlink()
+    (shop / "go").touch()
+    outcome = running.wait().ok()
+    found = outcome.records(kind="external")
+    names = {os.path.relpath(str(each["op"]["path"]), shop): each for each in found}
+    assert {name for name, each in names.items() if "divergence" in each} == {
+        "src/edited.py", "src/replaced.py", "src/removed.py", "src/again.txt",
+    }  # fmt: skip
+    assert {name for name, each in names.items() if "divergence" not in each} == {"go", "old"}
+    assert names["src/edited.py"]["violation"] is True
+    assert (source / "edited.py").read_text().endswith("import requests\n")
+    assert "external=2 divergence=4" in outcome.stderr and "WARNED" in outcome.stderr
+
+
+def test_the_note_counts_what_others_did_and_what_was_taken_back(shop: Path, govrun: Govrun) -> None:
+    script = (
+        "echo 'import requests' > src/bad.py; echo x > src/x.txt; git add -A; git commit -qm x; touch ready; "
+        "while [ ! -e go ]; do sleep 0.02; done"
+    )
+    running = govrun.start("bash", "-c", script)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    (shop / "go").touch()
+    running.wait().ok()
+    note = govrun.bare("git", "notes", "--ref=govrun", "show", "HEAD").stdout.decode()
+    assert " external=1 divergence=0\n" in note and " 3 remediation reverts=1 kills=0 episodes=-\n" in note
+
+
 def test_standard_output_in_the_tree(shop: Path, govrun: Govrun) -> None:
     with (shop / "src" / "out.py").open("wb") as out:
         outcome = govrun(

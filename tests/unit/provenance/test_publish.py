@@ -19,7 +19,7 @@ from supervisor.provenance import note
 from supervisor.provenance.feed import Feed, last_problem
 from supervisor.provenance.publisher import NOTES_REF, RECORD, Publisher
 
-COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0}
+COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0, "reverts": 4}
 
 
 class World:
@@ -98,7 +98,7 @@ def problems(folder: Path) -> list[str]:
     return [record["problem"] for record in map(json.loads, lines) if "problem" in record]
 
 
-END = {"end": {"status": "PASSED", "exit": 0, "seconds": 9.9}}
+END = {"end": {"status": "PASSED", "exit": 0, "seconds": 9.9, "counts": {"kills": 1, "external": 2, "divergence": 3}}}
 
 
 def test_a_run_from_first_commit_to_end(world: World) -> None:
@@ -110,7 +110,8 @@ def test_a_run_from_first_commit_to_end(world: World) -> None:
     assert world.note(two).splitlines() == [
         f"{run} 0 govrun/1 PASSED agent=generic exit=0 9s upto=9",
         f"{run} 1 execution attempted=5 succeeded=3 failed=1 blocked=1 unknown=0",
-        f"{run} 2 state base={tree} tree={tree} transitions=- external=- divergence=-",
+        f"{run} 2 state base={tree} tree={tree} transitions=- external=2 divergence=3",
+        f"{run} 3 remediation reverts=4 kills=1 episodes=-",
         f"{run} 4 decision scope.write<-govrun.toml:3=2",
     ]
     assert world.noted() == {one, two}
@@ -205,7 +206,7 @@ def test_another_runs_lines_and_a_humans_are_kept(world: World) -> None:
     found = note.parse(text)
     assert found[first.name][0].startswith("govrun/1 PASSED")
     assert found[second.name][0].startswith("govrun/1 WARNED agent=generic exit=3")
-    assert sorted(found[first.name]) == sorted(found[second.name]) == [0, 1, 2, 4]
+    assert sorted(found[first.name]) == sorted(found[second.name]) == [0, 1, 2, 3, 4]
 
 
 def test_two_publishers_at_once_lose_nothing(world: World) -> None:

@@ -25,6 +25,7 @@ from supervisor.journal.reader import Reader
 from supervisor.journal.writer import Journal
 from supervisor.kernel.libc import RENAME_EXCHANGE
 from supervisor.profile.load import load
+from supervisor.run.external import Touched
 from supervisor.run.judge import RESERVED_PRCTL, Judge, Parts, Waiting
 from supervisor.run.record import Recorder
 from supervisor.surfaces.attributes import Attributes
@@ -91,7 +92,7 @@ class Court:
         self.stopped: list[Verdict] = []
         self.judge = Judge(
             Parts(
-                run=RUN, policy=policy, processes=processes, made=self.made,
+                run=RUN, policy=policy, processes=processes, made=self.made, touched=Touched(),
                 files=Files(resolver, renames, Attributes(resolver)), execs=Execs(resolver, policy.hide),
                 signals=Signals(processes, True), network=cast("Any", None), recorder=self.recorder,
                 explainer=Explainer(lambda path: False), refs=None, settle=lambda: None, room=cast("Any", None),
