@@ -76,8 +76,8 @@ class Touched:
         return False
 
     def is_busy(self, folder: bytes) -> bool:
-        """Whether the run, or govrun, added or removed names directly in ``folder``."""
-        return folder in self._busy
+        """Whether the run, or govrun, made ``folder`` or changed its attributes, or added or removed names in it."""
+        return folder in self._busy or folder in self.names
 
     def differs(self, path: bytes, info: os.stat_result | None) -> str:
         """How what is at a touched name (``info``, None: nothing) differs from what the run left, empty when not."""

@@ -256,11 +256,15 @@ class Judge:
     def _landed(self, event: Event) -> None:
         """Bookkeeping after a change: names the run made, refs that moved."""
         made, refs = self._parts.made, self._parts.refs
-        if isinstance(event, GitConfigEvent) or not isinstance(event, FsEvent):
+        if not isinstance(event, FsEvent | GitConfigEvent):
             return
-        for target in (event.target, event.other):
+        other = event.source if isinstance(event, GitConfigEvent) else event.other
+        moved = isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.makes is Kind.DIR
+        for target in (event.target, other):
             if target is not None and target.path.startswith(self._inside):
-                self._parts.touched.add(target, folder=event.op is FsOp.RENAME and event.makes is Kind.DIR)
+                self._parts.touched.add(target, folder=moved)
+        if isinstance(event, GitConfigEvent):
+            return
         match event.op:
             case FsOp.CREATE:
                 made.created(event.target.path)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from supervisor.git import refs as git_refs
-from supervisor.git.layout import is_object_id
+from supervisor.git.layout import is_object_id, packed
 from supervisor.invariants.policy import GitDir
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import Actor, RefEvent
@@ -28,6 +28,7 @@ class RefWatch:
         self._git = git
         self._common, self._own = git.common + b"/", git.path + b"/"
         self._known = dict(start)
+        self._packed: tuple[tuple[int, ...], dict[str, str]] = ((), {})
         if head:
             self._known["HEAD"] = head
         self._report = report
@@ -38,7 +39,7 @@ class RefWatch:
         ref = self._name(path)
         if ref is not None:
             now = _read(path)
-            if now is not None:
+            if now is not None and now.strip("0"):  # git-worktree(1) writes zeros before the first checkout
                 self._found(ref, now)
 
     def _found(self, ref: str, now: str) -> None:
@@ -61,10 +62,22 @@ class RefWatch:
             self._report(RefEvent(actor, ref, old, new, fetched))
 
     def removed(self, actor: Actor, path: bytes) -> None:
-        """A ref file was removed; the ref may live on in packed-refs, which the last look finds."""
+        """A ref file was removed. Packing writes packed-refs first (git-pack-refs(1)): then the ref lives on there."""
         ref = self._name(path)
-        if ref is not None and ref in self._known and ref != "HEAD":
+        if ref is None or ref not in self._known or ref == "HEAD":
+            return
+        if self._packed_value(ref) != self._known[ref]:
             self._report(RefEvent(actor, ref, self._known.pop(ref), ""))
+
+    def _packed_value(self, ref: str) -> str:
+        try:
+            info = os.stat(self._common + b"packed-refs")
+            state = (info.st_ino, info.st_size, info.st_mtime_ns)
+            if state != self._packed[0]:  # replaced as a whole, never written in place
+                self._packed = (state, packed(Path(os.fsdecode(self._common))))
+        except (OSError, GovrunError):
+            return ""
+        return self._packed[1].get(ref, "")
 
     def last_look(self) -> None:
         """Compare all refs with what is known: whatever else moved was moved by others."""

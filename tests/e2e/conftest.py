@@ -92,6 +92,7 @@ class Pair:
         there = bare.stdout.replace(os.fsencode(self.twin_tree), b"@TREE@")
         assert here == there.replace(os.fsencode(self.twin_home), b"@HOME@")
         assert not outcome.denied(), outcome.stderr
+        assert [each.get("op") for each in outcome.records(kind="external")] == []  # nobody else is there
         left, right = listing(self.tree, skip), listing(self.twin_tree, skip)
         differing = {name for name in left.keys() | right.keys() if left.get(name) != right.get(name)}
         assert not differing, {name: (left.get(name), right.get(name)) for name in sorted(differing)[:10]}
