@@ -258,11 +258,7 @@ class Judge:
         made, refs = self._parts.made, self._parts.refs
         if not isinstance(event, FsEvent | GitConfigEvent):
             return
-        other = event.source if isinstance(event, GitConfigEvent) else event.other
-        moved = isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.makes is Kind.DIR
-        for target in (event.target, other):
-            if target is not None and target.path.startswith(self._inside):
-                self._parts.touched.add(target, folder=moved)
+        self._note_touched(event)
         if isinstance(event, GitConfigEvent):
             return
         match event.op:
@@ -289,6 +285,18 @@ class Judge:
                 made.removed(event.target.path)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
+
+    def _note_touched(self, event: FsEvent | GitConfigEvent) -> None:
+        targets = [event.target]
+        if isinstance(event, GitConfigEvent):
+            targets.append(event.source)
+        else:
+            targets += [Target(path, Kind.FILE) for path, _ in event.settled]
+            targets += [event.other] if event.other is not None else []
+        moved = isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.makes is Kind.DIR
+        for target in targets:
+            if target.path.startswith(self._inside):
+                self._parts.touched.add(target, folder=moved)
 
     def _led_away(self, path: bytes, leads: bytes) -> None:
         shown, there = plain(os.fsdecode(path)), plain(os.fsdecode(leads))
