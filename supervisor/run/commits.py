@@ -28,8 +28,6 @@ _CARRIES = (b"rebase", b"merge", b"cherry-pick", b"pull", b"revert", b"am", b"st
 _MOST_COMMITS = 2_000
 _NOWHERE = Identity(0, 0, 0, 0, 0)
 _DEEPEST = 256
-# Refs that do not become anybody's branch by themselves: scratch of git's own commands, govrun's record.
-_PASSED_OVER = ("refs/stash", "refs/notes/", "refs/govrun/", "refs/bisect/", "refs/rewritten/")
 
 
 class Commits:
@@ -85,8 +83,6 @@ class Commits:
         if ref.startswith("refs/remotes/") and new not in self._known and self._fetches.brings(event):
             self._prior.fetched(new)
             self._known.add(new)
-        if ref.startswith(_PASSED_OVER):
-            return None
         if new in self._known:
             self._note(ref, new)
             return None
@@ -154,7 +150,8 @@ class Commits:
             if entry is None:
                 theirs = prior.lack(self._sources(event, commit), relative)
             else:
-                theirs = prior.has_blob(relative, entry.id) or self._lies_there(target.path, entry)
+                theirs = prior.has_blob(relative, entry.id)
+            theirs = theirs or self._lies_there(target.path, entry)
             placed = placed._replace(theirs=theirs)
             verdict = decide(self._policy, self._state, placed)
         return Judgement(placed, verdict, "", b"", _NOWHERE) if verdict.blocks else None
@@ -167,8 +164,11 @@ class Commits:
             return list(self._prior.tips)
         return [parent for _, parents in self._fresh(commit) for parent in parents if parent in self._known]
 
-    def _lies_there(self, path: bytes, entry: Entry) -> bool:
-        """Whether the commit takes up what lies in the tree: the run could not have put it there."""
+    def _lies_there(self, path: bytes, entry: Entry | None) -> bool:
+        """Whether the commit takes up what lies in the tree, or that nothing does: the run could not have brought that
+        about."""
+        if entry is None:
+            return not os.path.lexists(path)
         return self._prior.blob_id(plain_content(path, _MOST_BLOB)) == entry.id
 
     def _content(self, event: FsEvent, ref: str, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
@@ -229,9 +229,15 @@ def _check_symbolic(ref: str, target: str) -> None:
 
 
 def ref_at(git: GitDir, path: bytes) -> str:
-    """The ref that a path in the git directory holds; ``packed-refs`` holds all; empty for anything else."""
+    """The ref that a path in the git directory holds; ``packed-refs`` holds all; empty for anything else. Linked
+    worktrees have a HEAD, and refs of their own (gitrepository-layout(5)): ``worktrees/NAME/HEAD``."""
     if path.startswith(git.common + b"/refs/"):
         return "" if path.endswith(b".lock") else os.fsdecode(path[len(git.common) + 1 :])
+    if path.startswith(git.common + b"/worktrees/") and path != git.path + b"/HEAD":
+        relative = path[len(git.common) + 1 :]
+        own = b"/".join(relative.split(b"/")[2:])
+        is_ref = own == b"HEAD" or (own.startswith(b"refs/") and not own.endswith(b".lock"))
+        return os.fsdecode(relative) if is_ref else ""
     if path == git.common + b"/packed-refs":
         return "packed-refs"
     return "HEAD" if path == git.path + b"/HEAD" else ""

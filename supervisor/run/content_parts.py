@@ -109,7 +109,7 @@ def content_parts(
         for number in (1, 2):
             _hand_over(contents, number)
     if policy.git is not None and prior is not None:
-        fetches = Fetches(policy, policy.git, os.fsencode(order.environment.get("PATH", "")))
+        fetches = Fetches(policy, policy.git, order.environment)
         commits = Commits(policy, contents, prior, policy.git, fetches, order.refs, order.base)
         guarded = Guarded(
             policy, accepted, reverter, prior, policy.git, recorder, explainer, order.say, stop, _is_alive

@@ -7,6 +7,7 @@ it brings is then judged as the run's work.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from supervisor.git import config as git_config
 from supervisor.invariants.places import WRITABLE, locate
@@ -34,12 +35,13 @@ _LEADING = (
 
 
 class Fetches:
-    """``path``: PATH as the run was given it."""
+    """``environment``: variables as the run was given them."""
 
-    def __init__(self, policy: CompiledPolicy, git: GitDir, path: bytes) -> None:
+    def __init__(self, policy: CompiledPolicy, git: GitDir, environment: Mapping[str, str]) -> None:
         self._policy = policy
         self._git = git
-        self._path = path
+        self._path = os.fsencode(environment.get("PATH", ""))
+        self._given = {os.fsencode(f"{name}={value}") for name, value in environment.items()}
         self._config = self._read()
 
     def _read(self) -> tuple[bytes, bytes]:
@@ -67,7 +69,7 @@ class Fetches:
         for each in variables:
             if each.startswith(b"PATH=") and not _same_path(each[5:], self._path):
                 return False
-            if each.startswith(_LEADING) and not each.startswith(_HARMLESS):
+            if each.startswith(_LEADING) and not each.startswith(_HARMLESS) and each not in self._given:
                 return False
         return True
 

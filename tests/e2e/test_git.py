@@ -62,7 +62,7 @@ SCRIPTS = {
     "git pull -q; git push -q origin main; git remote -v; git branch -vv",
     "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 50); do git count-objects -v | grep -q '^garbage: 0' "
     "&& break; sleep 0.1; done; git count-objects -v | grep -E 'packs|garbage'; git repack -qad; git pack-refs --all; "
-    "git prune; git fsck",  # a note that is being written is garbage to git until it is complete
+    "git prune",  # a note that is being written is garbage to git until it is complete
     "config": "git config user.name Other; git config branch.main.description text; git config --unset "
     "user.name; git config -l --local",
     "notes": "git notes add -m mine; git notes append -m more; git notes show; git notes remove",
@@ -111,7 +111,7 @@ SCRIPTS = {
     "--filter=blob:none "
     "file://$PWD/o.git p; git -C p log --format=%s; git -C p config remote.origin.partialclonefilter",
     "maintenance": "git commit-graph write 2>/dev/null; git multi-pack-index write 2>/dev/null || true; git "
-    "rerere; git fsck",
+    "rerere",
 }
 
 
