@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.decide import decide
+from supervisor.inspection.growing import fixed_part
 from supervisor.inspection.kinds import INSTALLED, is_source, kind_of
 from supervisor.inspection.prefilter import Prefilter
 from supervisor.invariants.places import Zone, locate
@@ -85,6 +86,7 @@ class Contents:
         self._landing = Landing(self, tools.policy, tools.prior)
         # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
         self._passed: set[tuple[bytes, str]] = set()
+        self.theirs: set[bytes] = set()  # files that somebody else changed against a rule
 
     # -- what is judged -------------------------------------------------------------------------------------------
 
@@ -212,8 +214,7 @@ class Contents:
         """Look at what nobody writes to any more. What still has a writer may be half a line; it is looked at when a
         command, a connection or a commit depends on it."""
         for entry in self.ledger.closed():
-            if self.ledger.get(*entry.key) is entry and not entry.is_written():
-                self._look(entry)
+            self._look(entry)
 
     def settle(self, *, final: bool = False) -> None:
         """Judge every change known by now. Whoever asks is answered afterwards. ``final``: nobody of the run is left,
@@ -248,8 +249,10 @@ class Contents:
             return True  # the same bytes: a touch, or a mapping that was not used
         gone = taken = unsure = False
         for name, kind in self._judged(self._names(entry)):
-            found = self._judged_as(entry, content, name, kind, identity, growing=growing)
+            shown = fixed_part(kind, content) if growing and content is not None else content
+            found = self._judged_as(entry, shown, name, kind, identity, growing=growing)
             if found is None:
+                unsure = unsure or (shown != content and self._tools.prefilter.may_concern(kind, content or b""))
                 continue
             unsure = unsure or (growing and _is_open_ended(found, content))
             if not found.verdict.blocks:
@@ -265,7 +268,7 @@ class Contents:
             entry.seen = None  # looked at again, whatever happens to it
             return unsure or (not gone and entry.is_written() and bool(entry.leads()))
         entry.seen, entry.digest = now, digest
-        if content is not None and entry.is_written():
+        if content and entry.is_written():  # empty: cut by the shell for a command that has not written yet
             self._accept(entry, content)
         return True
 
@@ -315,10 +318,14 @@ class Contents:
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return None
-            found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=False, landing=False, taken=NOTHING_FOUND)
+            # As git would bring it: what others committed at this path does not count.
+            found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=True, landing=False, taken=NOTHING_FOUND)
         finally:
             os.close(fd)
-        return found.verdict if found is not None and found.verdict.matches else None
+        if found is None or not found.verdict.matches:
+            return None
+        self.theirs.add(path)
+        return found.verdict
 
     # -- judging --------------------------------------------------------------------------------------------------
 
@@ -343,7 +350,7 @@ class Contents:
 
     def has_passed(self, path: bytes, blob: str) -> bool:
         """Whether this version of the file was judged before and broke nothing."""
-        return (path, blob) in self._passed
+        return (path, blob) in self._passed and path not in self.theirs
 
     def judge_bytes(
         self,
@@ -360,17 +367,17 @@ class Contents:
         taken: Findings = NOTHING_FOUND,
     ) -> Judgement | None:
         """Judge one version of the file at ``target.path``; ``content`` None: it is too large to be read. None: nothing
-        in it concerns a rule. While it is being written (``whole`` False) a line without an end, and a text that does
-        not parse, may still become something else."""
+        in it concerns a rule. While it is being written (``whole`` False) a text that does not parse may still become
+        something else."""
         tools, path = self._tools, target.path
         if content is not None and not tools.prefilter.may_concern(kind, content):
             return None
-        if not whole and content is not None:
-            content = content[: content.rfind(b"\n") + 1]
         now = self.inspect(kind, path, content)
         if not whole and now.pending:
             now = Findings(pending=now.pending)
-        before = self.tolerated.base(path).joined(taken)
+        # What somebody else has just broken is theirs, but a commit of the run does not take it up.
+        base = NOTHING_FOUND if commit and path in self.theirs else self.tolerated.base(path)
+        before = base.joined(taken)
         prior = self.tolerated.prior(path)
         event = ContentEvent(actor, target, now, before, prior, whole, landing, commit)
         verdict = decide(self._policy, self.state, event)

@@ -1,9 +1,9 @@
 """What somebody else changed in the tree while the run went on: theirs, never reverted, but seen.
 
-No watch and no snapshot: one walk at the end looks at inodes whose status changed after the start (ctime, which nobody
-sets). At a name where the run did nothing that is *external*. At a name where it did something, what is there by now
-is compared with what the run left: another inode, nothing, something again, or other content than when its last writer
-had closed is a *divergence*: nothing that was recorded explains it.
+No watch and no snapshot: a look at each name before the run changes it, and one walk at the end, at inodes whose status
+changed after the start (ctime, which nobody sets). At a name where the run did nothing that is *external*. At a name
+where it did something, what is there by now is compared with what the run left: another inode, nothing, something
+again, or other content than when its last writer had closed is a *divergence*: nothing that was recorded explains it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.enforce.explain import reason
 from supervisor.run.record import Recorder
 from supervisor.surfaces.reading import identity_of
-from supervisor.vocabulary.events import Target
+from supervisor.vocabulary.events import Kind, Target
 from supervisor.vocabulary.versions import Identity
 
 if TYPE_CHECKING:
@@ -33,16 +33,26 @@ _TICK = 20_000_000  # nanoseconds: ctime comes from a clock that stands still be
 _REMOVED = "entries of this folder were removed"
 
 
+class Change(NamedTuple):
+    """``why`` is empty for an external change, else the divergence or what can be said of a folder."""
+
+    path: bytes
+    why: str = ""
+    diverges: bool = False
+
+
 class Touched:
     """Names that the run changed, with the inode it left there (None: nothing). What lies below a folder that was moved
     as a whole, or at a name that govrun itself put back, is not compared. ``sealed``: files that nobody of the run can
-    write to any more, as they were then."""
+    write to any more, as they were then. ``since``: the start, in ns since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int) -> None:
+        self.since = since + _TICK
         self.names: dict[bytes, _Inode | None] = {}
         self._busy: set[bytes] = set()  # folders in which names came or went
         self._whole: set[bytes] = set()
         self._sealed: dict[_Inode, Identity] = {}
+        self._told: dict[bytes, Identity] = {}
         self.full = False
 
     def add(self, target: Target, *, folder: bool = False) -> None:
@@ -56,6 +66,25 @@ class Touched:
             self._whole.add(path)
         self.names[path] = _inode(path)
         self.full = self.full or len(self.names) + len(self._whole) > _MOST_TOUCHED
+
+    def before(self, target: Target) -> Change | None:
+        """What somebody else did at a name that the run is going to change."""
+        path = target.path
+        if target.kind not in (Kind.FILE, Kind.LINK) or target.ignored or b"/.git/" in path:
+            return None
+        info = _stat(path)
+        if info is None or info.st_ctime_ns <= self.since or self.covers(path):
+            return None
+        return self.change(path, info)
+
+    def change(self, path: bytes, info: os.stat_result) -> Change | None:
+        """What the state of a file or link means; each state is told once."""
+        why = self.differs(path, info) if path in self.names else ""
+        state = identity_of(info)
+        if (path in self.names and not why) or self._told.get(path) == state:
+            return None
+        self._told[path] = state
+        return Change(path, why, diverges=bool(why))
 
     def put_back(self, path: bytes) -> None:
         """Govrun itself did something there."""
@@ -91,14 +120,6 @@ class Touched:
         return "" if was is None or was == now else "it changed after the last writer of the run had closed it"
 
 
-class Change(NamedTuple):
-    """``why`` is empty for an external change, else the divergence or what can be said of a folder."""
-
-    path: bytes
-    why: str = ""
-    diverges: bool = False
-
-
 class Look(NamedTuple):
     """What others changed; ``gap``: why the look is not complete, empty when it is."""
 
@@ -106,28 +127,32 @@ class Look(NamedTuple):
     gap: str
 
 
-def report(found: Look, contents: Contents | None, recorder: Recorder, say: Callable[[str], None]) -> None:
-    """Record what others changed; where it breaks a rule about content, say so too."""
+def report(change: Change, contents: Contents | None, recorder: Recorder, say: Callable[[str], None]) -> None:
+    """Record what somebody else changed; where it breaks a rule about content, say so too."""
+    recorder.counts.divergence += change.diverges
+    recorder.counts.external += not change.diverges
+    verdict = contents.external(change.path) if contents is not None else None
+    recorder.external(change.path, verdict, change.why, diverges=change.diverges)
+    if verdict is not None:
+        say(reason(verdict.matches[0], verdict.effect, "changed by somebody else, against the rule: noted"))
+
+
+def report_all(found: Look, contents: Contents | None, recorder: Recorder, say: Callable[[str], None]) -> None:
+    """``report`` for each, within bounds."""
     if found.gap:
         recorder.note("gap", reason="changes of others could not be looked for", detail=found.gap)
-    for change in found.changes:
-        recorder.counts.divergence += change.diverges
-        recorder.counts.external += not change.diverges
     for change in found.changes[:_MOST_NAMED]:
-        verdict = contents.external(change.path) if contents is not None else None
-        recorder.external(change.path, verdict, change.why, diverges=change.diverges)
-        if verdict is not None:
-            say(reason(verdict.matches[0], verdict.effect, "changed by somebody else, against the rule: noted"))
+        report(change, contents, recorder, say)
     if len(found.changes) > _MOST_NAMED:
         recorder.note("external", op={"more": len(found.changes) - _MOST_NAMED})
 
 
-def look(tree: bytes, since: int, touched: Touched, ignored: Callable[[bytes], bool]) -> Look:
-    """Walk ``tree`` for what changed since ``since`` (ns since the epoch) without the run. ``ignored`` is asked for
-    folders and changed files; git's own folders are passed over."""
+def look(tree: bytes, touched: Touched, ignored: Callable[[bytes], bool]) -> Look:
+    """Walk ``tree`` for what changed since the start without the run. ``ignored`` is asked for folders and changed
+    files; git's own folders are passed over."""
     if touched.full:
         return Look((), f"the run changed more than {_MOST_TOUCHED} names")
-    walk = _Walk(since + _TICK, touched, ignored)
+    walk = _Walk(touched, ignored)
     gap = walk.through(tree)
     return Look(tuple(sorted(walk.found + _gone(touched, walk.seen))), gap)
 
@@ -145,12 +170,12 @@ def _gone(touched: Touched, seen: set[bytes]) -> list[Change]:
 
 
 class _Walk:
-    def __init__(self, since: int, touched: Touched, ignored: Callable[[bytes], bool]) -> None:
-        self._since = since
+    def __init__(self, touched: Touched, ignored: Callable[[bytes], bool]) -> None:
+        self._since = touched.since
         self._touched = touched
         self._ignored = ignored
         self.found: list[Change] = []
-        self.seen: set[bytes] = set()  # touched names that were compared
+        self.seen: set[bytes] = set()  # names that were compared
 
     def through(self, tree: bytes) -> str:
         """Why it could not see everything, empty when it did."""
@@ -187,15 +212,10 @@ class _Walk:
         return changed
 
     def _file(self, path: bytes, info: os.stat_result) -> None:
-        touched = self._touched
-        if path not in touched.names:
-            if not touched.covers(path):
-                self.found.append(Change(path))
-            return
         self.seen.add(path)
-        why = "" if touched.covers(path) else touched.differs(path, info)
-        if why:
-            self.found.append(Change(path, why, diverges=True))
+        change = None if self._touched.covers(path) else self._touched.change(path, info)
+        if change is not None:
+            self.found.append(change)
 
 
 def _stat(path: bytes) -> os.stat_result | None:

@@ -19,6 +19,7 @@ from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
+from supervisor.run.external import report
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
 from supervisor.run.programs import Programs
@@ -29,6 +30,7 @@ from supervisor.surfaces.files import Args, Call
 from supervisor.surfaces.paths import Caller, Refused
 from supervisor.surfaces.processes import Process
 from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
+from supervisor.vocabulary.errors import StopRun
 from supervisor.vocabulary.events import Event, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
 from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
 
@@ -110,6 +112,8 @@ class Judge:
                 return self._refuse(call.caller, attempt.event, verdict)
             if isinstance(attempt.event, FsEvent) and attempt.event.op is FsOp.READ:
                 return self._read(attempt.event, attempt.act)
+            if isinstance(attempt.event, FsEvent):
+                self._note_theirs(attempt.event)
             if isinstance(attempt.event, FsEvent) and self._may_bring_content(attempt.event):
                 return self._with_content(call, attempt, attempt.event, verdict, self._parts.room())
             return self._perform(call, attempt, verdict, _nothing_more)
@@ -197,8 +201,9 @@ class Judge:
             try:
                 contents.after(event, reply.fd, version, act.flags)
             except OSError as error:
-                if reply.fd >= 0:
-                    os.close(reply.fd)
+                if reply.fd < 0:  # done already, and not to be told as failed
+                    raise StopRun("what has just landed cannot be kept in sight", str(error)) from error
+                os.close(reply.fd)
                 return Reply(error=errno_of(error))
             return reply
 
@@ -285,6 +290,17 @@ class Judge:
                 made.removed(event.target.path)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
+
+    def _note_theirs(self, event: FsEvent) -> None:
+        """What somebody else changed where the run is going to: noted now, since it cannot be told apart later."""
+        parts = self._parts
+        for target in (event.target, event.other):
+            if target is None or not target.path.startswith(self._inside):
+                continue
+            change = parts.touched.before(target)
+            if change is not None:
+                contents = parts.room().contents if parts.judges_content else None
+                report(change, contents, parts.recorder, self._told)
 
     def _note_touched(self, event: FsEvent | GitConfigEvent) -> None:
         targets = [event.target]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supervisor.run.contents import Contents, Judgement
     from supervisor.run.prior import Prior
 
+_PATH_MAX = 4096  # linux/limits.h, with the final zero: a longer one has no name in /proc/PID/fd either
 _PACKAGES = (b"node_modules", b"site-packages", b"dist-packages")
 
 
@@ -78,6 +79,8 @@ class Landing:
                 yield _Move(source.path, to.path, root, source.kind)
             for relative in beneath or ():
                 path = to.path + b"/" + relative
+                if len(path) >= _PATH_MAX:
+                    raise Refused(f"a name in it would be longer than {_PATH_MAX - 1} bytes, and could not be judged")
                 if self._contents.kind(path) is not None or relative.rpartition(b"/")[2] in _PACKAGES:
                     yield _Move(source.path + b"/" + relative, path, root + b"/" + relative, Kind.OTHER)
 
@@ -144,7 +147,9 @@ class Landing:
     def after(self, event: FsEvent) -> None:
         """The names are there. Errors: OSError."""
         if event.other is not None and event.op is FsOp.RENAME:
-            tolerated = self._contents.tolerated
+            tolerated, theirs = self._contents.tolerated, self._contents.theirs
+            if event.target.path in theirs:
+                theirs.add(event.other.path)
             if event.exchange:
                 tolerated.exchanged(event.target.path, event.other.path)
             else:

@@ -26,7 +26,7 @@ from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.provenance.feed import Feed, reserve
 from supervisor.run import ending, handshake, scratch
-from supervisor.run.external import Touched, look, report
+from supervisor.run.external import Touched, look, report_all
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
 from supervisor.run.record import Recorder, kind_of
@@ -154,8 +154,7 @@ class _Run:
         self._others: list[str] = []
         self._helpers: dict[int, int] = {}
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
-        self._since = time.time_ns()
-        self._touched = Touched()
+        self._touched = Touched(time.time_ns())
         self._inspector = self._start_inspector()
         self._content: ContentParts | None = None
 
@@ -404,9 +403,9 @@ class _Run:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""
         if self._judge is None:
             return
-        found = look(self._order.policy.tree, self._since, self._touched, self._ignored.covers)
+        found = look(self._order.policy.tree, self._touched, self._ignored.covers)
         content = self._content.contents if self._content is not None else None
-        report(found, content, self._recorder, self._order.say)
+        report_all(found, content, self._recorder, self._order.say)
 
 
 def _network() -> Network:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from supervisor.kernel import leases
 from supervisor.kernel.inotify import Watches
 from supervisor.surfaces.reading import identity_of
+from supervisor.vocabulary.errors import StopRun
 from supervisor.vocabulary.events import Actor
 from supervisor.vocabulary.versions import Identity, Version
 
@@ -61,7 +62,11 @@ class Written:
 
     def path(self) -> bytes:
         """The name it is known by now; empty when that name is gone (others may be left: ``nlink``)."""
-        name = os.readlink(b"/proc/self/fd/%d" % self.fd)
+        try:
+            name = os.readlink(b"/proc/self/fd/%d" % self.fd)
+        except OSError as error:  # ENAMETOOLONG: somebody else moved a folder above it
+            what = f"a file that the run writes to can no longer be named ({os.fsdecode(next(iter(self.names), b'?'))})"
+            raise StopRun(what, str(error)) from error
         return b"" if name.endswith(_DELETED) and not _leads_to(name, self.key) else name
 
     def identity(self) -> Identity:

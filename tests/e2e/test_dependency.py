@@ -445,6 +445,75 @@ def test_what_is_not_as_the_run_left_it_is_a_divergence(shop: Path, govrun: Govr
     assert "external=2 divergence=4" in outcome.stderr and "WARNED" in outcome.stderr
 
 
+def test_what_the_user_wrote_before_the_run_did_is_theirs(shop: Path, govrun: Govrun) -> None:
+    """The agent goes on with a file that the user has just changed: the change stays, is seen, and not committed."""
+    script = """
+    touch ready; while [ ! -e go ]; do sleep 0.02; done
+    echo 'a = 1' >> src/mine.py; echo 'b = 1' >> src/fine.py; mv src/moved.py src/there.py; ls > /dev/null
+    git add src/fine.py && git commit -qm fine || exit 3
+    git add src/mine.py && git commit -qm mine && exit 4
+    git reset -q; git add src/there.py && git commit -qm there && exit 5
+    exit 0
+    """
+    for name in ("mine", "fine", "moved"):
+        (shop / "src" / f"{name}.py").write_text("import os\n")
+    git(govrun, shop, "add", "-A")
+    git(govrun, shop, "commit", "-qm", "three")
+    running = govrun.start("bash", "-c", script)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    for name, line in (("mine", "import requests"), ("fine", "import json"), ("moved", "import requests")):
+        with (shop / "src" / f"{name}.py").open("a") as file:
+            file.write(line + "\n")
+    (shop / "go").touch()
+    outcome = running.wait()
+    assert outcome.code == 0, outcome.stderr
+    assert (shop / "src" / "mine.py").read_text() == "import os\nimport requests\na = 1\n"
+    seen = {Path(str(each["op"]["path"])).name: each for each in outcome.records(kind="external")}
+    assert seen.keys() == {"mine.py", "fine.py", "moved.py", "go"}
+    assert {name for name, each in seen.items() if each.get("violation")} == {"mine.py", "moved.py"}
+
+
+@pytest.mark.parametrize(
+    ("script", "left"),
+    [
+        ("cat /evil > src/new.py", {}),
+        ("cat /evil > src/app.py", {"app.py": "import os\n"}),
+        ("cat /evil >> src/app.py", {"app.py": "import os\n"}),
+        ("(echo a = 1; ls > /dev/null; cat /evil) > src/app.py", {"app.py": "a = 1\n"}),
+    ],
+)
+def test_a_shell_cuts_the_file_before_the_command_starts(
+    shop: Path, govrun: Govrun, tmp_path: Path, script: str, left: dict[str, str]
+) -> None:
+    evil = tmp_path / "evil.txt"
+    evil.write_text("import requests\n")
+    for name in os.listdir(shop / "src"):
+        (shop / "src" / name).unlink()
+    if left:
+        (shop / "src" / "app.py").write_text("import os\n")
+    outcome = govrun("bash", "-c", script.replace("/evil", str(evil)) + "; ls > /dev/null").ok()
+    assert {each.name: each.read_text() for each in (shop / "src").iterdir()} == left
+    assert len(reverted(outcome)) == 1
+
+
+def test_what_the_user_adds_while_the_run_holds_the_file_open(shop: Path, govrun: Govrun) -> None:
+    script = (
+        "exec 3>> src/app.py; touch ready; while [ ! -e go ]; do sleep 0.02; done; echo 'import requests' >&3; "
+        "exec 3>&-; ls > /dev/null"
+    )
+    (shop / "src" / "app.py").write_text("import os\n")
+    running = govrun.start("bash", "-c", script)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    with (shop / "src" / "app.py").open("a") as file:
+        file.write("import json\n")
+    (shop / "go").touch()
+    outcome = running.wait()
+    assert outcome.code == 0 and len(reverted(outcome)) == 1
+    assert (shop / "src" / "app.py").read_text() == "import os\nimport json\n"
+
+
 def test_the_note_counts_what_others_did_and_what_was_taken_back(shop: Path, govrun: Govrun) -> None:
     script = (
         "echo 'import requests' > src/bad.py; echo x > src/x.txt; git add -A; git commit -qm x; touch ready; "

@@ -110,8 +110,7 @@ SCRIPTS = {
     "partial clone": "git clone -q --bare . o.git; git -C o.git config uploadpack.allowFilter true; git clone -q "
     "--filter=blob:none "
     "file://$PWD/o.git p; git -C p log --format=%s; git -C p config remote.origin.partialclonefilter",
-    "maintenance": "git commit-graph write 2>/dev/null; git multi-pack-index write 2>/dev/null || true; git "
-    "rerere",
+    "maintenance": "git commit-graph write 2>/dev/null; git multi-pack-index write 2>/dev/null || true; git rerere",
 }
 
 

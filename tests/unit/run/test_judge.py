@@ -92,7 +92,7 @@ class Court:
         self.stopped: list[Verdict] = []
         self.judge = Judge(
             Parts(
-                run=RUN, policy=policy, processes=processes, made=self.made, touched=Touched(),
+                run=RUN, policy=policy, processes=processes, made=self.made, touched=Touched(1 << 62),
                 files=Files(resolver, renames, Attributes(resolver)), execs=Execs(resolver, policy.hide),
                 signals=Signals(processes, True), network=cast("Any", None), recorder=self.recorder,
                 explainer=Explainer(lambda path: False), refs=None, settle=lambda: None, room=cast("Any", None),
