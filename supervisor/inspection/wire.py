@@ -57,10 +57,10 @@ def answer(ticket: int, found: Findings | bytes | None) -> bytes:
     elif found is None:
         body = b"N"
     else:
-        body = b"F" + json.dumps(found).encode("ascii")
+        body = b"F" + json.dumps(found[:4]).encode("ascii")
         if len(body) > MOST_ANSWER:
             refusal = f"too much is found: {len(found.imports)} imports and {len(found.requirements)} requirements"
-            body = b"F" + json.dumps(Findings(refusal=refusal)).encode("ascii")
+            body = b"F" + json.dumps(Findings(refusal=refusal)[:4]).encode("ascii")
     return HEAD.pack(len(body), ticket) + body
 
 

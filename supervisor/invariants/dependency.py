@@ -209,7 +209,9 @@ def _new(rules: DependencyRules, rule: DependencyRule, event: ContentEvent, rela
         return
     show = _show(relative)
     if event.now.refusal:
-        if not event.before.refusal and not event.prior.refusal and (rule.deny or rule.governed or rule.sources):
+        # The same bytes were there before, or are other people's. What nobody can read excuses no other version of it.
+        known = event.now.digest and event.now.digest in (event.before.digest, event.prior.digest)
+        if not known and (rule.deny or rule.governed or rule.sources):
             yield Said(("", "", ""), f"{show} cannot be inspected: {event.now.refusal}")
         return
     had_lock = rules.with_lock | {each.ecosystem for each in event.before.requirements if each.locked}

@@ -415,7 +415,10 @@ class Contents:
         """What a version says."""
         if content is None:
             return Findings(refusal=f"it is larger than {MOST >> 20} MiB")
-        return self._tools.inspector.inspect(kind, path, content)
+        found = self._tools.inspector.inspect(kind, path, content)
+        if found.refusal:
+            return found._replace(digest=hashlib.sha1(content, usedforsecurity=False).digest())
+        return found
 
 
 def _is_open_ended(found: Judgement, content: bytes | None) -> bool:

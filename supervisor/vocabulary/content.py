@@ -39,13 +39,15 @@ class Findings(NamedTuple):
     """What one version of one file says.
 
     ``pending``: why it cannot be read whole (a file that is being written does not parse); what was found counts all
-    the same. ``refusal``: why it cannot be inspected at all (too large, binary where text belongs, the worker failed).
+    the same. ``refusal``: why it cannot be inspected at all (too large, binary where text belongs, the worker failed);
+    ``digest`` then tells which bytes that was said of, empty where they were not read.
     """
 
     imports: tuple[Import, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     pending: str = ""
     refusal: str = ""
+    digest: bytes = b""
 
     def joined(self, other: Findings) -> Findings:
         """What either says."""
@@ -55,7 +57,8 @@ class Findings(NamedTuple):
             return other
         imports = tuple(dict.fromkeys((*self.imports, *other.imports)))
         requirements = tuple(dict.fromkeys((*self.requirements, *other.requirements)))
-        return Findings(imports, requirements, "", self.refusal or other.refusal)
+        refused = self if self.refusal else other
+        return Findings(imports, requirements, "", refused.refusal, refused.digest)
 
 
 NOTHING_FOUND = Findings()
