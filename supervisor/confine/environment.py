@@ -195,6 +195,10 @@ def cache_folders(base: str) -> dict[str, str]:
     return {
         "PIP_CACHE_DIR": f"{base}/pip",
         "UV_CACHE_DIR": f"{base}/uv",
+        "POETRY_CACHE_DIR": f"{base}/poetry",
+        "PDM_CACHE_DIR": f"{base}/pdm",
+        "BLACK_CACHE_DIR": f"{base}/black",
+        "PRE_COMMIT_HOME": f"{base}/pre-commit",
         "npm_config_cache": f"{base}/npm",
         "YARN_CACHE_FOLDER": f"{base}/yarn",
         "CARGO_HOME": f"{base}/cargo",
