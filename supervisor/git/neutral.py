@@ -55,16 +55,21 @@ def find_git() -> str:
 
 
 class Git:
-    """git on ``git_dir`` (None: no repository); ``objects`` is a foreign object folder to write to and read from.
+    """git on ``git_dir`` (None: no repository); ``objects`` is a foreign object folder to write to and read from,
+    ``index`` a foreign index to read.
 
     ``timeout`` in seconds for each call. Raises ``HostError`` when there is no git.
     """
 
-    def __init__(self, git_dir: Path | None, *, objects: Path | None = None, timeout: float = 10.0) -> None:
+    def __init__(
+        self, git_dir: Path | None, *, objects: Path | None = None, index: Path | None = None, timeout: float = 10.0
+    ) -> None:
         self._command = [find_git(), "--no-pager"]
         for setting in _SETTINGS:
             self._command += ["-c", setting]
         self._environment = environment(git_dir, objects)
+        if index is not None:
+            self._environment["GIT_INDEX_FILE"] = str(index)
         self._timeout = timeout
 
     def run(self, args: Sequence[str | bytes], stdin: bytes = b"") -> bytes:

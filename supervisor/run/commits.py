@@ -5,21 +5,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from supervisor.decide import decide
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects
+from supervisor.git.index import staged
 from supervisor.git.layout import is_object_id
 from supervisor.inspection.kinds import INSTALLED, kind_of
 from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
 from supervisor.run.contents import Contents, Judgement
 from supervisor.run.fetches import Fetches
 from supervisor.run.prior import Prior
+from supervisor.run.refs import head_commit
 from supervisor.surfaces.contents import plain_content
 from supervisor.surfaces.paths import Refused
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.errors import GovrunError
-from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.events import Actor, ContentEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.versions import Identity
 
 _MOST_PATHS = 100_000  # of one update
@@ -27,6 +30,7 @@ _MOST_BLOB = 64 << 20
 _CARRIES = (b"rebase", b"merge", b"cherry-pick", b"pull", b"revert", b"am", b"stash")
 _MOST_COMMITS = 2_000
 _NOWHERE = Identity(0, 0, 0, 0, 0)
+_NOBODY = Actor(0, 0, 0, b"", (), 0)
 _DEEPEST = 256
 
 
@@ -93,6 +97,17 @@ class Commits:
         if found is None:
             self._note(ref, new)
         return found
+
+    def staged(self) -> Iterator[Judgement]:
+        """What the index holds beyond the checked-out commit and a commit of the run could not have. Raises
+        ``GovrunError``."""
+        index = Path(os.fsdecode(self._git.path + b"/index"))
+        for relative, entry in staged(self._prior.folder, index, head_commit(self._git)):
+            event = FsEvent(_NOBODY, FsOp.RENAME, "rename", Target(self._tree + b"/" + relative, Kind.FILE))
+            if not self._prior.has_blob(relative, entry.id):
+                judged = self._content(event, "the index", relative, entry, "index")
+                if judged is not None and judged.verdict.blocks:
+                    yield judged
 
     def _note(self, ref: str, new: str) -> None:
         self._known.add(new)

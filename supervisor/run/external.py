@@ -96,6 +96,11 @@ class Touched:
         if len(self._sealed) < _MOST_TOUCHED:
             self._sealed[identity.dev, identity.ino] = identity
 
+    def is_after(self, path: bytes) -> bool:
+        """Whether what lies there was changed since the start, by whomever."""
+        info = _stat(path)
+        return info is not None and info.st_ctime_ns > self.since - 2 * _TICK
+
     def covers(self, path: bytes) -> bool:
         """Whether a folder that the run moved, or that was put back, is or holds ``path``."""
         while self._whole and path:

@@ -23,11 +23,12 @@ Inspect = Callable[[str, bytes | None], Findings]
 
 
 class Prior:
-    """``refs``: {ref: object id} at the start; ``head``: the commit that was checked out, or ""."""
+    """``refs``: {ref: object id} at the start; ``head``: the commit that was checked out, or "". ``folder``: the git
+    directory of ours that is asked."""
 
     def __init__(self, repository: Repository, own: Path, refs: dict[str, str], head: str) -> None:
-        self._folder = make_own(own, repository.common_dir, repository.object_format)
-        self.objects = Objects(Git(self._folder))
+        self.folder = make_own(own, repository.common_dir, repository.object_format)
+        self.objects = Objects(Git(self.folder))
         self.tips: dict[str, None] = dict.fromkeys(tip for tip in (head, *refs.values()) if tip)
         self._algorithm = repository.object_format
         self._searched: dict[tuple[bytes, str], bool] = {}
@@ -101,7 +102,7 @@ class Prior:
             ]  # fmt: skip
             tips = "".join(f"{tip}\n" for tip in self.tips).encode()
             try:
-                self._searched[key] = bool(Git(self._folder, timeout=_PATIENCE).run(command, tips).strip())
+                self._searched[key] = bool(Git(self.folder, timeout=_PATIENCE).run(command, tips).strip())
             except GovrunError:
                 return False  # not known to be prior: it counts
         return self._searched[key]

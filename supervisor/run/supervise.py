@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.confine.child import Launch, become
 from supervisor.confine.domains import Domain
 from supervisor.decide import decide
-from supervisor.enforce.explain import Explainer
+from supervisor.enforce.explain import Explainer, reason
 from supervisor.enforce.kill import stop_tree
 from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
@@ -41,7 +41,7 @@ from supervisor.surfaces.paths import Resolver
 from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
-from supervisor.vocabulary.errors import HostError, StopRun
+from supervisor.vocabulary.errors import GovrunError, HostError, StopRun
 from supervisor.vocabulary.events import LifecycleEvent, RefEvent
 from supervisor.vocabulary.verdicts import ALLOWED, Effect, Verdict
 
@@ -397,7 +397,22 @@ class _Run:
             for line in error.lines():
                 self._order.say(line)
             return End("internal", None)
+        self._look_at_index()
         return End("invariant", None) if self._verdict is not None and end.reason == "exit" else end
+
+    def _look_at_index(self) -> None:
+        """What is staged is nobody's commit yet, and not taken away: the user's next one would take it up."""
+        commits, git = self._content.commits if self._content is not None else None, self._order.policy.git
+        if commits is None or git is None or not self._touched.is_after(git.path + b"/index"):
+            return
+        try:
+            for found in commits.staged():
+                warned = Verdict(Effect.WARN, found.verdict.matches)
+                self._recorder.warned(found.event, warned)
+                message = reason(warned.matches[0], Effect.WARN, "the index still holds what no commit may")
+                self._order.say(f"{message} · take it out: git restore --staged PATH")
+        except GovrunError as error:
+            self._recorder.note("gap", reason="the index could not be looked at", detail=f"{error.what}: {error.why}")
 
     def _look_for_others(self) -> None:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""

@@ -1,5 +1,7 @@
 """Escape 323: that nobody could read a file before excuses no other version of it."""
 
+# ruff: noqa: E501 - lines of shell
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
