@@ -409,7 +409,7 @@ class _Run:
             for found in commits.staged():
                 warned = Verdict(Effect.WARN, found.verdict.matches)
                 self._recorder.warned(found.event, warned)
-                message = reason(warned.matches[0], Effect.WARN, "the index still holds what no commit may")
+                message = reason(warned.matches[0], Effect.WARN, "noticed in the index")
                 self._order.say(f"{message} · take it out: git restore --staged PATH")
         except GovrunError as error:
             self._recorder.note("gap", reason="the index could not be looked at", detail=f"{error.what}: {error.why}")
