@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.conftest import Govrun
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("scripts/govrun", "scripts/check", "scripts/bench", ".ci/run")
+SCRIPTS = ("scripts/govrun", "scripts/check", "scripts/bench", "scripts/bench-reverts", ".ci/run")
 CARRIED = ("supervisor", "profiles", "scripts", "pyproject.toml", "README.md")
 
 
@@ -72,14 +72,14 @@ def test_bench_measures_and_judges(govrun: "Govrun") -> None:
         "--rounds",
         "1",
         "--only",
-        "start,spawn,mutation,memory",
+        "start,spawn,mutation,memory,reverts",
         "--json",
     ]
     command += ["--govrun", " ".join(map(str, govrun.argv()))]
     done = subprocess.run(command, cwd=govrun.home, env=govrun.env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = {line["what"].split(" (")[0]: line for line in json.loads(done.stdout)["lines"]}
-    assert set(lines) == {"start of `true`", "spawn", "mutation", "memory"}
+    assert set(lines) == {"start of `true`", "spawn", "mutation", "memory", "reverts"}
     assert all(line["value"] is not None and line["verdict"] != "not measured" for line in lines.values())
     assert not list((govrun.home / ".cache" / "govrun").glob("bench-*"))
 

@@ -17,6 +17,7 @@ COMMANDS = {
         "--scripts-are-modules",
         "tests/conftest.py",
         "scripts/bench",
+        "scripts/bench-reverts",
     ],
 }
 
