@@ -30,6 +30,15 @@ _CI = (
 )  # fmt: skip
 _LEGAL = re.compile(rb"(?:LICEN[CS]E|COPYING|NOTICE|PATENTS)(?:[.-].*)?", re.IGNORECASE)
 _DOTFILES = frozenset((b".gitignore", b".gitattributes", b".editorconfig"))
+_WRITTEN_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "package.json": ("package-lock.json*", "yarn.lock*", "pnpm-lock.yaml*", "node_modules/**"),
+    "pyproject.toml": ("uv.lock*", "poetry.lock*", "pdm.lock*", ".tmp*"),  # .tmp*: what uv renames to it
+    "Pipfile": ("Pipfile.lock*",),
+    "Cargo.toml": ("Cargo.lock*",),
+    "go.mod": ("go.sum*",),
+    "Gemfile": ("Gemfile.lock*",),
+    "composer.json": ("composer.lock*",),
+}
 _OTHER_RECORDS = ("docs/architecture/decisions", "docs/architecture/adr", "architecture/decisions", "docs/adrs")
 _LEFT_OUT = frozenset((b".git", b"node_modules", b"__pycache__"))
 
@@ -149,25 +158,23 @@ def _writable(name: bytes) -> bool:
 
 
 def _write_lines(seen: Seen) -> list[str]:
+    """Everything is writable; a narrower scope is shown, and left to whoever knows the tools that work here."""
     named = [name.decode() for name in seen.names if _writable(name)]
     folders = [f"/{name}**" for name in named if name.endswith("/")]
     files = [f"/{name}" for name in named if not name.endswith("/")]
-    if not folders or len(named) > _MOST_NAMES:
-        return [
-            '# Where the agent may write. This is everything; name folders to narrow it: ["/src/**"].',
-            'write = ["**"]',
-        ]
+    rows = [row for row in (files, *([f"/{each}" for each in _WRITTEN_BESIDE.get(name, ())] for name in named)) if row]
     lines = [
-        "# Where the agent may write: what is here now. The last line is for files that it may add at the top.",
-        "write = [",
-        *(f'    "{pattern}",' for pattern in folders),
-        *([f"    {', '.join(_quoted(files))},"] if files else []),
-        '    # "/*.md",',
-        "]",
+        "# The agent may write in the whole tree, but for git's own files and what the default pack protects (CI, and",
+        "# configuration of agents and editors). `write` narrows it: what is not listed is refused, new files at the",
+        "# top too, so it has to name lock files as well, and what package managers write beside them.",
     ]
+    if not folders or len(named) > _MOST_NAMES:
+        return [*lines, '# write = ["/src/**", "/tests/**", "/package.json", "/package-lock.json*", "/uv.lock*"]']
+    lines += ["# write = [", *(f'#     "{pattern}",' for pattern in folders)]
+    lines += [f"#     {', '.join(_quoted(row))}," for row in rows]
     if seen.odd:
-        lines.insert(1, f"# {seen.odd} more with unusual names: left out.")
-    return lines
+        lines.append(f"#     # {seen.odd} more with unusual names: left out.")
+    return [*lines, "# ]"]
 
 
 def _quoted(names: Iterable[str]) -> list[str]:

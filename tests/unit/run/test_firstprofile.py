@@ -13,16 +13,34 @@ from supervisor.run.firstprofile import Seen, text_of
 NOTHING = Seen((), 0, (), (), (), "")
 
 
+def uncommented(text: str) -> str:
+    """The profile with its suggestion of ``write`` taken."""
+    lines = text.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("# write = ["))
+    last = next(number for number in range(first, len(lines)) if lines[number].endswith("]"))
+    taken = [line.removeprefix("# ") for line in lines[first : last + 1]]
+    return "\n".join([*lines[:first], *taken, *lines[last + 1 :]]) + "\n"
+
+
 def scope(tmp_path: Path, seen: Seen) -> set[str]:
+    """What the suggestion would leave writable; the profile as it is leaves everything."""
     (tmp_path / "govrun.toml").write_text(text_of(seen))
     profile = load(tmp_path)
     assert not profile.warnings
     assert profile.scope.timeout == 7200
-    return {entry.value for entry in profile.scope.write[0]}
+    assert not profile.scope.write
+    (tmp_path / "narrow").mkdir(exist_ok=True)
+    (tmp_path / "narrow" / "govrun.toml").write_text(uncommented(text_of(seen)))
+    narrow = load(tmp_path / "narrow")
+    assert not narrow.warnings
+    return {entry.value for entry in narrow.scope.write[0]}
+
+
+SOME = {"/src/**", "/tests/**", "/package.json", "/package-lock.json*", "/uv.lock*"}
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    assert scope(tmp_path, NOTHING) == {"**"}
+    assert scope(tmp_path, NOTHING) == SOME
 
 
 def test_what_is_left_out(tmp_path: Path) -> None:
@@ -31,8 +49,13 @@ def test_what_is_left_out(tmp_path: Path) -> None:
     assert 'protect = ["/LICENSE.md"]' in (tmp_path / "govrun.toml").read_text()
 
 
+def test_a_narrower_scope_names_what_package_managers_write(tmp_path: Path) -> None:
+    found = scope(tmp_path, NOTHING._replace(names=(b"package.json", b"pyproject.toml", b"src/", b"uv.lock")))
+    assert {"/package-lock.json*", "/node_modules/**", "/uv.lock*", "/.tmp*"} < found
+
+
 def test_many_names(tmp_path: Path) -> None:
-    assert scope(tmp_path, NOTHING._replace(names=tuple(b"d%d/" % n for n in range(50)))) == {"**"}
+    assert scope(tmp_path, NOTHING._replace(names=tuple(b"d%d/" % n for n in range(50)))) == SOME
 
 
 def test_every_setting_is_explained() -> None:
