@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 import termios
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from supervisor.kernel import process
+from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect, Match, Verdict
 
 _MOST_QUEUED = 64
 _MOST_TOLD = 4096
+_MOST_ALIKE = 5  # processes in a row that are told the same of one folder
+_QUIET = 60.0  # seconds after which it is told again
+# What rules about paths say of every name in a folder alike.
+_ALIKE = re.compile(
+    r"(?P<folder>(?:.*/)?)[^/]*"
+    r"(?P<says> (?:is outside the write scope|was there before this run|is hidden from this run|is protected \(.*\)))",
+    re.DOTALL,
+)
 _ICANON, _LFLAG = termios.ICANON, 3
 
 
@@ -26,15 +37,46 @@ def reason(match: Match, effect: Effect, verb: str = "") -> str:
     """One line: what happened (``verb``, else in the words of the effect), which invariant, which decision, what to do
     instead."""
     rule = match.invariant
-    where = f" ({rule.source})" if rule.source not in ("", "govrun") else ""
-    parts = [f"govrun: {verb or _VERBS[effect]} by {rule.id}{where}: {match.message}"]
-    if rule.why and rule.why not in match.message:
+    return _line(f"{verb or _VERBS[effect]} by {rule.id}{_source(rule)}: {match.message}", match)
+
+
+def noted(match: Match, path: bytes, *, diverges: bool) -> str:
+    """One line about a file that breaks a rule and is left as it is: somebody else changed it, or (``diverges``) it is
+    not as the run left it."""
+    how = "is not as the run left it" if diverges else "was changed by somebody else"
+    name = _named_first(match.message, path.decode("utf-8", "backslashreplace"))
+    told = f"{name} {how} and now{match.message[len(name) :]}" if name else f"{match.message}; it {how}"
+    return _line(f"{match.invariant.id}{_source(match.invariant)}: {told} (left alone)", match)
+
+
+def _named_first(message: str, path: str) -> str:
+    """The part of ``path`` that ``message`` begins with, empty when it begins with something else."""
+    while path:
+        if message.startswith(path + " "):
+            return path
+        path = path.partition("/")[2]
+    return ""
+
+
+def _source(rule: Invariant) -> str:
+    return f" ({rule.source})" if rule.source not in ("", "govrun") else ""
+
+
+def _line(told: str, match: Match) -> str:
+    rule = match.invariant
+    parts = [f"govrun: {told}"]
+    if rule.why and match.message != rule.why and not match.message.endswith(f": {rule.why}"):
         parts.append(f"why: {rule.why}")
     if rule.adr:
         parts.append(f"decision: ADR {rule.adr}")
     if rule.use:
         parts.append(f"instead: {rule.use}")
     return safe(" · ".join(parts))
+
+
+def with_more(line: str, more: str) -> str:
+    """A reason and what belongs to it, such as a difference, as lines without a newline at the end."""
+    return "\n".join((line, *(f"  {part}" for part in more.splitlines())))
 
 
 _VERBS = {
@@ -65,19 +107,30 @@ class _Queued(NamedTuple):
 
 
 class Explainer:
-    """``writable`` says whether a regular file at a path may be written to by govrun (nothing judges its content)."""
+    """``writable`` says whether a regular file at a path may be written to by govrun (nothing judges its content).
+    ``clock`` counts seconds.
 
-    def __init__(self, writable: Callable[[bytes], bool]) -> None:
+    What cannot be written is queued for the next command, and the caller says it on govrun's own standard error, so the
+    queue does not tell it there again."""
+
+    def __init__(self, writable: Callable[[bytes], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._writable = writable
+        self._clock = clock
         self._queue: list[_Queued] = []
         self._told: set[tuple[int, str, str]] = set()
+        self._folders: dict[tuple[str, str], tuple[int, float]] = {}  # how often told, and when it was last asked for
 
     def tell(self, tid: int, tgid: int, verdict: Verdict) -> bool:
-        """Tell the process why. True when it was written where the process can be read. Once per violation and
-        process: a program that retries in a loop reads the reason once."""
+        """Tell the process why. True when it was written where the process can be read, or need not be told again: once
+        per violation and process, where a rule about paths refuses every name of a folder alike that is one violation.
+        Many processes in a row are told so of one folder only a few times."""
         first = verdict.matches[0]
-        key = (tgid, first.invariant.id, first.message)
-        if key in self._told:
+        what = (first.invariant.id, first.message)
+        alike = _ALIKE.fullmatch(first.message)
+        if alike is not None:
+            what = (first.invariant.id, alike["folder"] + alike["says"])
+        key = (tgid, *what)
+        if key in self._told or (alike is not None and self._is_noise(what)):
             return True
         if len(self._told) > _MOST_TOLD:
             self._told.clear()
@@ -85,39 +138,43 @@ class Explainer:
         line = reason(first, verdict.effect)
         if self._write(tid, line + "\n"):
             return True
-        if len(self._queue) < _MOST_QUEUED:
-            self._queue.append(_Queued(line + "\n", None))
+        self._put(line, _own())
         return False
+
+    def _is_noise(self, folder: tuple[str, str]) -> bool:
+        now = self._clock()
+        count, last = self._folders.get(folder, (0, now))
+        if now - last > _QUIET:
+            count = 0
+        if len(self._folders) > _MOST_TOLD:
+            self._folders.clear()
+        self._folders[folder] = (count + 1, now)
+        return count >= _MOST_ALIKE
+
+    def _put(self, text: str, told: tuple[int, int] | None) -> None:
+        if len(self._queue) < _MOST_QUEUED:
+            self._queue.append(_Queued(text + "\n", told))
 
     def tell_later(self, line: str, more: str, pid: int) -> bool:
         """Tell of something that was taken back after it had been written: to the process that wrote it (``pid``, 0
         when it is gone) and with the next command, since an agent that edits files in its own process does not read
-        its own standard error. Not twice to one open file. True when it could be written at once."""
-        text = line + "\n" + "".join(f"  {part}\n" for part in more.splitlines())
-        at = self._reader(pid) if pid else None
-        written = pid > 0 and self._write(pid, text)
-        if len(self._queue) < _MOST_QUEUED:
-            self._queue.append(_Queued(text, at if written else None))
+        its own standard error. Not twice to one open file. True when it could be written at once; else the caller says
+        ``with_more(line, more)``."""
+        text = with_more(line, more)
+        at = _stderr_of(pid) if pid else None
+        written = pid > 0 and self._write(pid, text + "\n")
+        self._put(text, at if written else _own())
         return written
 
     def flush_to(self, tid: int) -> None:
         """Write what is queued to the standard error of a command that starts now."""
         if not self._queue:
             return
-        at = self._reader(tid)
+        at = _stderr_of(tid)
         while self._queue:  # one by one: a pipe may take a part only
             if (at is None or self._queue[0].told != at) and not self._write(tid, self._queue[0].text):
                 return
             del self._queue[0]
-
-    @staticmethod
-    def _reader(tid: int) -> tuple[int, int] | None:
-        """What standard error of a process is, so that nothing is told twice there."""
-        try:
-            info = os.stat(f"/proc/{tid}/fd/2")
-        except OSError:
-            return None
-        return info.st_dev, info.st_ino
 
     def _write(self, tid: int, text: str) -> bool:
         """Everything is asked of one duplicate of the process's descriptor: by name, another thread could put a
@@ -150,6 +207,19 @@ class Explainer:
             return not (stat.S_ISCHR(info.st_mode) and _is_drawn_on(fd)) and os.write(fd, data) == len(data)
         finally:
             os.close(fd)
+
+
+def _stderr_of(tid: int) -> tuple[int, int] | None:
+    """What standard error of a process is, so that nothing is told twice there."""
+    try:
+        info = os.stat(f"/proc/{tid}/fd/2")
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def _own() -> tuple[int, int] | None:
+    return _stderr_of(os.getpid())
 
 
 def _is_drawn_on(fd: int) -> bool:

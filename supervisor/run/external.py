@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor.enforce.explain import reason
+from supervisor.enforce.explain import noted
 from supervisor.run.record import Recorder
 from supervisor.surfaces.reading import identity_of
 from supervisor.vocabulary.events import Kind, Target
@@ -139,7 +139,7 @@ def report(change: Change, contents: Contents | None, recorder: Recorder, say: C
     verdict = contents.external(change.path) if contents is not None else None
     recorder.external(change.path, verdict, change.why, diverges=change.diverges)
     if verdict is not None:
-        say(reason(verdict.matches[0], verdict.effect, "changed by somebody else, against the rule: noted"))
+        say(noted(verdict.matches[0], change.path, diverges=change.diverges))
 
 
 def report_all(found: Look, contents: Contents | None, recorder: Recorder, say: Callable[[str], None]) -> None:

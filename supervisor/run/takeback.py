@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervisor.enforce.explain import Explainer, reason
+from supervisor.enforce.explain import Explainer, reason, with_more
 from supervisor.enforce.revert import Reverted, Reverter
 from supervisor.inspection.kinds import INSTALLED, is_manifest
 from supervisor.invariants.dependency import offending
@@ -154,7 +154,7 @@ class TakeBack:
             self._stop(verdict)
             return
         if not self._explainer.tell_later(message, difference, actor.pid if self._alive(actor) else 0):
-            self._told(message)
+            self._told(with_more(message, difference))
         if verdict.effect is Effect.KILL:
             self._stop(verdict)
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.enforce.explain import Explainer, reason, safe
+from supervisor.enforce.explain import Explainer, noted, reason, safe, with_more
 from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect, Match, Verdict
 
@@ -42,6 +42,33 @@ def test_the_line_names_what_why_which_decision_and_what_instead() -> None:
 def test_what_is_missing_is_left_out() -> None:
     bare = Invariant("govrun.path", "builtin", "deny", source="govrun")
     assert reason(Match(bare, Effect.WARN, "m"), Effect.WARN) == "govrun: warning by govrun.path: m"
+
+
+@pytest.mark.parametrize("why", ["w", "x", "is", "x is out"])
+def test_a_why_that_happens_to_stand_in_the_message_is_told(why: str) -> None:
+    rule = RULE._replace(why=why)
+    assert f" · why: {why} · " in reason(Match(rule, Effect.DENY, "x is outside"), Effect.DENY)
+
+
+@pytest.mark.parametrize("message", ["too wide", "x: too wide"])
+def test_a_why_that_was_just_said_is_not_repeated(message: str) -> None:
+    assert "why:" not in reason(Match(RULE, Effect.DENY, message), Effect.DENY)
+
+
+HTTP = Invariant("one-http", "dependency", "revert", "w", "httpx", source="govrun.toml:2")
+
+
+@pytest.mark.parametrize(
+    ("diverges", "how"), [(False, "was changed by somebody else"), (True, "is not as the run left it")]
+)
+def test_what_others_changed_reads_as_a_sentence(diverges: bool, how: str) -> None:
+    match = Match(HTTP, Effect.REVERT, "src/a b.py imports requests (pypi:requests) at line 1")
+    assert noted(match, b"/t/src/a b.py", diverges=diverges) == (
+        f"govrun: one-http (govrun.toml:2): src/a b.py {how} and now imports requests (pypi:requests) at line 1"
+        " (left alone) · why: w · instead: httpx"
+    )
+    other = noted(match._replace(message="pip names requests"), b"/t/x", diverges=diverges)
+    assert f": pip names requests; it {how} (left alone) · " in other
 
 
 @pytest.mark.parametrize("effect", [effect for effect in Effect if effect is not Effect.ALLOW])
@@ -142,6 +169,63 @@ def test_another_process_is_told_again(pipe: tuple[int, int]) -> None:
         assert told.tell(one, one, verdict())
         assert told.tell(two, two, verdict())
         assert drain(pipe[0]).decode() == LINE * 2
+
+
+OUTSIDE = [
+    "{} is outside the write scope",
+    "{} was there before this run",
+    "{} is hidden from this run",
+    "{} is protected (/a/b/**)",
+]
+
+
+@pytest.mark.parametrize("message", OUTSIDE)
+def test_names_of_a_folder_are_one_violation(pipe: tuple[int, int], message: str) -> None:
+    told = explainer()
+    with process(pipe[1]) as pid:
+        for name in ("/a/b/x.pyc.1", "/a/b/x.pyc.2", "/a/b/y z.pyc", "/a/c/x.pyc.1", "/a/b.pyc", "/a/b c/x"):
+            assert told.tell(pid, pid, verdict(message.format(name)))
+        again = RULE._replace(id="another")
+        assert told.tell(pid, pid, verdict(message.format("/a/b/x.pyc.1"), rule=again))
+    shown = drain(pipe[0]).decode().splitlines()
+    names = [line.partition("): ")[2].partition(" is ")[0].partition(" was ")[0] for line in shown]
+    assert names == ["/a/b/x.pyc.1", "/a/c/x.pyc.1", "/a/b.pyc", "/a/b c/x", "/a/b/x.pyc.1"]
+
+
+def test_many_processes_are_told_of_a_folder_a_few_times_and_again_after_a_pause(pipe: tuple[int, int]) -> None:
+    now = [0.0]
+    told = Explainer(lambda path: False, lambda: now[0])
+    with process(pipe[1]) as pid:
+        for number in range(40):
+            assert told.tell(pid, 1000 + number, verdict(f"/a/{number} is outside the write scope"))
+            now[0] += 1
+        assert drain(pipe[0]).count(b"\n") == 5
+        told.tell(pid, 2000, verdict("/b/x is outside the write scope"))
+        for number in range(40):
+            told.tell(pid, 2000 + number, verdict(f"pip names package{number}"))
+        assert drain(pipe[0]).count(b"\n") == 41
+        now[0] += 61
+        told.tell(pid, 3000, verdict("/a/x is outside the write scope"))
+        assert drain(pipe[0]).count(b"\n") == 1
+
+
+def test_what_the_caller_has_to_say_is_not_told_again_where_it_said_it(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = explainer()
+    with process(pipe[1]) as pid, open(os.devnull, "rb") as nowhere, process(nowhere.fileno()) as reading:
+        monkeypatch.setattr(
+            "supervisor.enforce.explain._own", lambda: (os.fstat(pipe[1]).st_dev, os.fstat(pipe[1]).st_ino)
+        )
+        assert not told.tell_later("line", "- a\n+ b", 0)
+        assert not told.tell(reading, reading, verdict())
+        told.flush_to(pid)
+        assert drain(pipe[0]) == b""
+        assert not told._queue
+        monkeypatch.undo()
+        assert not told.tell_later("line", "- a\n+ b", 0)
+        told.flush_to(pid)
+        assert drain(pipe[0]).decode() == with_more("line", "- a\n+ b") + "\n" == "line\n  - a\n  + b\n"
 
 
 def test_the_pipes_own_flags_stay(pipe: tuple[int, int]) -> None:
