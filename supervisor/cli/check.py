@@ -103,7 +103,21 @@ def _lines(found: Checked, seconds: float) -> Iterator[str]:
     warned = len(found.violations) - broken
     parts = [_count(broken, "violation")] + ([_count(warned, "warning")] if warned else [])
     against = f" against {found.base[:12]}" if found.base else ""
-    yield f"{', '.join(parts)} in {_count(found.files, 'file')}{against} ({found.inspected} inspected, {seconds:.1f} s)"
+    yield f"{', '.join(parts)} in {_count(found.files, 'file')}{against} ({_looked_at(found)}, {seconds:.1f} s)"
+
+
+def _looked_at(found: Checked) -> str:
+    """How far the files bear on a rule: only those that could hold such a name are parsed, and locks."""
+    if not found.rules:
+        return "none judged"
+    if not found.read:
+        return "none of a kind that is judged by content"
+    if not found.inspected:
+        return "none mentions a package that a rule speaks of"
+    subject = "1 mentions a package that a rule speaks of, or is a lock"
+    if found.inspected > 1:
+        subject = f"{found.inspected} mention a package that a rule speaks of, or are locks"
+    return subject
 
 
 def _count(number: int, word: str) -> str:

@@ -67,13 +67,13 @@ def plan(prepared: Prepared) -> list[str]:
     for found in policy.invariants.values():
         told = " · ".join(filter(None, (found.note, found.why, f"ADR {found.adr}" if found.adr else "", found.source)))
         lines.append(f"{found.coverage.word:13} {found.id:{width}}  {found.then:7} {told}")
-    lines += ["", "writable outside the tree:"]
+    lines.append("")
+    if prepared.place.repository is not None and policy.write:
+        told = "untracked paths that the base commit's ignore rules cover   (counted, not journalled one by one)"
+        lines += ["writable inside the tree, whatever scope.write says:", f"  {told}"]
+    lines.append("writable outside the tree:")
     lines += [f"  {_text(grant.path)}   ({grant.source})" for grant in policy.grants]
     lines += [f"  {_text(path)}   (only names the run creates)" for path in policy.temp]
-    if prepared.place.repository is not None and policy.write:
-        lines.append(
-            "  untracked paths that the base commit's ignore rules cover   (counted, not journalled one by one)"
-        )
     lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
     lines.append("  files beside these that are new, or replaced by rename, during a run   (unreadable until the next)")
     if prepared.environment.withheld:

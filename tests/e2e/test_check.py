@@ -58,7 +58,21 @@ def fill(shop: Path) -> None:
 def test_clean(shop: Path, govrun: Govrun) -> None:
     (shop / "src" / "words.py").write_text("# the word requests\nrequests = 1\n")
     outcome = govrun.cli("check").ok()
-    assert outcome.stdout.startswith(b"0 violations in 4 files")
+    assert outcome.stdout.startswith(
+        b"0 violations in 4 files (1 mentions a package that a rule speaks of, or is a lock, "
+    )
+
+
+def test_what_was_not_looked_into_is_said(shop: Path, govrun: Govrun) -> None:
+    told = govrun.cli("check").ok().stdout.decode()
+    assert told.startswith("0 violations in 3 files (none mentions a package that a rule speaks of, ")
+    assert (
+        govrun.cli("check", "README.md")
+        .ok()
+        .stdout.startswith(b"0 violations in 1 file (none of a kind that is judged")
+    )
+    (shop / "govrun.toml").write_text("version = 1\n")
+    assert "(none judged, " in govrun.cli("check").ok().stdout.decode()
 
 
 def test_every_kind_of_file(shop: Path, govrun: Govrun) -> None:

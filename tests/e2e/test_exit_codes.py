@@ -242,6 +242,16 @@ def test_explain_and_doctor_as_json(govrun: Govrun) -> None:
     assert govrun.cli("explain").ok().stdout
 
 
+def test_explain_says_where_ignored_paths_are(govrun: Govrun, repo: Path) -> None:
+    (repo / "govrun.toml").write_text('version = 1\n[scope]\nwrite = ["src/**"]\n')
+    told = govrun.cli("explain").ok().stdout.decode()
+    inside = told.partition("writable inside the tree, whatever scope.write says:\n")[2].partition("writable outside")[
+        0
+    ]
+    assert inside.startswith("  untracked paths that the base commit's ignore rules cover ")
+    assert "ignore rules" not in told.partition("writable outside the tree:")[2]
+
+
 def test_dry_run_starts_nothing(govrun: Govrun, repo: Path) -> None:
     outcome = govrun("touch", "mark", options=["--dry-run"])
     assert outcome.code == 0, outcome.stderr
