@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from supervisor.journal.reader import Reader
 
-_BLOCKED_OUTCOMES = ("blocked", "reverted")
-_BLOCKING_VERDICTS = ("ask", "deny", "revert", "pause", "kill")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -21,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command("log")
     def log(
-        run: str = cli.Argument("latest", help="A run's id, the beginning of one, or 'latest'."),
+        run: str = cli.Argument(
+            "latest", help="A run's id, the beginning of one, or 'latest': the newest of this tree."
+        ),
         as_json: bool = cli.Option(False, "--json", help="The records as they are, one JSON object per line."),
         blocked: bool = cli.Option(False, "--blocked", help="Only what was denied, reverted or killed."),
         kind: str = cli.Option("", "--kind", help="Only one kind, such as exec or fs.write; fs means all fs kinds."),
@@ -30,13 +29,16 @@ def register(app: typer.Typer) -> None:
         import os
         import sys
 
+        from supervisor.cli.choice import choose, heading
         from supervisor.cli.text import emit
         from supervisor.journal.codec import encode
-        from supervisor.journal.store import find_run, state_dir
+        from supervisor.journal.store import state_dir
 
-        folder = find_run(state_dir(os.environ), run)
+        folder = choose(state_dir(os.environ), run)
         reader = _reader(folder)
         records = (record for record in _records(reader, folder) if _wanted(record, blocked, kind))
+        if not as_json:
+            emit([f"{folder.name}   {heading(folder, run)}"])
         emit(map(encode, records) if as_json else map(line_of, records))
         lines, whole = _chain(reader, folder)
         if as_json:
@@ -69,10 +71,9 @@ def _records(reader: Reader, folder: Path) -> Iterator[dict[str, object]]:
 
 
 def _wanted(record: dict[str, object], blocked: bool, kind: str) -> bool:
-    if blocked and not (
-        record.get("outcome") in _BLOCKED_OUTCOMES
-        or (record.get("outcome") is None and record.get("verdict") in _BLOCKING_VERDICTS)
-    ):
+    from supervisor.run.reasons import is_refusal
+
+    if blocked and not is_refusal(record):
         return False
     found = str(record.get("kind", ""))
     return not kind or found == kind or found.startswith(kind + ".")

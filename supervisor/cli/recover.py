@@ -23,13 +23,14 @@ def register(app: typer.Typer) -> None:
         """Finish what killed runs left half-done. Live runs are left alone. Exit status 1 when something remains."""
         import os
 
+        from supervisor.cli.choice import choose
         from supervisor.cli.text import emit
         from supervisor.journal.codec import encode
-        from supervisor.journal.store import find_run, state_dir
+        from supervisor.journal.store import state_dir
         from supervisor.run.recovery import recover_all, recover_run
 
         state = state_dir(os.environ)
-        found = [recover_run(find_run(state, run))] if run else list(recover_all(state))
+        found = [recover_run(choose(state, run))] if run else list(recover_all(state))
         emit((encode(each._asdict()) for each in found) if as_json else _lines(found))
         if any(each.failed for each in found):
             raise cli.Exit(1)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import typer
 
 
-_HEAD = ("RUN", "START (UTC)", "TIME", "STATUS", "ACTS", "BLOCKED", "AGENT", "TREE")
+_HEAD = ("RUN", "START (UTC)", "TIME", "STATUS", "ACTS", "BLOCKED", "REVERTS", "AGENT", "TREE")
+_DROPPED = ("AGENT", "ACTS", "TIME", "START (UTC)", "TREE")  # in this order, where the terminal is too narrow
+_GAP, _LEAST_TREE = 2, 20
+_MOST = 50
 _COLOURS = MappingProxyType(
     {"PASSED": "green", "WARNED": "yellow", "FAILED": "red", "UNKNOWN": "magenta", "RUNNING": "cyan"}
 )
@@ -38,23 +41,56 @@ def register(app: typer.Typer) -> None:
     import typer as cli
 
     @app.command("runs")
-    def runs(as_json: bool = cli.Option(False, "--json", help="One JSON object per run and line.")) -> None:
-        """List runs: id, start, duration, status, what was attempted and blocked, agent, tree."""
+    def runs(
+        everything: bool = cli.Option(False, "--all", help="Every run of every tree."),
+        most: int | None = cli.Option(None, "-n", min=0, help=f"So many of the newest; {_MOST} without --all."),
+        as_json: bool = cli.Option(False, "--json", help="One JSON object per run and line."),
+    ) -> None:
+        """List the runs of this tree, or of all trees where it has none: id, start, duration, status, counts, agent."""
         import os
         import sys
 
+        from supervisor.cli.choice import tree_here
         from supervisor.cli.text import emit
         from supervisor.journal.codec import encode
-        from supervisor.journal.store import list_runs, state_dir
+        from supervisor.journal.store import state_dir
 
         state = state_dir(os.environ)
-        rows = (row(state / "runs" / run) for run in list_runs(state))
+        limit = most if most is not None else None if everything else _MOST
+        found = _selected(state, "" if everything else tree_here(), limit)
+        rows = [row(state / "runs" / run) for run in found.runs]
         if as_json:
             emit(encode(one._asdict()) for one in rows)
+            sys.stderr.write("".join(f"govrun: {line}\n" for line in found.notes))
         elif sys.stdout.isatty():
-            emit(_drawn(list(rows), state))
+            emit((*_drawn(rows, state), *found.notes))
         else:
-            emit(_table(list(rows), state))
+            emit((*_table(rows, state), *found.notes))
+
+
+class Selected(NamedTuple):
+    """Which runs are listed, oldest first, and what is to be said of those that are not."""
+
+    runs: list[str]
+    notes: list[str]
+
+
+def _selected(state: Path, tree: str, limit: int | None) -> Selected:
+    """The newest ``limit`` runs of ``tree``; of all trees where that is empty or has none."""
+    from supervisor.cli.text import safe
+    from supervisor.journal.store import list_runs, read_meta
+
+    everywhere = list_runs(state)
+    of_tree = [run for run in everywhere if read_meta(state / "runs" / run).get("tree") == tree] if tree else []
+    runs, notes = of_tree or everywhere, []
+    if tree and everywhere and not of_tree:
+        notes.append(f"no run of {safe(tree)} yet: these are of other trees")
+    left = 0 if limit is None else max(0, len(runs) - limit)
+    if left:
+        notes.append(f"{left} earlier ones: govrun runs{'' if tree else ' --all'} -n {len(runs)}")
+    if of_tree and len(everywhere) > len(of_tree):
+        notes.append(f"{len(everywhere) - len(of_tree)} of other trees: govrun runs --all")
+    return Selected(runs[left:], notes)
 
 
 def row(folder: Path) -> Row:
@@ -89,9 +125,9 @@ def _cells(one: Row) -> tuple[str, ...]:
 
     spent = "-" if one.seconds is None else f"{one.seconds:.1f}s"
     counts = one.counts or {}
-    acts, blocked = (str(counts.get(name, "-")) for name in ("attempted", "blocked"))
+    counted = (str(counts.get(name, "-")) for name in ("attempted", "blocked", "reverts"))
     begun = safe(one.start[:19].replace("T", " "), 19)
-    return one.run, begun, spent, safe(one.status, 8), acts, blocked, safe(one.agent, 16), safe(one.tree)
+    return one.run, begun, spent, safe(one.status, 8), *counted, safe(one.agent, 16), safe(one.tree)
 
 
 def _table(rows: list[Row], state: Path) -> Iterator[str]:
@@ -101,8 +137,8 @@ def _table(rows: list[Row], state: Path) -> Iterator[str]:
     if not rows:
         yield f"no runs yet in {safe(state)}"
         return
-    for run, begun, spent, status, acts, blocked, agent, tree in (_HEAD, *map(_cells, rows)):
-        yield f"{run:<26}  {begun:<19} {spent:>8} {status:<8} {acts:>8} {blocked:>7}  {agent:<16} {tree}"
+    for run, begun, spent, status, acts, blocked, reverts, agent, tree in (_HEAD, *map(_cells, rows)):
+        yield f"{run:<26}  {begun:<19} {spent:>8} {status:<8} {acts:>8} {blocked:>7} {reverts:>7}  {agent:<16} {tree}"
 
 
 def _drawn(rows: list[Row], state: Path) -> Iterator[str]:
@@ -114,15 +150,30 @@ def _drawn(rows: list[Row], state: Path) -> Iterator[str]:
     if not rows:
         yield from _table(rows, state)
         return
-    table = Table(*_HEAD[:-1], box=None, pad_edge=False, header_style="bold")
-    for column in (0, 1, 3):
-        table.columns[column].no_wrap = True
-    table.add_column(_HEAD[-1], overflow="ellipsis", no_wrap=True)
-    for one in rows:
-        cells = [Text(cell) for cell in _cells(one)]
-        cells[3].stylize(_COLOURS.get(one.status, ""))
-        table.add_row(*cells)
     console = Console()
+    cells = [_cells(one) for one in rows]
+    shown = _fitting(cells, console.width)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in shown:
+        table.add_column(_HEAD[column], overflow="ellipsis", no_wrap=True)
+    for one, texts in zip(rows, cells, strict=True):
+        drawn_cells = [Text(texts[column]) for column in shown]
+        drawn_cells[shown.index(_HEAD.index("STATUS"))].stylize(_COLOURS.get(one.status, ""))
+        table.add_row(*drawn_cells)
     with console.capture() as drawn:
         console.print(table)
     yield from drawn.get().splitlines()
+
+
+def _fitting(cells: list[tuple[str, ...]], width: int) -> list[int]:
+    """The columns that a terminal has room for; the tree may be cut, and is left out first where it is always the
+    same."""
+    widths = [max(len(text) for text in column) for column in zip(_HEAD, *cells, strict=True)]
+    widths[-1] = min(widths[-1], _LEAST_TREE)
+    shown = list(range(len(_HEAD)))
+    one_tree = len({row[-1] for row in cells}) == 1
+    for name in dict.fromkeys((_HEAD[-1], *_DROPPED) if one_tree else _DROPPED):
+        if sum(widths[column] + _GAP for column in shown) - _GAP <= width:
+            break
+        shown.remove(_HEAD.index(name))
+    return shown

@@ -5,7 +5,8 @@
 ``meta.json``: ``run``, ``agent``, ``argv`` (texts), ``tree`` (text), ``start`` (ISO, UTC), ``pid``; in a repository
 ``git``: ``git_dir``, ``common_dir`` (paths as ``os.fsdecode`` gives them), ``object_format``, ``base`` (commit, or ""
 before the first); after the end ``end``: ``status``, ``reason``, ``exit`` (int or null), ``seconds``, ``counts``
-(attempted, succeeded, failed, blocked, unknown), ``seq``, ``chain``. ``refs.json``: {ref: object id} at the start.
+(attempted, succeeded, failed, blocked, unknown, reverts, kills, external, divergence), ``seq``, ``chain``.
+``refs.json``: {ref: object id} at the start.
 """
 
 from __future__ import annotations
@@ -95,13 +96,16 @@ def list_runs(state: Path) -> list[str]:
         return []
 
 
-def find_run(state: Path, prefix: str) -> Path:
-    """Folder of the run named by a ULID, a unique prefix of one, or ``latest``. Raises ``UsageError``."""
+def find_run(state: Path, prefix: str, tree: str = "") -> Path:
+    """Folder of the run named by a ULID, a unique prefix of one, or ``latest``: the newest of ``tree`` (as
+    ``meta.json`` names it), where there is none the newest of all. Raises ``UsageError``."""
     runs = list_runs(state)
     if not runs:
         raise UsageError("there are no runs yet", f"{str(state / 'runs')!r} is empty", "govrun -- COMMAND")
     if prefix == "latest":
-        return state / "runs" / runs[-1]
+        folders = [state / "runs" / run for run in reversed(runs)]
+        of_tree = (folder for folder in folders if read_meta(folder).get("tree") == tree)
+        return next(of_tree, folders[0]) if tree else folders[0]
     wanted = prefix.upper()
     found = [run for run in runs if run.startswith(wanted)] if 0 < len(wanted) <= LENGTH else []
     if len(found) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,8 @@ from supervisor.run.baselocks import read_regular
 from supervisor.vocabulary.errors import UsageError
 
 Record = dict[str, object]
+_REFUSED = ("blocked", "reverted")  # outcomes
+_REFUSING = ("ask", "deny", "revert", "pause", "kill")  # verdicts
 _DEEPEST = 32  # parents
 _MOST_LINES = 24  # of a rule
 _MOST_BYTES = 1 << 20
@@ -65,6 +67,33 @@ def explain(folder: Path, seq: int) -> Reason:
     return Reason(folder.name, seq, intent, outcome, parents, _rule_text(spoke, meta), _decision(spoke, meta), kept)
 
 
+def is_refusal(record: Record) -> bool:
+    """Whether something was refused, taken back, or is told to be and the journal does not say that it was."""
+    outcome = record.get("outcome")
+    return outcome in _REFUSED or (outcome is None and record.get("verdict") in _REFUSING)
+
+
+def refusals(folder: Path) -> list[Record]:
+    """What was refused or taken back in a run, oldest first, each once: an intent has the outcome that followed it.
+    Errors: ``UsageError`` (exit code 2)."""
+    found: dict[object, Record] = {}
+    for record in _records(folder):
+        cause = record.get("cause")
+        if cause in found:
+            found[cause] |= {name: record[name] for name in ("outcome", "errno", "how") if name in record}
+        elif is_refusal(record):
+            found[record.get("seq")] = record
+    return list(found.values())
+
+
+def _records(folder: Path) -> Iterator[Record]:
+    try:
+        yield from Reader(folder)
+    except OSError as error:
+        what = f"the journal of {folder.name} cannot be read"
+        raise UsageError(what, str(error), "the run may have failed before it began", exit_code=2) from error
+
+
 def _path(text: object) -> bytes:
     return os.fsencode(text) if isinstance(text, str) else b""
 
@@ -73,21 +102,17 @@ def _read(folder: Path, seq: int) -> tuple[dict[int, Record], dict[object, Recor
     """The record, its cause and what it caused; and the actors that the journal knows until then, by pid."""
     found: dict[int, Record] = {}
     actors: dict[object, Record] = {}
-    try:
-        for record in Reader(folder):
-            number, actor = record.get("seq"), record.get("actor")
-            if not isinstance(number, int):
-                continue
-            if isinstance(actor, dict) and number <= seq:
-                actors[actor.get("pid")] = _after(record, actor)
-            if number == seq or record.get("cause") == seq:
-                found[number] = record
-        cause = found[seq].get("cause") if seq in found else None
-        if isinstance(cause, int):
-            found.update((cause, each) for each in islice(Reader(folder), cause) if each.get("seq") == cause)
-    except OSError as error:
-        what = f"the journal of {folder.name} cannot be read"
-        raise UsageError(what, str(error), "the run may have failed before it began", exit_code=2) from error
+    for record in _records(folder):
+        number, actor = record.get("seq"), record.get("actor")
+        if not isinstance(number, int):
+            continue
+        if isinstance(actor, dict) and number <= seq:
+            actors[actor.get("pid")] = _after(record, actor)
+        if number == seq or record.get("cause") == seq:
+            found[number] = record
+    cause = found[seq].get("cause") if seq in found else None
+    if isinstance(cause, int):
+        found.update((cause, each) for each in islice(_records(folder), cause) if each.get("seq") == cause)
     return found, actors
 
 

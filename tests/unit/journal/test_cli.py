@@ -79,7 +79,8 @@ def test_runs_lists_ended_live_and_crashed_ones(shell: Shell) -> None:
     assert (rows[live.name]["status"], rows[live.name]["exit"]) == ("RUNNING", None)
     assert (rows[crashed.name]["status"], rows[crashed.name]["seconds"]) == ("UNKNOWN", None)
     lines, _ = shell("runs")
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert lines[-1].startswith("no run of ") and lines[-1].endswith(": these are of other trees")
     assert not any("\x1b" in line for line in lines)
     held.close()
 
@@ -95,7 +96,7 @@ def test_runs_survives_rubbish(shell: Shell) -> None:
         folder, journal = shell.run()
         journal.close()
         (folder / "meta.json").write_bytes(rubbish)
-    assert len(shell("runs")[0]) == 6
+    assert len(shell("runs", "--all")[0]) == 6
     assert {json.loads(line)["status"] for line in shell("runs", "--json")[0]} == {"UNKNOWN"}
 
 
@@ -113,13 +114,14 @@ def test_log_tells_events_and_the_chain(shell: Shell) -> None:
     journal.append(deny(b"/etc/x\n\x1b[2J\xe2\x80\xaey\xff"))
     close(folder, journal)
     lines, _ = shell("log")
-    assert "git commit -m 'two words'" in lines[1]
-    assert "allow   intent" in lines[1]
-    assert "deny    blocked   scope.write /etc/x\\n\\x1b[2J\\u202ey\\xff [EACCES] · outside the tree" in lines[2]
-    assert lines[3] == f"{folder.name}: 3 records, chain intact, head {journal.head[:16]}"
-    assert len(shell("log", folder.name, "--blocked")[0]) == 2
-    assert len(shell("log", "latest", "--kind", "fs")[0]) == 2
-    assert len(shell("log", "--kind", "f")[0]) == 1
+    assert lines[0] == f"{folder.name}   /t: bash -c x   (the newest of all: this tree has no run yet)"
+    assert "git commit -m 'two words'" in lines[2]
+    assert "allow   intent" in lines[2]
+    assert "deny    blocked   scope.write /etc/x\\n\\x1b[2J\\u202ey\\xff [EACCES] · outside the tree" in lines[3]
+    assert lines[4] == f"{folder.name}: 3 records, chain intact, head {journal.head[:16]}"
+    assert len(shell("log", folder.name, "--blocked")[0]) == 3
+    assert len(shell("log", "latest", "--kind", "fs")[0]) == 3
+    assert len(shell("log", "--kind", "f")[0]) == 2
     records, told = shell("log", "--json", "--blocked")
     assert [json.loads(record)["seq"] for record in records] == [3]
     assert "chain intact" in told
@@ -130,7 +132,81 @@ def test_an_intent_to_deny_counts_once_its_outcome_is_unknown(shell: Shell) -> N
     journal.append({"kind": "exec", "phase": "intent", "verdict": "kill", "op": {"argv": ["x"]}})
     journal.append({"kind": "exec", "phase": "outcome", "verdict": "warn", "outcome": "succeeded"})
     close(folder, journal)
-    assert len(shell("log", "--blocked")[0]) == 2
+    assert len(shell("log", "--blocked")[0]) == 3
+
+
+def ended(shell: Shell, **meta: object) -> str:
+    folder, journal = shell.run(**meta)
+    close(folder, journal)
+    return folder.name
+
+
+def test_runs_are_those_of_this_tree(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, below = tmp_path / "here", tmp_path / "here" / "src"
+    below.mkdir(parents=True)
+    (here / ".git").mkdir()
+    monkeypatch.chdir(here)
+    mine, theirs = ended(shell, tree=str(here)), ended(shell, tree="/other")
+    for place in (here, *((below,) if _is_repository(here) else ())):
+        monkeypatch.chdir(place)
+        lines, _ = shell("runs")
+        assert [line[:26] for line in lines[1:-1]] == [mine]
+        assert lines[-1] == "1 of other trees: govrun runs --all"
+        assert shell("log")[0][0] == f"{mine}   {here}: bash -c x"
+    assert [line[:26] for line in shell("runs", "--all")[0][1:]] == [mine, theirs]
+    rows, told = shell("runs", "--json")
+    assert [json.loads(each)["run"] for each in rows] == [mine]
+    assert told == "govrun: 1 of other trees: govrun runs --all\n"
+    monkeypatch.chdir("/")
+    assert shell("log")[0][0].startswith(f"{theirs}   /other: bash -c x   (the newest of all")
+
+
+def _is_repository(tree: Path) -> bool:
+    done = subprocess.run(["git", "init", "-q", str(tree)], capture_output=True)
+    return done.returncode == 0
+
+
+def test_runs_lists_fifty_and_says_how_many_more(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    ended(shell, tree="/other")
+    names = [ended(shell, tree="/") for _ in range(53)]
+    lines = shell("runs")[0]
+    assert [line[:26] for line in lines[1:51]] == names[3:]
+    assert lines[51] == "3 earlier ones: govrun runs -n 53"
+    assert [line[:26] for line in shell("runs", "-n", "2")[0][1:3]] == names[-2:]
+    assert lines[52] == "1 of other trees: govrun runs --all"
+    assert len(shell("runs", "-n", "53")[0]) == 55
+    assert len(shell("runs", "--all")[0]) == 55
+    assert shell("runs", "--all", "-n", "4")[0][5] == "50 earlier ones: govrun runs --all -n 54"
+    assert len(shell("runs", "--json")[0]) == 50
+
+
+def test_runs_tell_of_reverts_and_of_every_count(shell: Shell) -> None:
+    folder, journal = shell.run()
+    counts = {"attempted": 3, "succeeded": 3, "blocked": 0, "reverts": 7, "kills": 1, "external": 2, "divergence": 4}
+    close(folder, journal, counts=counts)
+    older = ended(shell)
+    head, line, without, *_ = shell("runs")[0]
+    assert head.split()[5:8] == ["ACTS", "BLOCKED", "REVERTS"]
+    assert line.split()[5:8] == ["3", "0", "7"]
+    assert without.startswith(older) and without.split()[5:8] == ["3", "1", "-"]
+    assert json.loads(shell("runs", "--json")[0][0])["counts"] == counts
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out", "others"),
+    [
+        (200, set(), {}),
+        (100, {"TREE"}, {"AGENT", "ACTS", "TIME"}),
+        (80, {"TREE", "AGENT", "ACTS"}, {"AGENT", "ACTS", "TIME", "START (UTC)"}),
+        (50, {"TREE", "AGENT", "ACTS", "TIME", "START (UTC)"}, {"TREE", "AGENT", "ACTS", "TIME", "START (UTC)"}),
+    ],
+)
+def test_a_terminal_gets_the_columns_that_fit(width: int, left_out: set[str], others: set[str]) -> None:
+    cells = ("0" * 26, "2026-11-27 07:16:04", "12.0s", "PASSED", "12", "0", "7", "generic", "/t" * 40)
+    for rows, wanted in (([cells, cells], left_out), ([cells, (*cells[:-1], "/u")], others)):
+        shown = [runs._HEAD[column] for column in runs._fitting(rows, width)]
+        assert set(runs._HEAD) - set(shown) == set(wanted)
 
 
 @pytest.mark.parametrize("json_too", [[], ["--json"]])

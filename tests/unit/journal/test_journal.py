@@ -329,6 +329,12 @@ def test_runs_are_found_by_prefix(tmp_path: Path) -> None:
     assert store.find_run(state, names[0]).name == names[0]
     assert store.find_run(state, names[0].lower()[:25] + names[0][25].lower()).name == names[0]
     assert store.find_run(state, "latest").name == names[-1]
+    store.write_meta(state / "runs" / names[0], {"tree": "/a\udcff"})
+    store.write_meta(state / "runs" / names[1], {"tree": "/b"})
+    assert store.find_run(state, "latest", "/a\udcff").name == names[0]
+    assert store.find_run(state, "latest", "/b").name == names[1]
+    assert store.find_run(state, "latest", "/c").name == names[-1]
+    assert store.find_run(state, names[2], "/b").name == names[2]
     with pytest.raises(UsageError, match="not unique"):
         store.find_run(state, "0")
     for bad in ("", "zzz", "../..", names[0] + "0"):
