@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.inspection.kinds import INSTALLED, LOCKS, MANIFESTS, SOURCES, kind_of
 from supervisor.profile.kinds import KINDS
 from supervisor.profile.layer import HEAD
 from supervisor.profile.load import load
@@ -48,3 +49,26 @@ def test_every_kind_is_documented(kind: object) -> None:
     row = next(line for line in TEXT.splitlines() if line.startswith(f"| `[[{kind.name}]]`"))
     for key, _ in kind.keys:
         assert re.search(rf"\b{key}\b", row), key
+
+
+def test_the_files_that_a_dependency_rule_judges_are_documented() -> None:
+    section = TEXT.partition("### Which files a dependency rule judges\n")[2].partition("\n## ")[0]
+    rows = {
+        line.split(":")[0][2:]: re.findall(r"`([^`]+)`", line) for line in section.splitlines() if line[:3] != "|--"
+    }
+    for row, kinds in {
+        "manifests": MANIFESTS, "locks": LOCKS, "sources": SOURCES, "packages": {INSTALLED},
+    }.items():  # fmt: skip
+        names = [name for name in rows[row] if name not in (".txt", ".in", "site-packages")]
+        names = [name + "x.txt" if name.endswith("/") else "x" + name if row == "sources" else name for name in names]
+        assert {kind_of(name.encode()) for name in names} == kinds, row
+    for name in ("setup.py", "bun.lockb"):
+        assert f"`{name}`" in section and kind_of(name.encode()) in (None, "python")
+
+
+def test_every_extension_and_name_is_documented() -> None:
+    from supervisor.inspection import kinds
+
+    section = TEXT.partition("### Which files a dependency rule judges\n")[2].partition("\n## ")[0]
+    for name in (*(b"." + extension for extension in kinds._SOURCES), *kinds._NAMES):
+        assert f"`{name.decode()}`" in section, name
