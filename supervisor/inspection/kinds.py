@@ -23,6 +23,8 @@ _SOURCES: Final[Mapping[bytes, str]] = {
     b"mts": "typescript",
     b"cts": "typescript",
     b"tsx": "tsx",
+    b"vue": "component",
+    b"svelte": "component",
     b"ipynb": "notebook",
 }
 _NAMES: Final[Mapping[bytes, str]] = {

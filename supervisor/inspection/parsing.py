@@ -5,14 +5,26 @@ Used in the worker process only: the libraries are imported when a ``Parsers`` i
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.inspection.decoding import Unreadable
 
 if TYPE_CHECKING:
     from tree_sitter import Language, Node, Parser, Query, Tree
 
 _MOST_TREES = 64
 _MOST_BYTES = 8 << 20  # of remembered sources; a tree takes some twenty times its source
+_CHUNK = 2048  # bytes; a node of a tree that was read by a callback reads one to tell its text
+# Seconds of processor time for one question, in all and for each megabyte. An ordinary source takes a third of it.
+_AT_LEAST = 1.0
+_PER_MEGABYTE = 1.0
+# Brackets that are open at once, at most: the parser does not ask whether to go on while it closes them all.
+_DEEPEST = 100_000
+_STEPS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1)}
+_NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
 class _Kept(NamedTuple):
@@ -32,6 +44,21 @@ class Parsers:
         self._queries: dict[tuple[str, str], Query] = {}
         self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()
         self._size = 0
+        self._until = self._earliest = float("inf")
+
+    def allow(self, size: int) -> None:
+        """A new question, about ``size`` bytes: from here on the time is counted."""
+        allowed = _AT_LEAST + _PER_MEGABYTE * size / (1 << 20)
+        self._until, self._earliest = time.process_time() + allowed, time.monotonic() + allowed
+
+    def check(self) -> None:
+        """To be called where the work can grow faster than the file. ``Unreadable`` when the time is used up."""
+        if self._overdue():
+            raise Unreadable("it takes too long to parse")
+
+    def _overdue(self) -> bool:
+        """Processor time is a system call; as long as less has passed on the clock, it is not asked for."""
+        return time.monotonic() > self._earliest and time.process_time() > self._until
 
     def warm(self) -> None:
         for kind in ("python", "javascript", "typescript", "tsx"):
@@ -40,6 +67,8 @@ class Parsers:
     def parse(self, kind: str, path: bytes, content: bytes) -> Node:
         """The root of ``content`` (UTF-8) as ``python``, ``javascript``, ``typescript`` or ``tsx``. ``path`` is only
         the name under which the tree is kept; an empty one keeps nothing."""
+        if _depth(content) > _DEEPEST:
+            raise Unreadable("it is nested too deeply to parse")
         key = (kind, path)
         parser = self._parser(kind)
         kept = self._kept.pop(key, None)
@@ -49,7 +78,7 @@ class Parsers:
             tree = kept.tree if kept.content == content else self._edited(parser, kept, content)
         if tree is None or (tree.root_node.has_error and kept is not None and kept.content != content):
             # Around errors an incremental tree can differ from a fresh one, and a fresh one is what counts.
-            tree = parser.parse(content)
+            tree = self._fresh(parser, content)
         if path:
             self._keep(key, _Kept(content, tree))
         return tree.root_node
@@ -89,7 +118,25 @@ class Parsers:
             old_end_point=_point(old, len(old) - tail),
             new_end_point=_point(content, len(content) - tail),
         )
-        return parser.parse(content, tree)
+        return self._fresh(parser, content, tree)
+
+    def _fresh(self, parser: Parser, content: bytes, old: Tree | None = None) -> Tree:
+        """By a callback, because only then the parser asks whether to go on. ``Unreadable`` when it takes too long:
+        some sources of a few hundred kilobytes take minutes."""
+
+        def read(offset: int, _point: object) -> bytes:
+            return content[offset : offset + _CHUNK]
+
+        def overdue(_offset: int, _has_error: bool) -> bool:
+            return self._overdue()
+
+        try:
+            if old is None:
+                return parser.parse(read, progress_callback=overdue)
+            return parser.parse(read, old, progress_callback=overdue)
+        except ValueError as error:
+            parser.reset()
+            raise Unreadable("it takes too long to parse") from error
 
     def _keep(self, key: tuple[str, bytes], kept: _Kept) -> None:
         self._kept[key] = kept
@@ -111,6 +158,13 @@ def _grammar(kind: str) -> object:
     import tree_sitter_typescript
 
     return tree_sitter_typescript.language_tsx() if kind == "tsx" else tree_sitter_typescript.language_typescript()
+
+
+def _depth(content: bytes) -> int:
+    """How many brackets are open at once; those in strings count, so it is an estimate. 0 when it cannot be much."""
+    if sum(content.count(sign) for sign in (b"(", b"[", b"{")) <= _DEEPEST:
+        return 0
+    return max(accumulate(_STEPS[sign] for sign in content.translate(None, _NO_BRACKETS)))
 
 
 def _same(old: bytes, new: bytes, most: int) -> int:

@@ -40,7 +40,7 @@ _PERCENT = re.compile(rb"%[2-7][0-9a-f]", re.IGNORECASE)
 _JSON = frozenset({"package.json", "package-lock", "bun.lock", "Pipfile.lock", "notebook", "installed"})
 _TOML = frozenset({"pyproject", "pipfile", "uv.lock", "poetry.lock", "pdm.lock", "pylock"})
 _YAML = frozenset({"environment.yml", "pnpm-lock", "yarn.lock"})
-_SCRIPT = frozenset({"javascript", "typescript", "tsx"})
+_SCRIPT = frozenset({"javascript", "typescript", "tsx", "component"})
 
 
 class _Needle:

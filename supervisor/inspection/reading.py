@@ -32,6 +32,7 @@ def inspect(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Finding
     """What ``content`` says. ``path`` names kept trees and tells a ``setup.py``; it is not opened."""
     if len(content) > most_bytes(kind):
         return Findings(refusal=f"too large: {len(content)} bytes, the limit is {most_bytes(kind)}")
+    parsers.allow(len(content))
     try:
         return _inspect(kind, path, content, parsers)
     except Unreadable as error:
@@ -45,7 +46,7 @@ def _inspect(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findin
         from supervisor.inspection import python_source
 
         return python_source.inspect(content, parsers, path)
-    if kind in ("javascript", "typescript", "tsx"):
+    if kind in ("javascript", "typescript", "tsx", "component"):
         from supervisor.inspection import script_source
 
         return script_source.inspect(kind, content, parsers, path)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 
 from supervisor.inspection import wire
+
+_STACK = 120 << 20  # the kernel leaves at least 128 MiB below a stack for it to grow
 
 
 def serve(end: socket.socket) -> None:
@@ -43,6 +46,9 @@ def _settle(kept: int) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # The parser recurses where it compares two readings of a deeply nested text.
+    _, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (_STACK if hard < 0 else min(_STACK, hard), hard))
     os.closerange(3, kept)
     os.closerange(kept + 1, 0x7FFFFFFF)
 
