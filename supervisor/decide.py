@@ -82,7 +82,9 @@ def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
             continue
         # The tree itself may lie below a folder of such a name.
         shown = b"/" + place.relative if place.zone is Zone.TREE else path
-        for match in dependency.judge_arrival(rules, shown, by_manager=event.manager):
+        made = event.makes if event.op is FsOp.CREATE else event.target.kind
+        folder = made is Kind.DIR and path in (event.target.path, event.other and event.other.path)
+        for match in dependency.judge_arrival(rules, shown, by_manager=event.manager, folder=folder):
             known = spoken.get(match.invariant.id)
             if known is None or known.effect < match.effect:
                 spoken[match.invariant.id] = match

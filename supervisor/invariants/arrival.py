@@ -12,18 +12,22 @@ from supervisor.invariants.packages import canonical
 _DEEPEST = 4
 # npm moves a package aside under its name and eight characters of a digest.
 _ASIDE = r"\.(.+)-[A-Za-z0-9]{6,}"
+# `require("x")` takes the file `node_modules/x.js` where there is no folder of the name.
+_MODULE_FILE = r"(.+)\.(?:js|json|node|cjs|mjs|jsx|[cm]?ts|tsx)"
 _METADATA = r"(.+?)(?:-([^-]+)(?:-.*)?)?\.(?:dist-info|egg-info|egg|egg-link)"
 # ensurepip brings these with every environment.
 INSTALLERS = frozenset(("pip", "setuptools", "wheel", "distribute"))
 
 
 class Arrival(NamedTuple):
-    """A package by its canonical name, with its version where the name tells it, or a Python ``module`` (dotted)."""
+    """A package by its canonical name, with its version where the name tells it, or a Python ``module`` (dotted).
+    ``file``: only if what comes is no folder, as there are packages called ``chart.js`` too."""
 
     ecosystem: str
     name: str = ""
     version: str = ""
     module: str = ""
+    file: bool = False
 
 
 def may_arrive(path: bytes) -> bool:
@@ -38,7 +42,7 @@ def arrivals(path: bytes) -> Iterator[Arrival]:
         return
     for at, part in enumerate(parts[:-1]):
         if part == "node_modules":
-            yield from _npm(parts[at + 1 : at + 3])
+            yield from _npm(parts[at + 1 : at + 4])
         elif part in ("site-packages", "dist-packages"):
             yield from _pypi(parts[at + 1 :])
     for part in parts:
@@ -55,15 +59,18 @@ def _npm(parts: list[str]) -> Iterator[Arrival]:
             name = (found[1] or "").replace("+", "/") + found[2]
             yield Arrival("npm", canonical("npm", name), found[3])
         return
-    scope = ""
+    scope, last = "", len(parts) == 1
     if first.startswith("@"):
         if not second:
             return
-        scope, first = first + "/", second
+        scope, first, last = first + "/", second, len(parts) == 2
     aside = re.fullmatch(_ASIDE, first)
     name = aside[1] if aside is not None else first
     if name and not name.startswith("."):
         yield Arrival("npm", canonical("npm", scope + name))
+        module = re.fullmatch(_MODULE_FILE, first) if last else None
+        if module is not None:
+            yield Arrival("npm", canonical("npm", scope + module[1]), file=True)
 
 
 def _pypi(parts: list[str]) -> Iterator[Arrival]:

@@ -361,12 +361,13 @@ def _installed(rules: DependencyRules, rule: DependencyRule, found: Installation
 
 
 def judge_arrival(
-    rules: DependencyRules, path: bytes, version: str = "", *, by_manager: bool = False
+    rules: DependencyRules, path: bytes, version: str = "", *, by_manager: bool = False, folder: bool = False
 ) -> Iterator[Match]:
     """What would come to lie at ``path``, which is about to be made. ``version``: where the caller knows it.
+    ``folder``: it is one.
     ``by_manager``: the actor is a package manager that nothing in this run could have rewritten; what it brings
     along may be a dependency of something allowed, which only a lock can tell."""
-    coming = tuple(arrivals(path))
+    coming = tuple(each for each in arrivals(path) if not (folder and each.file))
     for rule in rules.rules if coming else ():
         effect, worst = rule.before_the_act(), None
         for found in coming:
@@ -374,8 +375,8 @@ def judge_arrival(
             if told and by_manager and not rule.transitive and found.ecosystem not in rules.with_lock:
                 worst = worst or Match(rule.invariant, min(effect, Effect.WARN), f"{told} {_UNKNOWN}")
             elif told:
-                folder = _show(path.rpartition(b"/")[0])
-                worst = Match(rule.invariant, effect, f"{told} would come to lie in {folder}")
+                place = _show(path.rpartition(b"/")[0])
+                worst = Match(rule.invariant, effect, f"{told} would come to lie in {place}")
                 break
         if worst is not None:
             yield worst
@@ -395,7 +396,7 @@ def _arrives(rules: DependencyRules, rule: DependencyRule, found: Arrival, versi
             return f"{ecosystem}:{_plain(name)}"
         if each.versions and exact and within(each.versions, ecosystem, exact) is Answer.YES:
             return f"{ecosystem}:{_plain(name)} {_plain(exact)}"
-    if ecosystem in rule.governed and not known and name not in INSTALLERS:
+    if ecosystem in rule.governed and not known and name not in INSTALLERS and not found.file:
         listed = (within(each.versions, ecosystem, exact) for each in named(rule.allow, ecosystem, name))
         if not any(answer is not Answer.NO for answer in listed):
             return f"{ecosystem}:{_plain(name)}, which is not among the allowed packages,"

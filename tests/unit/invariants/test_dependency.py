@@ -304,6 +304,15 @@ PLACES = [
     ("npm:moment", b"/w/node_modules/moment-timezone", False),
     ("npm:moment", b"/w/node_modules", False),
     ("npm:moment", b"/w/moment", False),
+    ("npm:moment", b"/w/node_modules/moment.js", True),
+    ("npm:moment", b"/w/node_modules/Moment.json", True),
+    ("npm:moment", b"/w/node_modules/moment.node", True),
+    ("npm:moment", b"/w/node_modules/moment.cjs", True),
+    ("npm:moment", b"/w/node_modules/moment.txt", False),
+    ("npm:moment", b"/w/node_modules/moment.js/package.json", False),
+    ("npm:moment.js", b"/w/node_modules/moment.js/package.json", True),
+    ("npm:@s/x", b"/w/node_modules/@s/x.js", True),
+    ("npm:x", b"/w/node_modules/@s/x.js", False),
     ("npm:@s/x", b"/w/node_modules/@s/x/package.json", True),
     ("npm:@s/x", b"/w/node_modules/@s/.x-Ab12Cd34", True),
     ("npm:@s/x", b"/w/node_modules/@s", False),
@@ -357,6 +366,13 @@ def test_arrival_and_locks() -> None:
     assert match.message.endswith("came with another package; add a lock or `transitive = true` to refuse it")
     (match,) = judge_arrival(deny("npm:moment"), path)
     assert match.message == "npm:moment would come to lie in /w/node_modules"
+
+
+def test_a_folder_may_be_called_like_a_file() -> None:
+    path = b"/w/node_modules/chart.js"
+    assert list(judge_arrival(deny("npm:chart"), path))
+    assert not list(judge_arrival(deny("npm:chart"), path, folder=True))
+    assert not list(judge_arrival(rules({"allow_only": ("npm:chart.js",)}), path))
 
 
 def test_a_known_version_is_compared() -> None:
