@@ -217,6 +217,8 @@ def _installation(tool: Tool, line: Line) -> Installation | None:
     if does is Does.RUN and not (given or words):
         return None
     packages = [made for made in map(read, (*given, *words)) if made is not None]
+    if tool.ecosystem == "npm":
+        packages += [made for made in map(specs.npm_address, (*given, *words)) if made is not None]
     if does is Does.RUN and line.verb.maybe_there and not given:
         packages = [each._replace(place="run") if _is_bare(each) else each for each in packages]
     packages = list(_from_indexes(tool, line, packages))

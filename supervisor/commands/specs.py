@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from supervisor.vocabulary.addresses import BY_ADDRESS, named_by
 from supervisor.vocabulary.content import Requirement
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -80,14 +81,25 @@ def npm(word: str) -> Requirement | None:
     word = word.strip()
     if not word:
         return None
-    alias = re.fullmatch(r"(?:@[^/@]+/)?[^/@]*@(npm:.+)", word, re.DOTALL)
-    word = (alias[1] if alias is not None else word).removeprefix("npm:")
+    alias = re.fullmatch(r"(?:@[^/@]+/)?[^/@]*@(npm:.+)", word, re.DOTALL | re.IGNORECASE)
+    word = re.sub(r"\Anpm:", "", alias[1] if alias is not None else word, flags=re.IGNORECASE)
     name, version = _split(word)
     if _is_elsewhere(word, name):
         return Requirement("npm", _repository(word), place="argv", origin=word)
     if _is_elsewhere(version, "") or "/" in version:
         return Requirement("npm", name.lower(), place="argv", origin=version)
     return Requirement("npm", name.lower(), "" if version == "latest" else version, place="argv")
+
+
+def npm_address(word: str) -> Requirement | None:
+    """The package that the address in ``name@address`` tells by itself, if that is another one."""
+    name, address = _split(word.strip())
+    if not address or _is_elsewhere(word, name) or not (_is_elsewhere(address, "") or "/" in address):
+        return None
+    told, version = named_by(address)
+    if not told or told == name.lower() or address.lower().startswith("npm:"):
+        return None
+    return Requirement("npm", told, version, place="argv" + BY_ADDRESS)
 
 
 def _split(word: str) -> tuple[str, str]:

@@ -32,6 +32,8 @@ _NAMES: Final[Mapping[bytes, str]] = {
     b"Pipfile": "pipfile",
     b"setup.cfg": "setup.cfg",
     b"package.json": "package.json",
+    b"pnpm-workspace.yaml": "workspace",
+    b".yarnrc.yml": "workspace",
     b"package-lock.json": "package-lock",
     b"npm-shrinkwrap.json": "package-lock",
     b"yarn.lock": "yarn.lock",
@@ -44,7 +46,9 @@ _NAMES: Final[Mapping[bytes, str]] = {
     b"pylock.toml": "pylock",
 }
 SOURCES = frozenset(_SOURCES.values())
-MANIFESTS = frozenset({"requirements", "pyproject", "pipfile", "setup.cfg", "package.json", "environment.yml"})
+MANIFESTS = frozenset(
+    {"requirements", "pyproject", "pipfile", "setup.cfg", "package.json", "workspace", "environment.yml"}
+)
 LOCKS = frozenset(_NAMES.values()) - MANIFESTS
 
 INSTALLED = "installed"  # an npm package's own manifest, where it is installed

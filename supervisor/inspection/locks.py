@@ -15,6 +15,7 @@ from supervisor.inspection.decoding import whole
 from supervisor.inspection.npm_manifests import spec
 from supervisor.inspection.requirement_lines import canonical
 from supervisor.inspection.toml_entries import toml_data
+from supervisor.vocabulary.addresses import named_by
 from supervisor.vocabulary.content import Findings, Requirement
 
 _TOML_BLOCK = re.compile(
@@ -165,7 +166,9 @@ def _package_lock(data: object, lines: Mapping[str, int]) -> Iterator[Requiremen
                 if name and path:
                     resolved = _string(package, "resolved")
                     line = lines.get(path, 0)
-                    yield _npm(name, _string(package, "version"), line, section, _elsewhere(resolved))
+                    version = _string(package, "version")
+                    yield _npm(name, version, line, section, _elsewhere(resolved))
+                    yield from _published(name, version, resolved, line)
         elif section == "dependencies":
             yield from _nested(value, lines)
 
@@ -182,6 +185,14 @@ def _nested(value: object, lines: Mapping[str, int]) -> Iterator[Requirement]:
 def _elsewhere(resolved: str) -> str:
     """``resolved`` when it is no tarball of an index: those are ``https`` and end in ``.tgz``."""
     return "" if not resolved or re.fullmatch(r"https?://[^\s]+/-/[^\s]+\.tgz", resolved) else resolved
+
+
+def _published(name: str, version: str, url: str, line: int) -> Iterator[Requirement]:
+    """The package whose tarball it is, where that is another one."""
+    if "/-/" in url and f"/{name}/-/" not in url:
+        told = named_by(url)[0]
+        if told and told != name.lower():
+            yield _npm(told, version, line, "packages")
 
 
 def pipfile_lock(text: str) -> Findings:
@@ -277,8 +288,10 @@ def yarn_lock(text: str) -> Findings:
             if resolved is not None:
                 names.setdefault(resolved[1], "" if resolved[2].startswith("npm:") else resolved[2])
         url = _YARN_RESOLVED.search(match[2])
-        elsewhere = _elsewhere(url[1].partition("#")[0]) if url is not None else ""
+        address = url[1].partition("#")[0] if url is not None else ""
+        elsewhere = _elsewhere(address)
         found += [_npm(name, told, line, "packages", origin or elsewhere) for name, origin in names.items() if name]
+        found += _published(next(iter(names), ""), told, address, line)
         pending = pending or ("" if version is not None else f"the block of line {line} has no version")
     return Findings(requirements=tuple(found), pending=pending)
 

@@ -39,7 +39,7 @@ _PERCENT = re.compile(rb"%[2-7][0-9a-f]", re.IGNORECASE)
 
 _JSON = frozenset({"package.json", "package-lock", "bun.lock", "Pipfile.lock", "notebook", "installed"})
 _TOML = frozenset({"pyproject", "pipfile", "uv.lock", "poetry.lock", "pdm.lock", "pylock"})
-_YAML = frozenset({"environment.yml", "pnpm-lock", "yarn.lock"})
+_YAML = frozenset({"environment.yml", "pnpm-lock", "yarn.lock", "workspace"})
 _SCRIPT = frozenset({"javascript", "typescript", "tsx", "component"})
 
 
@@ -105,6 +105,8 @@ class Prefilter:
         if kind in _JSON:
             if kind == "notebook":
                 return b"\\u" in content or self._notebook_hides(content, beyond)
+            if b"%" in content and _PERCENT.search(content) is not None:  # in addresses
+                return True
             return b"\\u" in content and _JSON_ESCAPE.search(content) is not None
         if kind in _TOML:
             return b"\\" in content and _TOML_ESCAPE.search(content) is not None

@@ -105,5 +105,6 @@ def manifest(kind: str, text: str) -> Document:
         "setup.cfg": python_manifests.setup_cfg,
         "environment.yml": python_manifests.environment,
         "package.json": npm_manifests.package_json,
+        "workspace": npm_manifests.workspace,
     }
     return readers[kind](text)

@@ -17,6 +17,7 @@ from supervisor.invariants.globs import Globs
 from supervisor.invariants.importnames import distributions, imports_of, npm_package
 from supervisor.invariants.packages import Answer, Pattern, Patterns, ecosystems, named, pattern, patterns, within
 from supervisor.profile.model import Entry, Rule
+from supervisor.vocabulary.addresses import BY_ADDRESS
 from supervisor.vocabulary.content import Findings, Import, Installation, Requirement
 from supervisor.vocabulary.events import ContentEvent, ExecEvent
 from supervisor.vocabulary.policy import Invariant
@@ -288,7 +289,8 @@ def _required(
                 yield (ecosystem, name, found.versions if found.locked else ""), each.text
         elif not tolerated:
             yield (ecosystem, name, ""), each.text
-    if ecosystem in rule.governed and name and not is_local(found.origin) and not tolerated:
+    guessed = found.place.endswith(BY_ADDRESS)
+    if ecosystem in rule.governed and name and not guessed and not is_local(found.origin) and not tolerated:
         listed = (within(each.versions, ecosystem, found.versions) for each in named(rule.allow, ecosystem, name))
         if not any(answer is not Answer.NO for answer in listed):
             yield (ecosystem, name, ""), "not among the allowed packages"
