@@ -19,6 +19,10 @@ _BOMS = (
 )
 
 
+_PROBE = bytes(range(128)) + b"\\u0061\\x61\\141+AGE-~{VP~}"  # escapes of codecs that spell ASCII in two ways
+_REPLACED = "\ufffd".encode()
+
+
 class Unreadable(ValueError):
     """Bytes that are not the text they should be. The message says why."""
 
@@ -50,12 +54,37 @@ def is_plain(content: bytes) -> bool:
 
 
 def decode(content: bytes) -> str:
-    """The text of a Python source or a requirements file. ``Unreadable`` when it is not in its encoding."""
+    """The text of a Python source or a requirements file. Bytes that are not in their encoding are read as Latin-1, in
+    which every ASCII word stays what it is. ``Unreadable`` for encodings that are not known, or that can spell ASCII
+    otherwise."""
     encoding = declared_encoding(content)
     try:
         return content.decode("ascii" if encoding == "us-ascii" else encoding)
     except (UnicodeError, LookupError, ValueError) as error:
-        raise Unreadable(f"not {encoding[:40]}: {str(error)[:120]}") from error
+        if not _keeps_ascii(encoding):
+            raise Unreadable(f"not {encoding[:40]}: {str(error)[:120]}") from error
+    return content.removeprefix(codecs.BOM_UTF8).decode("latin-1")
+
+
+def _keeps_ascii(encoding: str) -> bool:
+    if encoding in _UTF8_NAMES:
+        return True
+    try:
+        return _PROBE.decode(encoding) == _PROBE.decode("ascii")
+    except (UnicodeError, LookupError, ValueError):
+        return False
+
+
+def lossy(content: bytes) -> bytes:
+    """UTF-8 without NUL, for parsers that take nothing else: other bytes are replaced, as node does it."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode("utf-8", "replace")
+    elif not content.isascii():
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError:
+            content = content.decode("utf-8", "replace").encode("utf-8")
+    return content.replace(b"\0", _REPLACED) if b"\0" in content else content
 
 
 class Lines:

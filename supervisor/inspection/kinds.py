@@ -15,6 +15,8 @@ _SOURCES: Final[Mapping[bytes, str]] = {
     b"py": "python",
     b"pyi": "python",
     b"pyw": "python",
+    b"pyx": "python",
+    b"pth": "pth",
     b"js": "javascript",
     b"mjs": "javascript",
     b"cjs": "javascript",
@@ -31,6 +33,7 @@ _NAMES: Final[Mapping[bytes, str]] = {
     b"pyproject.toml": "pyproject",
     b"Pipfile": "pipfile",
     b"setup.cfg": "setup.cfg",
+    b"tox.ini": "tox.ini",
     b"package.json": "package.json",
     b"pnpm-workspace.yaml": "workspace",
     b".yarnrc.yml": "workspace",
@@ -47,18 +50,27 @@ _NAMES: Final[Mapping[bytes, str]] = {
 }
 SOURCES = frozenset(_SOURCES.values())
 MANIFESTS = frozenset(
-    {"requirements", "pyproject", "pipfile", "setup.cfg", "package.json", "workspace", "environment.yml"}
+    {"requirements", "pyproject", "pipfile", "setup.cfg", "tox.ini", "package.json", "workspace", "environment.yml"}
 )
 LOCKS = frozenset(_NAMES.values()) - MANIFESTS
 
 INSTALLED = "installed"  # an npm package's own manifest, where it is installed
+SCRIPT = "script"  # a name without a dot: a source only if its first line names an interpreter
 _PACKAGE = re.compile(rb"(?:\A|/)node_modules/(?:@[^/]+/)?[^/@.][^/]*/package\.json\Z")
 _REQUIREMENTS = re.compile(
-    rb"(?:.*requirements[^/]*|.*constraints[^/]*)\.(?:txt|in)\Z", re.IGNORECASE | re.DOTALL
+    rb"(?:.*(?:requirement|constraints)|(?:.*[-_.])?(?:req|reqs|requires|deps|dependencies)(?![^\W\d_])"
+    rb"|reqs|requires|deps)[^/]*\.(?:txt|in)\Z",
+    re.IGNORECASE | re.DOTALL,
 )  # over a file's name
-_IN_FOLDER = re.compile(rb"(?:\A|/)(?:requirements|constraints)/[^/]+\.(?:txt|in)\Z", re.IGNORECASE)
+_IN_FOLDER = re.compile(rb"(?:\A|/)(?:requirements|constraints)/(?:.*/)?[^/]+\.(?:txt|in)\Z", re.IGNORECASE | re.DOTALL)
 _PYLOCK = re.compile(rb"pylock\.[^/]+\.toml\Z")
 _ENVIRONMENT = re.compile(rb"(?:conda-)?environment[\w.-]*\.ya?ml\Z")
+_LONGEST_HEAD = 256  # bytes of a first line that the kernel reads (BINPRM_BUF_SIZE)
+_INTERPRETERS: Final = (
+    (re.compile(rb"python|pypy|\buv(?:[ \t]+run|x)\b|\bpipx\b", re.IGNORECASE), "python"),
+    (re.compile(rb"\b(?:tsx|ts-node|deno|bun)\b"), "typescript"),
+    (re.compile(rb"\bnode(?:js)?\b"), "javascript"),
+)
 
 
 def kind_of(path: bytes) -> str | None:
@@ -67,7 +79,9 @@ def kind_of(path: bytes) -> str | None:
     known = _NAMES.get(name)
     if known is not None:
         return INSTALLED if known == "package.json" and _PACKAGE.search(path) else known
-    extension = name[name.rfind(b".") + 1 :].lower() if b"." in name else b""
+    if b"." not in name:
+        return SCRIPT if name else None
+    extension = name[name.rfind(b".") + 1 :].lower()
     source = _SOURCES.get(extension)
     if source is not None:
         return source
@@ -78,6 +92,15 @@ def kind_of(path: bytes) -> str | None:
     if extension in (b"yml", b"yaml"):
         return "environment.yml" if _ENVIRONMENT.match(name) else None
     return None
+
+
+def script_kind(content: bytes) -> str | None:
+    """The kind of source that a ``script`` is by its first line, None when it is none."""
+    if not content.startswith(b"#!"):
+        return None
+    head = content[:_LONGEST_HEAD]
+    line = head[: head.find(b"\n")] if b"\n" in head else head
+    return next((kind for named, kind in _INTERPRETERS if named.search(line) is not None), None)
 
 
 def is_source(kind: str) -> bool:

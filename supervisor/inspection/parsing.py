@@ -5,26 +5,29 @@ Used in the worker process only: the libraries are imported when a ``Parsers`` i
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.inspection.decoding import Unreadable
+from supervisor.inspection.limits import Budget
 
 if TYPE_CHECKING:
     from tree_sitter import Language, Node, Parser, Query, Tree
 
-_MOST_TREES = 64
-_MOST_BYTES = 8 << 20  # of remembered sources; a tree takes some twenty times its source
-_CHUNK = 2048  # bytes; a node of a tree that was read by a callback reads one to tell its text
-# Seconds of processor time for one question, in all and for each megabyte. An ordinary source takes a third of it.
-_AT_LEAST = 1.0
-_PER_MEGABYTE = 1.0
+_CHUNK = 4096  # bytes that the parser takes at once; what a node says is put together from such pieces
+_NO_LIMIT = 3600.0  # seconds
+_SMALL = 64 << 10  # bytes of a source whose parsing can hold up nobody
+_TINY = 8 << 10  # the same of queries
+_LONGEST_RUN = 2000
+_DEEPEST = 10_000
 # Brackets that are open at once, at most: the parser does not ask whether to go on while it closes them all.
-_DEEPEST = 100_000
+_MOST_OPEN = 100_000
 _STEPS = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1)}
 _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
+_MOST_TREES = 64
+_MOST_BYTES = 8 << 20  # of remembered sources; a tree takes some twenty times its source
 
 
 class _Kept(NamedTuple):
@@ -44,21 +47,11 @@ class Parsers:
         self._queries: dict[tuple[str, str], Query] = {}
         self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()
         self._size = 0
-        self._until = self._earliest = float("inf")
+        self._budget: Budget | None = None
 
-    def allow(self, size: int) -> None:
-        """A new question, about ``size`` bytes: from here on the time is counted."""
-        allowed = _AT_LEAST + _PER_MEGABYTE * size / (1 << 20)
-        self._until, self._earliest = time.process_time() + allowed, time.monotonic() + allowed
-
-    def check(self) -> None:
-        """To be called where the work can grow faster than the file. ``Unreadable`` when the time is used up."""
-        if self._overdue():
-            raise Unreadable("it takes too long to parse")
-
-    def _overdue(self) -> bool:
-        """Processor time is a system call; as long as less has passed on the clock, it is not asked for."""
-        return time.monotonic() > self._earliest and time.process_time() > self._until
+    def allow(self, budget: Budget | None) -> None:
+        """From now on trees and queries may take so long; ``Overdue`` when they take longer."""
+        self._budget = budget
 
     def warm(self) -> None:
         for kind in ("python", "javascript", "typescript", "tsx"):
@@ -67,7 +60,7 @@ class Parsers:
     def parse(self, kind: str, path: bytes, content: bytes) -> Node:
         """The root of ``content`` (UTF-8) as ``python``, ``javascript``, ``typescript`` or ``tsx``. ``path`` is only
         the name under which the tree is kept; an empty one keeps nothing."""
-        if _depth(content) > _DEEPEST:
+        if _open_at_once(content) > _MOST_OPEN:
             raise Unreadable("it is nested too deeply to parse")
         key = (kind, path)
         parser = self._parser(kind)
@@ -78,18 +71,50 @@ class Parsers:
             tree = kept.tree if kept.content == content else self._edited(parser, kept, content)
         if tree is None or (tree.root_node.has_error and kept is not None and kept.content != content):
             # Around errors an incremental tree can differ from a fresh one, and a fresh one is what counts.
-            tree = self._fresh(parser, content)
+            tree = self._parsed(parser, content)
+        if len(content) > _TINY and (kept is None or tree is not kept.tree):
+            self._check_runs(tree.root_node)
         if path:
             self._keep(key, _Kept(content, tree))
         return tree.root_node
 
+    def _check_runs(self, root: Node) -> None:
+        """``Unreadable`` for very many signs or keywords in a row, over which queries take quadratic time, and for very
+        deep trees, from which they do not come back. No program has either."""
+        open_nodes = [(root, 0)]
+        while open_nodes:
+            self.check()
+            node, depth = open_nodes.pop()
+            if depth > _DEEPEST:
+                raise Unreadable(f"nested more than {_DEEPEST} levels deep")
+            cursor, run = node.walk(), 0
+            more = cursor.goto_first_child()
+            while more:
+                child = cursor.node
+                more = cursor.goto_next_sibling()
+                if child is None or child.is_named:
+                    run = 0
+                    if child is not None and child.descendant_count > _LONGEST_RUN:
+                        open_nodes.append((child, depth + 1))
+                elif (run := run + 1) > _LONGEST_RUN:
+                    raise Unreadable(f"more than {_LONGEST_RUN} signs in a row without a word between them")
+
     def captures(self, kind: str, source: str, root: Node) -> dict[str, list[Node]]:
         """Capture name -> nodes of a query, in no stated order between names."""
         found: dict[str, list[Node]] = self._cursor(kind, source).captures(root)
+        self.check()
         return found
 
     def matches(self, kind: str, source: str, root: Node) -> list[dict[str, list[Node]]]:
-        return [captures for _, captures in self._cursor(kind, source).matches(root)]
+        found = [captures for _, captures in self._cursor(kind, source).matches(root)]
+        self.check()
+        return found
+
+    def check(self) -> None:
+        """To be called where the work can grow faster than the file. ``Overdue`` when the time is used up."""
+        # The library's queries can be stopped too, but crash when they ask (0.26).
+        if self._budget is not None:
+            self._budget.check()
 
     def _cursor(self, kind: str, source: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a lazy library type
         query = self._queries.get((kind, source))
@@ -118,25 +143,21 @@ class Parsers:
             old_end_point=_point(old, len(old) - tail),
             new_end_point=_point(content, len(content) - tail),
         )
-        return self._fresh(parser, content, tree)
+        return self._parsed(parser, content, tree)
 
-    def _fresh(self, parser: Parser, content: bytes, old: Tree | None = None) -> Tree:
-        """By a callback, because only then the parser asks whether to go on. ``Unreadable`` when it takes too long:
-        some sources of a few hundred kilobytes take minutes."""
-
-        def read(offset: int, _point: object) -> bytes:
-            return content[offset : offset + _CHUNK]
-
-        def overdue(_offset: int, _has_error: bool) -> bool:
-            return self._overdue()
-
+    def _parsed(self, parser: Parser, content: bytes, old: Tree | None = None) -> Tree:
+        if len(content) <= _SMALL:
+            return parser.parse(content) if old is None else parser.parse(content, old)
+        budget = self._budget or Budget(_NO_LIMIT)
+        read = _reader(content)  # of bytes the library does not ask whether to stop, but tells them faster
         try:
             if old is None:
-                return parser.parse(read, progress_callback=overdue)
-            return parser.parse(read, old, progress_callback=overdue)
-        except ValueError as error:
-            parser.reset()
-            raise Unreadable("it takes too long to parse") from error
+                return parser.parse(read, progress_callback=budget.spent)
+            return parser.parse(read, old, progress_callback=budget.spent)
+        except ValueError:
+            parser.reset()  # it would go on with what it was stopped at
+            budget.check()
+            raise
 
     def _keep(self, key: tuple[str, bytes], kept: _Kept) -> None:
         self._kept[key] = kept
@@ -144,6 +165,13 @@ class Parsers:
         while len(self._kept) > _MOST_TREES or self._size > _MOST_BYTES:
             _, gone = self._kept.popitem(last=False)
             self._size -= len(gone.content)
+
+
+def _reader(content: bytes) -> Callable[[int, object], bytes]:
+    def read(offset: int, _: object) -> bytes:
+        return content[offset : offset + _CHUNK]
+
+    return read
 
 
 def _grammar(kind: str) -> object:
@@ -160,9 +188,9 @@ def _grammar(kind: str) -> object:
     return tree_sitter_typescript.language_tsx() if kind == "tsx" else tree_sitter_typescript.language_typescript()
 
 
-def _depth(content: bytes) -> int:
+def _open_at_once(content: bytes) -> int:
     """How many brackets are open at once; those in strings count, so it is an estimate. 0 when it cannot be much."""
-    if sum(content.count(sign) for sign in (b"(", b"[", b"{")) <= _DEEPEST:
+    if sum(content.count(sign) for sign in (b"(", b"[", b"{")) <= _MOST_OPEN:
         return 0
     return max(accumulate(_STEPS[sign] for sign in content.translate(None, _NO_BRACKETS)))
 

@@ -10,16 +10,21 @@ import re
 from collections.abc import Collection
 
 from supervisor.inspection.decoding import is_plain
+from supervisor.inspection.kinds import SCRIPT, script_kind
 
 _RUN = re.compile(rb"[^a-z0-9]+")
 _FEW = 20  # needles up to which single searches are faster than one alternation
 
-_DYNAMIC = (b"import_module", b"__import__", b"resolve_name", b"run_module", b"# /// script")
+_DYNAMIC = (
+    *(b"import_module", b"__import__", b"resolve_name", b"run_module", b"load_module", b"find_spec", b"find_module"),
+    *(b"find_loader", b"_gcd_import", b"importorskip", b"# /// script"),
+)
 _SETUP = re.compile(rb"(?:install|setup|tests|extras)_require")
 # A call with one plain literal: nothing is joined or escaped in it.
 _DYNAMIC_PLAIN = re.compile(
-    rb"(?:import_module|__import__|resolve_name|run_module)[ \t]*\([ \t\r\n]*"
-    rb"""(?:"[^"'\\\r\n]+"(?!")|'[^"'\\\r\n]+'(?!'))[ \t]*[,)]"""
+    rb"\b(?:import_module|__import__|resolve_name|run_module|load_module|find_spec|find_module|find_loader|_gcd_import"
+    rb"|importorskip)[ \t]*\([ \t\r\n]*"
+    rb"""(?:"[^"'\\\r\n]+"(?!")|'[^"'\\\r\n]+'(?!'))[ \t]*(?:,[ \t]*(?:__package__|__name__)[ \t]*)?\)"""
 )
 _ASCII = bytes(range(128))
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
@@ -40,6 +45,7 @@ _PERCENT = re.compile(rb"%[2-7][0-9a-f]", re.IGNORECASE)
 _JSON = frozenset({"package.json", "package-lock", "bun.lock", "Pipfile.lock", "notebook", "installed"})
 _TOML = frozenset({"pyproject", "pipfile", "uv.lock", "poetry.lock", "pdm.lock", "pylock"})
 _YAML = frozenset({"environment.yml", "pnpm-lock", "yarn.lock", "workspace"})
+_INI = frozenset({"setup.cfg", "tox.ini"})
 _SCRIPT = frozenset({"javascript", "typescript", "tsx", "component"})
 
 
@@ -80,6 +86,9 @@ class Prefilter:
 
     def may_concern(self, kind: str, content: bytes) -> bool:
         """False only when the inspector of ``kind`` can find none of the needles in ``content``."""
+        if kind == SCRIPT:
+            told = script_kind(content)
+            return told is not None and self.may_concern(told, content)
         if self._all:
             return True
         if not self._needles and not self._beyond_ascii:
@@ -98,7 +107,7 @@ class Prefilter:
     def _may_hide(self, kind: str, content: bytes, lowered: bytes, beyond: bool) -> bool:
         if b"\0" in content or content.startswith((b"\xff\xfe", b"\xfe\xff")):
             return True
-        if kind == "python":
+        if kind in ("python", "pth"):
             return not is_plain(content) or _python_hides(content, beyond)
         if kind in _SCRIPT:
             return self._script_hides(lowered)
@@ -114,7 +123,7 @@ class Prefilter:
             return b"\\" in content
         if kind == "requirements":
             return self._requirements_hide(content, lowered)
-        return kind != "setup.cfg"
+        return kind not in _INI or b"%(" in content
 
     def _script_hides(self, lowered: bytes) -> bool:
         """Escapes, ``\\`` before an ordinary letter or a line end, and literals joined by ``+``."""

@@ -1,4 +1,4 @@
-"""Requirements in the files that Python's tools read: requirements, pyproject, Pipfile, setup.cfg, conda environments.
+"""Requirements in the files that Python's tools read: requirements, pyproject, Pipfile, conda environments.
 
 Each function takes the text and gives a ``Document``; none raises for any text.
 """
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from supervisor.inspection import ini_manifests
 from supervisor.inspection.decoding import whole
 from supervisor.inspection.entries import Document, Entry, Located, Path
 from supervisor.inspection.requirement_lines import canonical, parse, pypi
@@ -23,11 +24,13 @@ _UV_LISTS = frozenset(
     {"dev-dependencies", "constraint-dependencies", "override-dependencies", "build-constraint-dependencies"}
 )
 _HATCH_LISTS = frozenset({"dependencies", "extra-dependencies"})
+_FLIT_LISTS = frozenset({"requires", "dev-requires"})
+_PIXI_TABLES = frozenset({"dependencies", "host-dependencies", "build-dependencies", "run-dependencies",
+                          "pypi-dependencies", "constraints"})  # fmt: skip
+# What a command line of pip, uv pip … installs, as far as it is told by words alone.
+_PIP_COMMAND = re.compile(r"\bpip[\d.]*[ \t]+(?:install|download|wheel)\b([^;&|\n]*)")
 _ORIGINS = ("git", "url", "path", "file")
 _PIPFILE_OTHERS = frozenset({"source", "requires", "scripts", "pipenv", "pipfile"})
-_CFG_KEYS = frozenset({"install_requires", "setup_requires", "tests_require"})
-_CFG_SECTION = re.compile(r"\[([^\]]*)\]")
-_CFG_KEY = re.compile(r"([^=:\s][^=:]*?)\s*[=:]\s*(.*)", re.DOTALL)
 _CONDA = re.compile(
     r"(?:[^\s:]+::)?([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*([^#\[]*)", re.ASCII
 )
@@ -86,27 +89,72 @@ def _list_place(path: Path) -> str | None:
         return None
     keys = path[:-1]
     place = ".".join(map(str, keys))
-    if place in ("project.dependencies", "build-system.requires"):
+    if place in ("project.dependencies", "build-system.requires", "tool.rye.dev-dependencies"):
         return place
     match keys:
         case ("project", "optional-dependencies", _) | ("dependency-groups", _):
             return place
-        case ("tool", "uv", str(name)) if name in _UV_LISTS:
+        case ("tool", "pdm", "dev-dependencies", _) | ("tool", "flit", "metadata", "requires-extra", _):
             return place
-        case ("tool", "pdm", "dev-dependencies", _):
+        case ("tool", "flit", "metadata", str(name)) if name in _FLIT_LISTS:
             return place
-        case ("tool", "hatch", "envs", _, str(name)) if name in _HATCH_LISTS:
+        case ("tool", "uv", *_) if _is_uv_list(keys[2:]):
+            return place
+        case ("tool", "hatch", *_, str(name)) if name in _HATCH_LISTS:
+            return place
+        case ("tool", "tox", *_, "deps" | "requires") | ("tool", "cibuildwheel", *_, "test-requires"):
             return place
     return None
 
 
-def _poetry_table(path: Path) -> int:
+def _is_uv_list(keys: Path) -> bool:
+    match keys:
+        case (str(name),):
+            return name in _UV_LISTS
+        case ("extra-build-dependencies", _) | ("dependency-metadata", _, "requires-dist"):
+            return True
+    return False
+
+
+def _texts(entry: Entry) -> list[tuple[str, str]]:
+    """(place, text of a requirement) of what a string says that stands alone."""
+    text, path = entry.text, entry.path
+    place = _list_place(path)
+    if text is None:
+        return []
+    if place is not None:
+        return [(place, text)]
+    place = ".".join(map(str, path))
+    match path:
+        case ("tool", "uv", "extra-build-dependencies", _, int(), "requirement"):
+            return [(place, text)]
+        case ("tool", "cibuildwheel", *_, "test-requires"):
+            return [(place, word) for word in text.split()]
+        case ("tool", "cibuildwheel", *rest) if any(str(each).startswith("before-") for each in rest):
+            return [(place, word) for word in _installed(text)]
+        case ("tool", "tox", "legacy_tox_ini"):
+            return [(place, each.requirement.name) for each in ini_manifests.setup_cfg(text).located]
+    return []
+
+
+def _installed(command: str) -> Iterator[str]:
+    for found in _PIP_COMMAND.finditer(command):
+        for word in found[1].split():
+            if not word.startswith("-"):
+                yield word.strip("\"'")
+
+
+def _required_table(path: Path) -> int:
     """How many leading keys of ``path`` name a table of requirements; 0 for none."""
     match path:
-        case ("tool", "poetry", "dependencies" | "dev-dependencies", *_):
+        case ("tool", "poetry", "dependencies" | "dev-dependencies" | "requires-plugins", *_):
             return 3
         case ("tool", "poetry", "group", _, "dependencies", *_):
             return 5
+        case ("tool", "pdm", "resolution", "overrides", *_):
+            return 4
+        case ("tool", "pixi", *rest):
+            return next((at for at, key in enumerate(rest, 3) if key in _PIXI_TABLES), 0)
     return 0
 
 
@@ -162,11 +210,10 @@ def pyproject(text: str) -> Document:
     located: list[Located] = []
     sources = _uv_sources(entries)
     for entry in entries:
-        place = _list_place(entry.path) if entry.text is not None else None
-        if place is not None and entry.text is not None:
-            owner = () if entry.shape == "missed" else (entry,)
-            located += [Located(each, owner) for each in pypi(entry.text, entry.line, whole(place))]
-    for member in _members(entries, {each.path: _poetry_table(each.path) for each in entries}):
+        said = [each for place, text in _texts(entry) for each in pypi(text, entry.line, whole(place))]
+        owner = () if entry.shape == "missed" or len(said) > 1 else (entry,)
+        located += [Located(each, owner) for each in said]
+    for member in _members(entries, {each.path: _required_table(each.path) for each in entries}):
         if member.path[-1] != "python":
             located += [Located(each, member.owners()) for each in member.requirements()]
     located = [
@@ -199,64 +246,6 @@ def pipfile(text: str) -> Document:
 
 def _in_order(located: list[Located]) -> list[Located]:
     return sorted(located, key=lambda each: each.requirement.line)
-
-
-# ------------------------------------------------------------------------------------------------------- setup.cfg
-
-
-def setup_cfg(text: str) -> Document:
-    """``install_requires`` and its kin, line by line as configparser joins them."""
-    located: list[Located] = []
-    entries: list[Entry] = []
-    section, place, indent, at = "", "", 0, 0
-    for number, physical in enumerate(text.splitlines(keepends=True), start=1):
-        start, bare = at, physical.rstrip("\r\n")
-        at += len(physical)
-        written = bare.strip()
-        if not written or written[0] in "#;":
-            continue
-        depth = len(bare) - len(bare.lstrip())
-        if place and depth > indent:
-            entry = Entry((number,), None, start, start + len(bare), number, "line", -1)
-            entries.append(entry)
-            if place != "-":
-                located += [Located(each, (entry,)) for each in pypi(written, number, place)]
-            continue
-        header = _CFG_SECTION.match(written)
-        if header is not None:
-            section, place = header[1], ""
-            continue
-        pair = _CFG_KEY.fullmatch(written)
-        if pair is None:
-            continue
-        place, indent = _cfg_place(section, pair[1]), depth
-        if place != "-" and pair[2]:
-            entry = Entry((number,), None, start + bare.rfind(pair[2]), start + len(bare), number, "value", -1)
-            pieces = pair[2].split(";")
-            found = [each for piece in pieces for each in pypi(piece, number, place)]
-            entries.append(entry)
-            located += [Located(each, (entry,) if len(found) == 1 else ()) for each in found]
-    return Document(located, entries, _cfg_problem(text))
-
-
-def _cfg_place(section: str, key: str) -> str:
-    """``-`` for a key that lists no requirements."""
-    name = key.strip().lower().replace("-", "_")
-    if section == "options" and name in _CFG_KEYS:
-        return f"options.{name}"
-    if section == "options.extras_require":
-        return whole(f"options.extras_require.{key.strip()}")
-    return "-"
-
-
-def _cfg_problem(text: str) -> str:
-    import configparser
-
-    try:
-        configparser.RawConfigParser().read_string(text.removeprefix("\ufeff"))
-    except configparser.Error as error:
-        return whole(f"not a configuration file: {error}".replace("\n", " "), 160)
-    return ""
 
 
 # -------------------------------------------------------------------------------------------------- environment.yml

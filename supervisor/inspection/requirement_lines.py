@@ -17,6 +17,10 @@ _EGG = re.compile(rf"[#&]egg=({_NAME})", re.ASCII)
 _WHEEL = re.compile(rf"({_NAME})-([^-]+)(?:-[^-]+){{3,4}}\.whl", re.ASCII)
 _ARCHIVE = re.compile(r"(.+?)-(\d[^-]*)\.(?:tar\.gz|tar\.bz2|tar\.xz|tgz|zip)", re.DOTALL)
 _OPTION = re.compile(r"\s+--?[A-Za-z].*\Z", re.DOTALL)
+# Where forges keep archives of a repository, and where Subversion keeps its versions.
+_PART = re.compile(
+    r"/(?:(?:-/)?(?:archive|tarball|zipball)|(?:legacy\.)?(?:zip|tar\.gz|tar)|trunk|branches|tags)(?:/|\Z)"
+)
 _MOST = 4000  # characters of one requirement that are looked at; what follows are hashes
 
 
@@ -66,16 +70,30 @@ def _address(text: str) -> Parsed | None:
         if archive is not None:
             named = _NAMED.fullmatch(archive[1])
             return Parsed(canonical(named[1]), whole(archive[2]), whole(origin)) if named is not None else None
+    return _repository(origin)
+
+
+def _repository(origin: str) -> Parsed | None:
+    """What an address of a repository, of a version or of an archive of it is likely to hold."""
+    from urllib.parse import unquote
+
     if "://" not in origin and not origin.startswith("git@"):
         return None
+    path = unquote(re.split(r"[?#]", origin, maxsplit=1)[0])
     within = path.partition("://")[2].partition("/")[2] if "://" in path else path.partition(":")[2]
-    last = within.partition("@")[0].rstrip("/").removesuffix(".git").rpartition("/")[2]
-    named = _NAMED.fullmatch(last)
+    within = _PART.split(within.partition("@")[0], maxsplit=1)[0]
+    named = _NAMED.fullmatch(within.rstrip("/").removesuffix(".git").rpartition("/")[2])
     return Parsed(canonical(named[1]), "", whole(origin)) if named is not None else None
 
 
 def pypi(text: str, line: int, place: str, *, origin: str = "") -> Iterator[Requirement]:
-    """At most one ``Requirement`` for the text of one requirement."""
+    """What the text of one requirement names: one package, or two where an archive's name and the repository that it
+    is of can be one."""
     found = parse(text)
-    if found is not None:
-        yield Requirement("pypi", whole(found.name), found.versions, line, place, origin=found.origin or origin)
+    if found is None:
+        return
+    yield Requirement("pypi", whole(found.name), found.versions, line, place, origin=found.origin or origin)
+    if _PART.search(found.origin) is not None and "egg=" not in found.origin and _ADDRESS.match(text.strip()):
+        other = _repository(found.origin)
+        if other is not None and other.name != found.name:
+            yield Requirement("pypi", whole(other.name), "", line, place, origin=other.origin)

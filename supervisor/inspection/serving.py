@@ -7,8 +7,15 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-from supervisor.inspection import wire
+from supervisor.inspection import kinds, wire
+from supervisor.inspection.limits import Overdue, allowance
+from supervisor.vocabulary.content import Findings
+
+_GRACE = 0.3  # seconds
 
 _STACK = 120 << 20  # the kernel leaves at least 128 MiB below a stack for it to grow
 
@@ -31,10 +38,33 @@ def serve(end: socket.socket) -> None:
         if body is None:
             return
         asked, kind, path, drop, content = wire.read_question(body)
-        if asked == wire.WITHOUT:
-            end.sendall(wire.answer(ticket, remove.without(kind, content, drop)))
-        else:
-            end.sendall(wire.answer(ticket, reading.inspect(kind, path, content, parsers)))
+        found: Findings | bytes | None = None
+        try:
+            with _limited(kind, len(content)):
+                if asked == wire.WITHOUT:
+                    found = remove.without(kind, content, drop)
+                else:
+                    found = reading.inspect(kind, path, content, parsers)
+        except Overdue as error:
+            found = None if asked == wire.WITHOUT else Findings(refusal=str(error))
+        end.sendall(wire.answer(ticket, found))
+
+
+@contextmanager
+def _limited(kind: str, size: int) -> Iterator[None]:
+    """``Overdue`` some time after the parser should have stopped by itself: for all that is not the parser. Locks are
+    large and have the whole time that the other side waits."""
+    seconds = 0.0 if kinds.is_lock(kind) else allowance(size) + _GRACE
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise Overdue(f"it takes more than {seconds:.1f} s of processor time to read")
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _settle(kept: int) -> None:

@@ -6,6 +6,7 @@ on trust. Whatever goes wrong is a refusal, never an empty finding.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import signal
@@ -20,6 +21,9 @@ from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Requiremen
 
 _Answer = Findings | bytes | None
 _CHUNK = 1 << 18
+_MOST_TRIES = 2  # on the same content; a failure may be somebody else's doing
+_MOST_FAILED = 256  # contents that are remembered
+_LONGEST_REST = 60.0  # seconds
 
 
 class _Child(NamedTuple):
@@ -42,13 +46,18 @@ class _Child(NamedTuple):
 
 
 class Inspector:
-    """``deadline`` in seconds for each question, counted from the asking; after ``failures`` in a row (crashes,
-    time-outs, garbled answers) everything is refused. Not usable from two threads."""
+    """``deadline`` in seconds for each question, counted from the asking. After ``failures`` in a row (crashes,
+    time-outs, garbled answers) everything is refused for ``rest`` seconds, then one more is let fail: longer each time,
+    up to a minute. Not usable from two threads."""
 
-    def __init__(self, *, deadline: float = 5.0, failures: int = 5) -> None:
+    def __init__(self, *, deadline: float = 5.0, failures: int = 5, rest: float = 2.0) -> None:
         self._deadline = deadline
         self._most_failures = failures
+        self._rest = rest
         self._failures = 0
+        self._rests_until = 0.0  # monotonic
+        self._asked: dict[int, tuple[str, bytes]] = {}  # ticket -> kind and content, while it waits
+        self._failed: OrderedDict[bytes, int] = OrderedDict()  # what the worker failed on -> how often
         self._child: _Child | None = None
         self._ticket = 0
         self._waiting: OrderedDict[int, float] = OrderedDict()  # ticket -> when it is overdue (monotonic)
@@ -68,8 +77,8 @@ class Inspector:
 
     @property
     def down(self) -> bool:
-        """True when it failed too often and stays down."""
-        return self._failures >= self._most_failures
+        """True while it rests because it failed too often."""
+        return time.monotonic() < self._rests_until
 
     def close(self) -> None:
         """End the worker. Open questions are refused."""
@@ -125,7 +134,10 @@ class Inspector:
         self._ticket = self._ticket % 0xFFFFFFF0 + 1
         ticket = self._ticket
         if self.down:
-            self._done[ticket] = _refused("it failed too often")
+            self._done[ticket] = _refused("it failed too often, and is tried again soon")
+            return ticket
+        if self._failed and self._failed.get(_digest(kind, content), 0) >= _MOST_TRIES:
+            self._done[ticket] = _refused("it failed on this content before")
             return ticket
         try:
             frame = wire.question(ticket, asked, kind, path, content, drop)
@@ -135,10 +147,11 @@ class Inspector:
         try:
             self.start()
         except OSError as error:
-            self._failures += 1
+            self._count()
             self._done[ticket] = _refused(f"it cannot be started: {error}")
             return ticket
         self._out += frame
+        self._asked[ticket] = (kind, content)
         self._waiting[ticket] = time.monotonic() + self._deadline
         self._exchange()
         return ticket
@@ -204,12 +217,24 @@ class Inspector:
             body = bytes(self._in[wire.HEAD.size : wire.HEAD.size + size])
             del self._in[: wire.HEAD.size + size]
             self._done[ticket] = wire.read_answer(body)
-            del self._waiting[ticket]
+            del self._waiting[ticket], self._asked[ticket]
             self._failures = 0
 
     def _fail(self, why: str) -> None:
-        self._failures += 1
+        self._count()
+        oldest = next(iter(self._waiting), None)
+        if oldest is not None:  # the one that was being worked on
+            digest = _digest(*self._asked[oldest])
+            self._failed[digest] = self._failed.pop(digest, 0) + 1
+            if len(self._failed) > _MOST_FAILED:
+                self._failed.popitem(last=False)
         self._end_child(why)
+
+    def _count(self) -> None:
+        self._failures += 1
+        beyond = self._failures - self._most_failures
+        if beyond >= 0:
+            self._rests_until = time.monotonic() + min(self._rest * 2 ** min(beyond, 10), _LONGEST_REST)
 
     def _end_child(self, why: str) -> None:
         child, self._child = self._child, None
@@ -218,12 +243,17 @@ class Inspector:
         for ticket in self._waiting:
             self._done[ticket] = _refused(why)
         self._waiting.clear()
+        self._asked.clear()
         self._out.clear()
         self._in.clear()
 
 
 def _refused(why: str) -> Findings:
     return Findings(refusal=f"{INSPECTOR_FAILED}: {why}"[:400])
+
+
+def _digest(kind: str, content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16, person=kind.encode()[:16]).digest()
 
 
 def _fork() -> _Child:

@@ -53,9 +53,22 @@ CASES = {
     "environment.yml": "environment.yml",
     "environment-dev.yaml": "environment.yml",
     "compose.yml": None,
-    "Makefile": None,
+    "Makefile": "script",
+    "bin/tool": "script",
     "": None,
-    "py": None,
+    "py": "script",
+    "a/": None,
+    "x.pyx": "python",
+    "x.pth": "pth",
+    "tox.ini": "tox.ini",
+    "reqs.txt": "requirements",
+    "test-req.txt": "requirements",
+    "requires_dev.in": "requirements",
+    "deps.txt": "requirements",
+    "dev_deps.txt": "requirements",
+    "prequel.txt": None,
+    "depth.txt": None,
+    "requirements/a/b.txt": "requirements",
 }
 
 
@@ -65,7 +78,7 @@ def test_kind(path):
 
 
 def test_groups_are_complete_and_apart():
-    for kind in set(CASES.values()) - {None}:
+    for kind in set(CASES.values()) - {None, "script"}:
         assert is_source(kind) + is_manifest(kind) + is_lock(kind) == 1
 
 

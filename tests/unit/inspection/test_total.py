@@ -12,7 +12,7 @@ from supervisor.inspection.json_entries import json_entries
 from supervisor.inspection.remove import without
 from supervisor.inspection.toml_entries import toml_data, toml_entries
 
-KINDS = sorted(kinds.SOURCES | kinds.MANIFESTS | kinds.LOCKS)
+KINDS = sorted(kinds.SOURCES | kinds.MANIFESTS | kinds.LOCKS | {kinds.SCRIPT})
 relaxed = functools.partial(settings, suppress_health_check=list(HealthCheck), deadline=None)
 JSON = (
     b'{"name": "x", "dependencies": {"a": "^1", "b": "npm:c@2"}, "overrides": {"d": {".": "1"}},\n "packages": '

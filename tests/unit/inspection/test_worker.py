@@ -219,7 +219,8 @@ def test_descriptors_and_signals(inspector, tmp_path):
         lines = Path(f"/proc/{inspector.pid}/status").read_text().splitlines()
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
         assert int(status["SigBlk"], 16) == 0
-        assert int(status["SigCgt"], 16) & ~(3 << 31) == 0  # 32 and 33 are the C library's own
+        # 32 and 33 are the C library's own; SIGPROF stops what takes too long.
+        assert int(status["SigCgt"], 16) & ~(3 << 31) == 1 << (signal.SIGPROF - 1)
         assert int(status["SigIgn"], 16) & (1 << (signal.SIGINT - 1))
     before = set(os.listdir("/proc/self/fd"))
     pid = inspector.pid
@@ -265,3 +266,55 @@ def test_importing_costs_nothing():
 def test_questions_that_are_too_large():
     with pytest.raises(wire.Garbled):
         wire.question(1, wire.INSPECT, "x" * 70_000, b"", b"", ())
+
+
+def test_it_recovers():
+    inspector = Inspector(deadline=0.2, failures=2, rest=0.2)
+    try:
+        for content in (b"import a", b"import b", b"import c"):
+            until(lambda: not inspector.down)
+            inspector.start()
+            os.kill(inspector.pid, signal.SIGSTOP)
+            assert "no answer" in inspector.inspect("python", b"", content).refusal
+        assert inspector.down
+        assert "too often" in inspector.inspect("python", b"", b"import x").refusal
+        until(lambda: not inspector.down)
+        inspector.start()
+        time.sleep(0.5)  # for the libraries
+        assert inspector.inspect("python", b"", b"import x").imports
+        os.kill(inspector.pid, signal.SIGSTOP)
+        assert "no answer" in inspector.inspect("python", b"", b"import d").refusal
+        assert not inspector.down
+    finally:
+        inspector.close()
+
+
+def test_what_it_failed_on_twice_is_not_tried_again():
+    inspector = Inspector(deadline=0.2, failures=10)
+    try:
+        for _ in range(2):
+            inspector.start()
+            os.kill(inspector.pid, signal.SIGSTOP)
+            first, second = inspector.ask("python", b"", b"import a"), inspector.ask("python", b"", b"import b")
+            until(lambda: time.monotonic() > inspector.due)
+            assert dict(inspector.answers()).keys() == {first, second}
+        start = time.monotonic()
+        assert "on this content" in inspector.inspect("python", b"", b"import a").refusal
+        assert time.monotonic() - start < 0.1
+        assert inspector.pid is None
+        inspector.start()
+        time.sleep(0.5)
+        assert inspector.inspect("python", b"", b"import b").imports
+    finally:
+        inspector.close()
+
+
+@pytest.mark.parametrize("piece", [b"not ", b"(", b"x(", b"if TYPE_CHECKING: import a\n", b"# /// script\n", b"'a'+"])
+def test_sources_that_are_slow_to_parse(inspector, piece):
+    inspector.start()
+    slow = b"# requests TYPE_CHECKING import_module\n" + piece * (1_900_000 // len(piece))
+    start = time.monotonic()
+    found = inspector.inspect("python", b"setup.py", slow)
+    assert not found.refusal.startswith("the inspector failed"), found.refusal
+    assert time.monotonic() - start < 9  # 3 s of processor time at most
+    assert inspector.inspect("python", b"", b"import x").imports
