@@ -15,17 +15,18 @@ from supervisor.inspection.kinds import SCRIPT, script_kind
 _RUN = re.compile(rb"[^a-z0-9]+")
 _FEW = 20  # needles up to which single searches are faster than one alternation
 
+_DYNAMIC_PARTS = (b"_module", b"_import", b"resolve_name", b"find_", b"importorskip", b"# /// script")
 _DYNAMIC = (
     *(b"import_module", b"__import__", b"resolve_name", b"run_module", b"load_module", b"find_spec", b"find_module"),
-    *(b"find_loader", b"_gcd_import", b"importorskip", b"# /// script"),
+    *(b"find_loader", b"_gcd_import", b"importorskip"),
 )
 _SETUP = re.compile(rb"(?:install|setup|tests|extras)_require")
 # A call with one plain literal: nothing is joined or escaped in it.
-_DYNAMIC_PLAIN = re.compile(
-    rb"\b(?:import_module|__import__|resolve_name|run_module|load_module|find_spec|find_module|find_loader|_gcd_import"
-    rb"|importorskip)[ \t]*\([ \t\r\n]*"
-    rb"""(?:"[^"'\\\r\n]+"(?!")|'[^"'\\\r\n]+'(?!'))[ \t]*(?:,[ \t]*(?:__package__|__name__)[ \t]*)?\)"""
+_PLAIN_CALL = (
+    rb"""[ \t]*\([ \t\r\n]*(?:"[^"'\\\r\n]+"(?!")|'[^"'\\\r\n]+'(?!'))[ \t]*"""
+    rb"""(?:,[ \t]*(?:__package__|__name__)[ \t]*)?\)"""
 )
+_DYNAMIC_PLAIN = {word: re.compile(re.escape(word) + _PLAIN_CALL) for word in _DYNAMIC}
 _ASCII = bytes(range(128))
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
 
@@ -181,10 +182,14 @@ def _python_hides(content: bytes, beyond: bool) -> bool:
         return True
     if b"_require" in content and _SETUP.search(content) is not None:
         return True
-    if not any(word in content for word in _DYNAMIC):
+    if not any(part in content for part in _DYNAMIC_PARTS):
         return False
-    rest = _DYNAMIC_PLAIN.sub(b"", content)
-    return any(word in rest for word in _DYNAMIC)
+    if b"# /// script" in content:
+        return True
+    return any(
+        word in content and content.count(word) > sum(1 for _ in _DYNAMIC_PLAIN[word].finditer(content))
+        for word in _DYNAMIC
+    )
 
 
 def _normalizes_to_ascii(content: bytes) -> bool:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 _IMPORTERS = (b"import_module", b"__import__", b"run_module", b"_run_module_as_main", b"load_module", b"_gcd_import",
               b"importorskip")  # fmt: skip
 _FINDERS = (b"find_spec", b"find_module", b"find_loader")  # nothing is imported by them alone
-ANY = re.compile(rb"import_module|__import__|run_module|load_module|_gcd_import|importorskip|resolve_name|find_spec"
+_ANY = re.compile(rb"import_module|__import__|run_module|load_module|_gcd_import|importorskip|resolve_name|find_spec"
                  rb"|find_module|find_loader")  # fmt: skip
+_QUICK = (b"_module", b"_import", b"resolve_name", b"find_", b"importorskip")  # of which one is in each of them
 _LOADS = re.compile(rb"exec_module|load_module|module_from_spec|create_module|\.loader\b|LazyLoader")
 _CALLS = "(call function: (_) @callee arguments: (_) @arguments)"
 _NAMED = """
@@ -60,6 +61,11 @@ class _Mention(NamedTuple):
     end: int
     until: int  # the end of the call that it is the function of
     quoted: bool
+
+
+def mentioned(raw: bytes) -> bool:
+    """Whether any of the functions is spelt in ``raw``."""
+    return any(each in raw for each in _QUICK) and _ANY.search(raw) is not None
 
 
 def module_in(text: str) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from supervisor.inspection.decoding import Unreadable, decode, whole
-from supervisor.inspection.python_calls import ANY, called_modules
+from supervisor.inspection.python_calls import called_modules, mentioned
 from supervisor.inspection.python_guards import types_only
 from supervisor.inspection.python_nodes import dotted, outermost, plain
 from supervisor.vocabulary.content import Findings, Import, Requirement
@@ -58,7 +58,7 @@ def _inspect(text: str, parsers: Parsers, path: bytes) -> Findings:
     raw = text.encode("utf-8", "replace")
     root = parsers.parse("python", path, raw)
     found = [*_statements(root, raw, parsers)]
-    if ANY.search(raw) is not None or (not raw.isascii() and ANY.search(plain(text).encode("utf-8", "replace"))):
+    if mentioned(raw) or (not raw.isascii() and mentioned(plain(text).encode("utf-8", "replace"))):
         found += [made for called in called_modules(root, raw, parsers) if (made := _import(*called)) is not None]
     if root.has_error:
         found += _lines(root, raw, parsers)
