@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -13,6 +14,7 @@ Path = tuple[str | int, ...]
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BLANK_TO_END = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
 _SPACES = re.compile(r"[ \t]*")
+_MOST_CUTS = 300
 
 
 class Entry(NamedTuple):
@@ -52,11 +54,22 @@ class Document(NamedTuple):
 
 
 def cut(text: str, entries: Sequence[Entry], doomed: Collection[Entry]) -> str:
-    """``text`` without ``doomed``, which are among ``entries``. Siblings keep their commas as they were."""
+    """``text`` without ``doomed``, which are among ``entries``. Siblings keep their commas as they were.
+
+    ``ValueError`` for more than a person writes: every cut copies the text.
+    """
+    if len(doomed) > _MOST_CUTS:
+        raise ValueError("too many entries to take out")
+    ends: dict[int, list[int]] = {}
+    for each in entries:
+        ends.setdefault(each.group, []).append(each.end)
+    for group in ends.values():
+        group.sort()
     for entry in sorted(set(doomed), key=lambda each: each.start, reverse=True):
         if entry.shape == "item":
-            before = [each.end for each in entries if each.group == entry.group and each.end <= entry.start]
-            text = _without_item(text, entry, max(before, default=None))
+            siblings = ends.get(entry.group, [])
+            before = bisect.bisect_right(siblings, entry.start)
+            text = _without_item(text, entry, siblings[before - 1] if before else None)
         elif entry.shape == "value":
             text = text[: entry.start] + text[entry.end :]
         else:

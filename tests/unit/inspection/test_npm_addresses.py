@@ -180,3 +180,18 @@ def test_linear(inspect, kind, unit):
     start = time.process_time()
     inspect(kind, unit * (500_000 // len(unit)))
     assert time.process_time() - start < 4
+
+
+def test_taking_out_many_entries_is_answered(inspect):
+    """Beyond what a person writes, the whole file goes back."""
+    from supervisor.inspection.remove import without
+
+    for count, possible in ((300, True), (10_000, False)):
+        listed = ",".join(f'"lodash":"{n}"' for n in range(count))
+        others = ",".join(f'"a{n}":"1"' for n in range(20_000))
+        text = f'{{"dependencies":{{{listed},{others}}}}}'.encode()
+        drop = [each for each in inspect("package.json", text).requirements if each.name == "lodash"]
+        start = time.process_time()
+        rest = without("package.json", text, drop)
+        assert time.process_time() - start < 4
+        assert (rest == f'{{"dependencies":{{{others}}}}}'.encode()) is possible
