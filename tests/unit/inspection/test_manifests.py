@@ -167,6 +167,7 @@ def test_package_json(named):
         ("a", "^1", 1, "dependencies", ""),
         ("a", "2", 1, "dependencies", ""),
         ("g", "", 2, "dependencies", "user/repo"),
+        ("repo", "", 2, "dependencies address", ""),
         ("w", "workspace:*", 2, "dependencies", ""),
         ("@s/n", "", 2, "dependencies", ""),
         ("f", "", 2, "dependencies", "file:../f"),

@@ -1,5 +1,6 @@
 """Every form of a call that loads a package by a literal, and what only looks like one."""
 
+import re
 import time
 
 import pytest
@@ -183,7 +184,7 @@ def test_costly_sources_are_answered(inspect, unit):
     start = time.process_time()
     found = inspect("javascript", unit * (200_000 // len(unit)))
     assert time.process_time() - start < 4
-    assert found.refusal in ("", "it takes too long to parse", "it is nested too deeply to parse")
+    assert found.refusal == "" or re.match("it takes more than|it is nested|nested more|more than", found.refusal)
 
 
 def test_brackets_that_are_never_closed(inspect):
@@ -194,7 +195,7 @@ def test_brackets_that_are_never_closed(inspect):
 
 
 def test_after_a_costly_source_the_next_one_is_read(inspect):
-    assert inspect("javascript", '"' * 600_000).refusal == "it takes too long to parse"
+    assert inspect("javascript", '"' * 600_000).refusal.startswith("it takes more than")
     assert [each.module for each in inspect("javascript", "require('a')").imports] == ["a"]
 
 
