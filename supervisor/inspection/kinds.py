@@ -79,9 +79,7 @@ def kind_of(path: bytes) -> str | None:
     known = _NAMES.get(name)
     if known is not None:
         return INSTALLED if known == "package.json" and _PACKAGE.search(path) else known
-    if b"." not in name:
-        return SCRIPT if name else None
-    extension = name[name.rfind(b".") + 1 :].lower()
+    extension = name[name.rfind(b".") + 1 :].lower() if b"." in name else b""
     source = _SOURCES.get(extension)
     if source is not None:
         return source
@@ -92,6 +90,13 @@ def kind_of(path: bytes) -> str | None:
     if extension in (b"yml", b"yaml"):
         return "environment.yml" if _ENVIRONMENT.match(name) else None
     return None
+
+
+def file_kind(path: bytes) -> str | None:
+    """The same for what is known to be a file and no link: ``script`` for a name without a dot, which may as well be
+    that of a folder."""
+    name = path[path.rfind(b"/") + 1 :]
+    return kind_of(path) or (SCRIPT if name and b"." not in name else None)
 
 
 def script_kind(content: bytes) -> str | None:

@@ -43,8 +43,6 @@ def test_after_files_that_are_slow_to_parse(cage: Cage) -> None:
         ("src/n.js", b"// \\351 lodash\\n"),
         ("requirements.txt", b"# \\351 requests\\n"),
         ("setup.cfg", b"# \\351 requests\\n[metadata]\\nname = a\\n"),
-        ("tool", b"#!/bin/sh\\necho requests\\n"),
-        ("binary", b"\\177ELF\\000requests"),
     ],
 )
 def test_in_no_encoding(cage: Cage, path: str, content: bytes) -> None:

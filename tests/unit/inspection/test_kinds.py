@@ -1,6 +1,6 @@
 import pytest
 
-from supervisor.inspection.kinds import is_lock, is_manifest, is_source, kind_of
+from supervisor.inspection.kinds import file_kind, is_lock, is_manifest, is_source, kind_of
 
 CASES = {
     "a/b.py": "python",
@@ -53,10 +53,9 @@ CASES = {
     "environment.yml": "environment.yml",
     "environment-dev.yaml": "environment.yml",
     "compose.yml": None,
-    "Makefile": "script",
-    "bin/tool": "script",
+    "Makefile": None,
     "": None,
-    "py": "script",
+    "py": None,
     "a/": None,
     "x.pyx": "python",
     "x.pth": "pth",
@@ -77,8 +76,16 @@ def test_kind(path):
     assert kind_of(path.encode()) == CASES[path]
 
 
+def test_files_without_an_extension():
+    assert file_kind(b"bin/tool") == "script"
+    assert file_kind(b"Pipfile") == "pipfile"
+    assert file_kind(b"a/x.py") == "python"
+    for path in (b"", b"a/", b".x", b"x.", b"a.b"):
+        assert file_kind(path) is None
+
+
 def test_groups_are_complete_and_apart():
-    for kind in set(CASES.values()) - {None, "script"}:
+    for kind in set(CASES.values()) - {None}:
         assert is_source(kind) + is_manifest(kind) + is_lock(kind) == 1
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.inspection.kinds import kind_of
+from supervisor.inspection.kinds import file_kind
 from supervisor.inspection.prefilter import Prefilter
 
 
@@ -13,7 +13,7 @@ def names(inspect):
 
     def ask(path, content):
         content = content if isinstance(content, bytes) else content.encode()
-        kind = kind_of(path.encode())
+        kind = file_kind(path.encode())
         assert kind is not None
         found = inspect(kind, content, path.encode())
         assert not found.refusal, found.refusal
