@@ -14,7 +14,7 @@ from supervisor.decide import decide
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
 from supervisor.git.layout import Repository
 from supervisor.git.view import View
-from supervisor.inspection.kinds import is_lock, kind_of
+from supervisor.inspection.kinds import SCRIPT, file_kind, is_lock
 from supervisor.inspection.prefilter import Prefilter
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants.dependency import DependencyRules, needles
@@ -36,7 +36,7 @@ from supervisor.run.compose import (
 )
 from supervisor.run.contents import VENDORED
 from supervisor.run.examples import require_examples, unchecked
-from supervisor.surfaces.reading import MOST, read_whole
+from supervisor.surfaces.reading import MOST, begins_script, read_whole
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 from supervisor.vocabulary.errors import GovrunError, UsageError
 from supervisor.vocabulary.events import Actor, ContentEvent, Kind, Target
@@ -215,11 +215,11 @@ class _Checker:
         if not self._policy.dependencies:
             return
         for path in paths:
-            kind = kind_of(path)
+            kind = file_kind(path)
             if kind is None or any(part in b"/" + path for part in VENDORED) or not self._is_inside(path):
                 continue
             try:
-                content = self._content(path)
+                content = self._content(path, kind)
             except FileNotFoundError:
                 continue  # in the index only, or no file
             except OSError as error:
@@ -237,13 +237,15 @@ class _Checker:
             self._folders[folder] = os.path.realpath(whole) == whole
         return self._folders[folder]
 
-    def _content(self, path: bytes) -> bytes | None:
+    def _content(self, path: bytes, kind: str) -> bytes | None:
         """None: too large. Errors: OSError, ``FileNotFoundError`` also for what is no regular file."""
         whole = self._tree + b"/" + path
         if not stat.S_ISREG(os.lstat(whole).st_mode):
             raise FileNotFoundError
         fd = os.open(whole, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
+            if kind == SCRIPT and not begins_script(fd):
+                raise FileNotFoundError
             return read_whole(fd)[0]
         finally:
             os.close(fd)

@@ -11,7 +11,7 @@ from supervisor.decide import decide
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects
 from supervisor.git.index import staged
 from supervisor.git.layout import is_object_id
-from supervisor.inspection.kinds import INSTALLED, kind_of
+from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind
 from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
 from supervisor.run.contents import Contents, Judgement
 from supervisor.run.fetches import Fetches
@@ -19,6 +19,7 @@ from supervisor.run.prior import Prior
 from supervisor.run.refs import head_commit
 from supervisor.surfaces.contents import plain_content
 from supervisor.surfaces.paths import Refused
+from supervisor.surfaces.reading import MOST_SCRIPT
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.errors import GovrunError
@@ -189,11 +190,13 @@ class Commits:
     def _content(self, event: FsEvent, ref: str, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
         contents, path = self._contents, self._tree + b"/" + relative
         # What is committed is the project's, whatever ignore rules say and however the folder is called.
-        kind = kind_of(path)
+        kind = file_kind(path)
         if contents is None or entry is None or kind in (None, INSTALLED) or contents.has_passed(path, entry.id):
             return None
         assert kind is not None
-        found = self._objects.get(entry.id, limit=_MOST_BLOB)
+        found = self._blob(entry, kind)
+        if found is None and kind == SCRIPT:
+            return None
         if found is None:
             raise Refused(f"{ref}: the object {entry.id} is missing")
         if entry.mode == SYMLINK:
@@ -204,6 +207,14 @@ class Commits:
         return contents.judge_bytes(
             found[2], target, kind, event.actor, _NOWHERE, git_tool=True, landing=True, commit=commit
         )
+
+    def _blob(self, entry: Entry, kind: str) -> tuple[str, str, bytes] | None:
+        try:
+            return self._objects.get(entry.id, limit=MOST_SCRIPT if kind == SCRIPT else _MOST_BLOB)
+        except GovrunError:
+            if kind == SCRIPT:
+                return None  # too large to be one
+            raise
 
     def _changed(self, old: str, new: str, folder: bytes, depth: int) -> Iterator[tuple[bytes, Entry | None]]:
         """(path, entry) of every file that ``new`` has and ``old`` has not, or not like that; None: it is gone."""

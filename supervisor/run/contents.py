@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.decide import decide
 from supervisor.inspection.growing import fixed_part
-from supervisor.inspection.kinds import INSTALLED, is_source, kind_of
+from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind, is_source
 from supervisor.inspection.prefilter import Prefilter
 from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
@@ -26,7 +26,7 @@ from supervisor.run.tolerated import NO_CONTENT, Tolerated
 from supervisor.surfaces.ledger import Ledger, Written
 from supervisor.surfaces.made import Made
 from supervisor.surfaces.paths import Refused
-from supervisor.surfaces.reading import MOST, blob_id, read_whole, readable
+from supervisor.surfaces.reading import MOST, MOST_SCRIPT, begins_script, blob_id, read_whole, readable
 from supervisor.vocabulary.acts import OpenAct, PathAct
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 from supervisor.vocabulary.events import Actor, ContentEvent, FsEvent, FsOp, Kind, Target
@@ -93,7 +93,7 @@ class Contents:
     def kind(self, path: bytes) -> str | None:
         """Which inspector reads the file at ``path``, None where content is not judged: outside the tree, in what
         others published (packages), in ignored paths; what git itself keeps in its folders is no source."""
-        kind = kind_of(path)
+        kind = file_kind(path)
         if kind is None or not path.startswith(self._inside):
             return None
         if kind == INSTALLED:
@@ -140,6 +140,8 @@ class Contents:
             return None
         fd = readable(act.handle)
         try:
+            if all(kind == SCRIPT for _, kind in names) and os.fstat(fd).st_size > MOST_SCRIPT:
+                return None
             version = self.tolerated.keep(names[0][0], fd)
             for name, kind in names:
                 self.tolerated.opened(name, kind, version, fd)
@@ -242,13 +244,17 @@ class Contents:
 
     def _judge_names(self, entry: Written, now: Identity, *, growing: bool) -> bool:
         """Judge the content under each judged name it has. False: nothing is left to be kept in sight."""
+        names = list(self._judged(self._names(entry)))
+        if all(kind == SCRIPT for _, kind in names) and not begins_script(entry.fd):
+            entry.seen, entry.digest = now, b""
+            return True
         content, identity = read_whole(entry.fd)
         digest = hashlib.sha1(content or b"", usedforsecurity=False).digest()
         if entry.seen is not None and content is not None and digest == entry.digest:
             entry.seen = now
             return True  # the same bytes: a touch, or a mapping that was not used
         gone = taken = unsure = False
-        for name, kind in self._judged(self._names(entry)):
+        for name, kind in names:
             shown = fixed_part(kind, content) if growing and content is not None else content
             found = self._judged_as(entry, shown, name, kind, identity, growing=growing)
             if found is None:
@@ -413,6 +419,8 @@ class Contents:
 
     def inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:
         """What a version says."""
+        if content is None and kind == SCRIPT:
+            return NOTHING_FOUND
         if content is None:
             return Findings(refusal=f"it is larger than {MOST >> 20} MiB")
         found = self._tools.inspector.inspect(kind, path, content)

@@ -7,11 +7,13 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from supervisor.inspection.kinds import SCRIPT
 from supervisor.invariants.places import WRITABLE, locate
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.kernel import leases
 from supervisor.run.tolerated import NO_CONTENT
 from supervisor.surfaces.paths import Refused
+from supervisor.surfaces.reading import MOST_SCRIPT, begins_script
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.events import FsEvent, FsOp, Kind
@@ -103,9 +105,12 @@ class Landing:
                 return None
             raise Refused(f"{os.fsdecode(move.to)} cannot be read, so its content cannot be judged") from error
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
                 return None
             written = leases.has_writer(fd) is not False or not leases.sees_mappings(fd)  # before it is read
+            if kind == SCRIPT and not begins_script(fd) and (not written or info.st_size > MOST_SCRIPT):
+                return None
             found, content = contents.judge_open(
                 fd, move.to, kind, event.actor, git_tool=event.git_tool, landing=True, taken=taken
             )
@@ -126,7 +131,7 @@ class Landing:
         """A symbolic link gives content another name without anybody touching either. ``Refused`` where that content is
         not judged itself."""
         name = path.rpartition(b"/")[2]
-        kind = self._contents.kind(path)
+        kind = self._named(path)
         if kind is None and name not in _PACKAGES:
             return
         inside = self._policy.tree + b"/"
@@ -135,7 +140,7 @@ class Landing:
         if kind is None:
             fits = to.rpartition(b"/")[2] == name == real.rpartition(b"/")[2] or not path.startswith(inside)
         else:
-            fits = self._contents.kind(real) is not None or (
+            fits = self._named(real) is not None or (
                 locate(self._policy, real).zone not in WRITABLE and os.path.isfile(real)
             )
         if not fits:
@@ -143,6 +148,11 @@ class Landing:
             raise Refused(
                 f"{shown} would be a link to something that is not judged; copy it, or link to a file like it"
             )
+
+    def _named(self, path: bytes) -> str | None:
+        """The kind that a name alone tells: one without a dot may be that of a folder, and tells nothing."""
+        kind = self._contents.kind(path)
+        return None if kind == SCRIPT else kind
 
     def after(self, event: FsEvent) -> None:
         """The names are there. Errors: OSError."""

@@ -8,9 +8,10 @@ import os
 import stat
 from collections.abc import Callable
 
+from supervisor.inspection.kinds import SCRIPT
 from supervisor.inspection.prefilter import Prefilter
 from supervisor.surfaces.paths import Refused
-from supervisor.surfaces.reading import read_whole
+from supervisor.surfaces.reading import begins_script, read_whole
 from supervisor.trees.accepted import Accepted, Unkept
 from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings
 from supervisor.vocabulary.versions import Version
@@ -86,6 +87,9 @@ class Tolerated:
     def opened(self, path: bytes, kind: str, version: Version | None, fd: int) -> None:
         """The same for a file that is open for reading as ``fd``; ``version`` if it is kept. Errors: ``Refused``."""
         if path in self._base:
+            return
+        if kind == SCRIPT and not begins_script(fd):
+            self._base[path] = NOTHING_FOUND
             return
         content, _ = read_whole(fd)
         if content is not None and not self._prefilter.may_concern(kind, content):

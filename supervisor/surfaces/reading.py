@@ -9,6 +9,7 @@ from supervisor.surfaces.paths import Refused
 from supervisor.vocabulary.versions import Identity
 
 MOST = 64 << 20  # bytes of a file that are read; a larger one cannot be judged
+MOST_SCRIPT = 4 << 20  # the same where nothing but the first line could make it one
 _UNCHANGED = 5  # tries to read a file that changes while it is read
 
 
@@ -20,6 +21,11 @@ def blob_id(content: bytes) -> str:
 def identity_of(info: os.stat_result) -> Identity:
     """The state of an inode that a write would change."""
     return Identity(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+
+def begins_script(fd: int) -> bool:
+    """Whether the first line names an interpreter (execve(2))."""
+    return os.pread(fd, 2, 0) == b"#!"
 
 
 def readable(handle: int) -> int:

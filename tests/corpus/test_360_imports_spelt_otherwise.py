@@ -31,6 +31,7 @@ printf 'for TYPE_CHECKING in [1]: pass\nif TYPE_CHECKING:\n    import requests\n
     "relative": r"""printf 'import importlib\nimportlib.import_module(".api", "requests")\n' > src/n.py""",
     "getattr": r"""printf 'import importlib\ngetattr(importlib, "import_module")("requests")\n' > src/n.py""",
     "alias": r"""printf 'from importlib import import_module\nf, x = import_module, 1\nf("requests")\n' > src/n.py""",
+    "no extension": r"""printf '#!/usr/bin/env python3\nimport requests\n' > src/n; git add -A; git commit -qm x""",
     "no encoding": r"""printf '# \351\nimport requests\n' > src/n.py""",
 }
 

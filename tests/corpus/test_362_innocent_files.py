@@ -42,6 +42,8 @@ def test_after_files_that_are_slow_to_parse(cage: Cage) -> None:
         ("src/n.py", b"# \\351 requests\\n"),
         ("src/n.js", b"// \\351 lodash\\n"),
         ("requirements.txt", b"# \\351 requests\\n"),
+        ("tool", b"#!/bin/sh\\necho requests\\n"),
+        ("binary", b"\\177ELF\\000requests"),
         ("setup.cfg", b"# \\351 requests\\n[metadata]\\nname = a\\n"),
     ],
 )
@@ -50,3 +52,16 @@ def test_in_no_encoding(cage: Cage, path: str, content: bytes) -> None:
     cage.both("git add -A && git commit -qm rule")
     outcome = cage.run(f"printf '{content.decode()}' > {path}; git add -A; git commit -qm x", timeout=60)
     assert (cage.tree / path).exists(), outcome.stderr[-2000:]
+
+
+def test_large_and_without_an_extension(cage: Cage) -> None:
+    cage.profile(RULE)
+    cage.both(
+        "head -c 270000000 /dev/zero > old; echo old > .gitignore; git add -A && git commit -qm rule; rm .gitignore"
+    )
+    outcome = cage.run(
+        "head -c 70000000 /dev/zero > new; echo more >> old; mkdir folder; ln -s folder link", timeout=60
+    )
+    assert (cage.tree / "new").stat().st_size == 70_000_000, outcome.stderr[-2000:]
+    assert (cage.tree / "old").stat().st_size == 270_000_005, outcome.stderr[-2000:]
+    assert (cage.tree / "link").is_symlink(), outcome.stderr[-2000:]
