@@ -9,6 +9,7 @@ from supervisor.inspection import kinds
 from supervisor.inspection.decoding import Unreadable
 from supervisor.inspection.entries import Document, Entry, Located, cut
 from supervisor.inspection.reading import manifest, manifest_text, most_bytes
+from supervisor.vocabulary.addresses import BY_ADDRESS
 from supervisor.vocabulary.content import Requirement
 
 _Key = tuple[str, str, str, int]
@@ -40,7 +41,14 @@ def _without(kind: str, text: str, drop: Collection[Requirement]) -> bytes | Non
     if not all(each.entries for each in gone):
         return None
     doomed = {entry for each in gone for entry in each.entries}
-    kept = [each for each in document.located if _key(each.requirement) not in wanted]
+    # What an address tells by itself comes and goes with what it is called.
+    named = {(each.entries, each.requirement.place.removesuffix(BY_ADDRESS)) for each in gone}
+    kept = [
+        each
+        for each in document.located
+        if _key(each.requirement) not in wanted
+        and (each.entries, each.requirement.place.removesuffix(BY_ADDRESS)) not in named
+    ]
     if any(doomed.intersection(each.entries) for each in kept):
         return None
     result = cut(text, document.entries, doomed)

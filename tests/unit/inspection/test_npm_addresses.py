@@ -195,3 +195,13 @@ def test_taking_out_many_entries_is_answered(inspect):
         rest = without("package.json", text, drop)
         assert time.process_time() - start < 4
         assert (rest == f'{{"dependencies":{{{others}}}}}'.encode()) is possible
+
+
+def test_an_entry_goes_with_its_address(inspect):
+    from supervisor.inspection.remove import without
+
+    text = b'{\n "dependencies": {\n  "a": "github:lodash/lodash",\n  "b": "github:x/c"\n }\n}\n'
+    found = inspect("package.json", text).requirements
+    rest = b'{\n "dependencies": {\n  "b": "github:x/c"\n }\n}\n'
+    assert without("package.json", text, [each for each in found if each.name == "lodash"]) == rest
+    assert without("package.json", text, [each for each in found if each.name == "a"]) == rest
