@@ -13,6 +13,7 @@ from types import FrameType
 
 from supervisor.inspection import kinds, wire
 from supervisor.inspection.limits import Overdue, allowance
+from supervisor.kernel import scheduling
 from supervisor.vocabulary.content import Findings
 
 _GRACE = 0.3  # seconds
@@ -76,6 +77,7 @@ def _settle(kept: int) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    scheduling.prefer(0)  # the whole run waits for its answers
     # The parser recurses where it compares two readings of a deeply nested text.
     _, hard = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (_STACK if hard < 0 else min(_STACK, hard), hard))

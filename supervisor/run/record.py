@@ -155,7 +155,8 @@ class Recorder:
             self.counts.warned += 1
             self._tally(verdict)
             first = verdict.matches[0]
-            record |= {"invariant": first.invariant.id, "message": first.message, "violation": True}
+            record |= {"invariant": first.invariant.id, "invariant_kind": first.invariant.kind, "violation": True}
+            record |= {"message": first.message, **_decided(first.invariant)}
         self._journal.append(record)
 
     def observed(self, event: Event, verdict: Verdict) -> int:
@@ -194,10 +195,13 @@ class Recorder:
                 "policy_blob": self._policy,
                 "message": verdict.matches[0].message,
             }
-            for name in ("source", "adr", "adr_blob", "why", "use"):
-                if value := getattr(rule, name):
-                    record[name] = value
+            record |= _decided(rule)
         return record
+
+
+def _decided(rule: Invariant) -> Record:
+    """Where a rule stands, and why it does."""
+    return {name: value for name in ("source", "adr", "adr_blob", "why", "use") if (value := getattr(rule, name))}
 
 
 def _fs_op(event: FsEvent) -> str:

@@ -143,8 +143,9 @@ class TakeBack:
             return
         if done.outcome == "external":
             name = self._relative(path).decode("utf-8", "backslashreplace")
-            self._recorder.note("external", path=path, message=message)
-            self._recorder.counts.warned += 1
+            why = "somebody else changed it before it could be taken back"
+            self._recorder.external(path, verdict, why, diverges=False)
+            self._recorder.counts.external += 1
             self._told(
                 f"govrun: {name} breaks {verdict.matches[0].invariant.id}, and somebody else changed it: left alone"
             )
