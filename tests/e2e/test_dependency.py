@@ -514,6 +514,26 @@ def test_what_the_user_adds_while_the_run_holds_the_file_open(shop: Path, govrun
     assert (shop / "src" / "app.py").read_text() == "import os\nimport json\n"
 
 
+@pytest.mark.parametrize(("before", "theirs"), [("", True), ("export GIT_SSL_CAINFO=/other; ", False)])
+def test_a_fetch_with_variables_of_the_user(shop: Path, govrun: Govrun, before: str, theirs: bool) -> None:
+    """A proxy or certificate that the user set leads git nowhere else; one that the run sets might."""
+    bare = shop.parent / "shared.git"
+    git(govrun, shop, "clone", "-q", "--bare", ".", str(bare))
+    git(govrun, shop, "remote", "add", "origin", str(bare))
+    git(govrun, shop, "fetch", "-q", "origin")
+    other = shop.parent / "other"
+    git(govrun, shop, "clone", "-q", str(bare), str(other))
+    (other / "theirs.py").write_text("import requests\n")
+    for words in (("add", "-A"), ("commit", "-qm", "theirs"), ("push", "-q", "origin", "HEAD:refs/heads/side")):
+        git(govrun, other, *words)
+    variables = {"GIT_SSL_CAINFO": "/etc/ssl/certs/ca-certificates.crt", "https_proxy": "http://127.0.0.1:9"}
+    outcome = govrun(
+        "bash", "-c", f"{before}git pull -q --no-edit origin side; ls theirs.py", env=govrun.env | variables
+    )
+    assert (outcome.stdout == b"theirs.py\n") == theirs, outcome.stderr
+    assert ("one-http-client" in outcome.stderr) != theirs
+
+
 def test_the_note_counts_what_others_did_and_what_was_taken_back(shop: Path, govrun: Govrun) -> None:
     script = (
         "echo 'import requests' > src/bad.py; echo x > src/x.txt; git add -A; git commit -qm x; touch ready; "
