@@ -375,6 +375,8 @@ class Judge:
             )
         if not done.error and event.op == "bind" and event.unix[:1] == b"/":
             parts.made.created(event.unix)
+            if event.unix.startswith(self._inside):
+                parts.touched.add(Target(event.unix, Kind.SOCKET))
         return self._finish(event, seq, done)
 
     def _bind_path(self, call: Call, event: NetEvent) -> Verdict | None:

@@ -157,6 +157,19 @@ def test_tool(pair: Pair, name: str) -> None:
     pair.same(TOOLS[name])
 
 
+def test_names_of_every_kind(pair: Pair) -> None:
+    """Each of them is the run's doing, and nobody else's."""
+    program = (
+        "import os, socket\n"
+        "for name in ('a.sock', 'src/b.sock'): socket.socket(socket.AF_UNIX).bind(name)\n"
+        "os.mkfifo('pipe'); os.symlink('src', 'link'); os.link('src/app.py', 'hard'); os.mkdir('folder')\n"
+        "fd = os.open('.', os.O_TMPFILE | os.O_RDWR); os.write(fd, b'x')\n"
+        "os.link(f'/proc/self/fd/{fd}', 'unnamed', src_dir_fd=os.open('.', os.O_RDONLY), follow_symlinks=True)\n"
+        "os.rename('folder', 'moved'); os.unlink('a.sock'); os.chmod('hard', 0o600)\n"
+    )
+    pair.same(f"/usr/bin/python3 - <<'E'\n{program}E\nls src; truncate -s 3 unnamed; touch -d yesterday moved; rm pipe")
+
+
 def test_vim_saves(pair: Pair) -> None:
     """Backup, rename, swap file: three of vim's ways to write."""
     for style in ("backupcopy=yes", "backupcopy=no", "nobackup nowritebackup"):
