@@ -27,7 +27,9 @@ _MOCKS = frozenset({"mock", "doMock", "unmock", "doUnmock", "dontMock", "setMock
 _MOCKERS = frozenset({"jest", "vi", "vitest", "mock"})
 _WORDS = sorted({*_OWN_NAMES, *_LOADERS, r"import(?=\s*[(./])", "jest", "vi", "vitest", "mock"})
 _WORD = re.compile(rb"(?<![\w$])(?:" + "|".join(_WORDS).encode() + rb")(?![\w$\\])")
-_ESCAPED = re.compile(rb"[\w$]*(?:\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]+\})[\w$]*)+")
+_ESCAPED = re.compile(rb"(?<![\w$])[\w$]*+(?:\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]+\})[\w$]*)+")
+_LONG_LINES = 200  # bytes of a line on average, above which a source is minified
+_MOST_NAMES = 64
 _LEAVES = frozenset({"identifier", "property_identifier", "import", "string_fragment", "escape_sequence", "string",
                      "template_string", "meta_property"})  # fmt: skip
 _CALLS = {"call_expression": "function", "new_expression": "constructor"}
@@ -64,6 +66,8 @@ class _Calls:
         self._typed = kind != "javascript"
         self._root, self._content, self._parsers = root, content, parsers
         self._names = dict(_OWN_NAMES)
+        # In minified code one letter stands for many things, and each of its strings would count.
+        self._follows = content.count(b"\n") * _LONG_LINES >= len(content) - _LONG_LINES
         self._walked: set[int] = set()  # offsets of words
         self._called: set[int] = set()
         self._seen: set[int] = set()
@@ -83,8 +87,8 @@ class _Calls:
                     continue
                 for call in _calls(path, word.start()):
                     yield from self._specifiers(call, path)
-                name = self._bound(path)
-                if name:
+                name = self._bound(path) if self._follows else ""
+                if name and len(self._names) < _MOST_NAMES:
                     open_words.append(re.compile(rb"(?<![\w$])" + re.escape(name.encode()) + rb"(?![\w$])"))
                     if b"\\" in self._content:
                         open_words.append(_ESCAPED)

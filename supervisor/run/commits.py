@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor.decide import decide
+from supervisor.git import refs as git_refs
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects
 from supervisor.git.index import staged
 from supervisor.git.layout import is_object_id
 from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind
 from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
-from supervisor.run.contents import Contents, Judgement
+from supervisor.run.contents import Contents
 from supervisor.run.fetches import Fetches
+from supervisor.run.judgement import Judgement
 from supervisor.run.prior import Prior
 from supervisor.run.refs import head_commit
 from supervisor.surfaces.contents import plain_content
@@ -85,7 +87,7 @@ class Commits:
         return None, act
 
     def _update(self, event: FsEvent, ref: str, new: str) -> Judgement | None:
-        if ref.startswith("refs/remotes/") and new not in self._known and self._fetches.brings(event):
+        if ref.startswith("refs/remotes/") and new not in self._known and self._fetches.brings(event, new):
             self._prior.fetched(new)
             self._known.add(new)
         if new in self._known:
@@ -93,6 +95,8 @@ class Commits:
             return None
         try:
             found = self._commits(event, ref, new)
+            if found is not None and self.learn():
+                found = self._commits(event, ref, new)
         except GovrunError as error:
             raise Refused(f"{ref} cannot be judged: {error.what}: {error.why}") from error
         if found is None:
@@ -109,6 +113,17 @@ class Commits:
                 judged = self._content(event, "the index", relative, entry, "index")
                 if judged is not None and judged.verdict.blocks:
                     yield judged
+
+    def learn(self) -> bool:
+        """Take up what others (the user, another run) committed meanwhile: each move of the run is known, so a ref that
+        is elsewhere was moved by them. True when there was something. Raises ``GovrunError``."""
+        now = git_refs.snapshot(Path(os.fsdecode(self._git.common)))
+        news = [(ref, tip) for ref, tip in now.items() if self._refs.get(ref) != tip and tip not in self._known]
+        for ref, tip in news:
+            self._refs[ref] = tip
+            self._known.add(tip)
+            self._prior.fetched(tip)
+        return bool(news)
 
     def _note(self, ref: str, new: str) -> None:
         self._known.add(new)

@@ -7,20 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor.enforce.explain import Explainer
+from supervisor.enforce.explain import Explainer, noted
 from supervisor.enforce.recover import recover
 from supervisor.enforce.revert import Reverter
 from supervisor.inspection.prefilter import Prefilter
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants.dependency import needles
 from supervisor.run.commits import Commits
-from supervisor.run.contents import Contents, Tools
+from supervisor.run.contents import Contents
 from supervisor.run.external import Touched
 from supervisor.run.fetches import Fetches
 from supervisor.run.guarded import Guarded
+from supervisor.run.judgement import Tools
 from supervisor.run.prior import Prior
 from supervisor.run.record import Recorder
 from supervisor.run.takeback import TakeBack, folders
+from supervisor.surfaces.holders import is_held, processes
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.ledger import Ledger
 from supervisor.surfaces.made import Made
@@ -81,6 +83,7 @@ def content_parts(
     inspector: Inspector | None,
     made: Made,
     touched: Touched,
+    belongs: Callable[[int], bool],
     ignored: Ignored,
     recorder: Recorder,
     explainer: Explainer,
@@ -96,6 +99,15 @@ def content_parts(
         raise StopRun("cannot use the folders for what is taken back", str(error), "check the state folder") from error
     prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None
     contents = commits = guarded = None
+
+    def theirs(path: bytes, verdict: Verdict) -> None:
+        recorder.counts.external += 1
+        recorder.external(path, verdict, "", diverges=False)
+        order.say(noted(verdict.matches[0], path, diverges=False))
+
+    def held(inode: tuple[int, int]) -> bool:
+        return any(is_held(pid, inode) for pid in processes() if belongs(pid))
+
     if inspector is not None:
         ledger = Ledger()
         back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive)
@@ -103,7 +115,7 @@ def content_parts(
         contents = Contents(
             Tools(
                 policy, ledger, accepted, inspector, needed, made, prior, ignored.covers, back, recorder.warned,
-                touched.seal,
+                touched.seal, theirs, held,
             )
         )  # fmt: skip
         for number in (1, 2):
@@ -112,7 +124,17 @@ def content_parts(
         fetches = Fetches(policy, policy.git, order.environment)
         commits = Commits(policy, contents, prior, policy.git, fetches, order.refs, order.base)
         guarded = Guarded(
-            policy, accepted, reverter, prior, policy.git, recorder, explainer, order.say, stop, _is_alive
+            policy,
+            accepted,
+            reverter,
+            prior,
+            policy.git,
+            recorder,
+            explainer,
+            order.say,
+            stop,
+            _is_alive,
+            commits.learn,
         )
     return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior)
 

@@ -11,21 +11,20 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from supervisor.decide import decide
 from supervisor.inspection.growing import fixed_part
 from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind, is_source
-from supervisor.inspection.prefilter import Prefilter
 from supervisor.invariants.places import Zone, locate
-from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.policy import RunState
 from supervisor.kernel import leases
+from supervisor.run.judgement import Judgement, Tools
 from supervisor.run.landing import Landing
 from supervisor.run.tolerated import NO_CONTENT, Tolerated
-from supervisor.surfaces.ledger import Ledger, Written
-from supervisor.surfaces.made import Made
-from supervisor.surfaces.paths import Refused
+from supervisor.surfaces.ledger import Written, leads_to
+from supervisor.surfaces.paths import Overtaken, Refused
 from supervisor.surfaces.reading import MOST, MOST_SCRIPT, begins_script, blob_id, read_whole, readable
 from supervisor.vocabulary.acts import OpenAct, PathAct
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings
@@ -34,42 +33,13 @@ from supervisor.vocabulary.verdicts import Verdict
 from supervisor.vocabulary.versions import Identity, Version
 
 if TYPE_CHECKING:
-    from supervisor.inspection.worker import Inspector
     from supervisor.run.prior import Prior
-    from supervisor.trees.accepted import Accepted
 
 VENDORED = (b"/node_modules/", b"/site-packages/", b"/dist-packages/")
 _WRITES = os.O_WRONLY | os.O_RDWR
 _MOST_PASSED = 50_000
+_MANY = 1 << 20  # writers that nobody counted
 _NOBODY = Actor(0, 0, 0, b"", (), 0)
-
-
-class Judgement(NamedTuple):
-    """A version that was judged: ``content`` and ``identity`` are what was read for it."""
-
-    event: ContentEvent
-    verdict: Verdict
-    kind: str
-    content: bytes
-    identity: Identity
-
-
-class Tools(NamedTuple):
-    """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
-    in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
-    nobody of the run can write to any more."""
-
-    policy: CompiledPolicy
-    ledger: Ledger
-    accepted: Accepted
-    inspector: Inspector
-    prefilter: Prefilter
-    made: Made
-    prior: Prior | None
-    ignored: Callable[[bytes], bool]
-    take_back: Callable[[Written, bytes, Judgement], bool]
-    observed: Callable[[ContentEvent, Verdict], None]
-    seal: Callable[[Identity], None]
 
 
 class Contents:
@@ -133,14 +103,19 @@ class Contents:
         if target.kind is not Kind.FILE or not (writes or (isinstance(act, PathAct) and act.call == "truncate")):
             return None
         known = self.ledger.get(target.dev, target.ino)
-        if known is not None:
-            return known.accepted
+        if known is not None:  # what was written until now is a version of its own
+            self._look(known)
+            if self.ledger.get(target.dev, target.ino) is known:
+                return known.accepted
+            if not leads_to(target.path, (target.dev, target.ino)):
+                raise Overtaken
         names = list(self._judged(self._names_of(target)))
         if not names:
             return None
         fd = readable(act.handle)
         try:
-            if all(kind == SCRIPT for _, kind in names) and os.fstat(fd).st_size > MOST_SCRIPT:
+            cuts = isinstance(act, OpenAct) and act.flags & os.O_TRUNC  # what comes then begins anew
+            if all(kind == SCRIPT for _, kind in names) and os.fstat(fd).st_size > (MOST if cuts else MOST_SCRIPT):
                 return None
             version = self.tolerated.keep(names[0][0], fd)
             for name, kind in names:
@@ -175,7 +150,8 @@ class Contents:
             # Only what is open for reading too can be mapped shared and writable (mmap(2), EACCES).
             may_map = flags & os.O_ACCMODE == os.O_RDWR
             path = event.target.path
-            self.ledger.enter(fd, path, event.actor, version, mappable=may_map, git_tool=event.git_tool)
+            entry = self.ledger.enter(fd, path, event.actor, version, mappable=may_map, git_tool=event.git_tool)
+            entry.opens += 1
         elif version is not None:
             self.keep_in_sight(event.target.path, event.actor, version, git_tool=event.git_tool)
 
@@ -191,6 +167,7 @@ class Contents:
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 entry = self.ledger.enter(fd, path, actor, version, mappable=True, git_tool=git_tool)
                 entry.seen = None
+                entry.opens = _MANY
         finally:
             os.close(fd)
 
@@ -207,6 +184,7 @@ class Contents:
             entry = self.ledger.enter(own, path, _NOBODY, version, mappable=True, git_tool=False)
             entry.seen = entry.identity()
             entry.inherited = True
+            entry.opens = _MANY
         finally:
             os.close(own)
 
@@ -267,16 +245,25 @@ class Contents:
                 if found.verdict.matches:
                     self.tolerated.said(name, found.event.now)
                 continue
+            if self._is_theirs(entry, growing=growing):
+                self._tools.theirs(name, found.verdict)
+                self.take_as_theirs(name, found.event.now)
+                continue
             taken = True
             gone = not self._tools.take_back(entry, name, found) or gone
             identity = entry.identity()  # its change time moved with the name
         if taken or unsure:
             entry.seen = None  # looked at again, whatever happens to it
             return unsure or (not gone and entry.is_written() and bool(entry.leads()))
-        entry.seen, entry.digest = now, digest
+        entry.seen, entry.digest, entry.closings = now, digest, 0
         if content and entry.is_written():  # empty: cut by the shell for a command that has not written yet
             self._accept(entry, content)
         return True
+
+    def _is_theirs(self, entry: Written, *, growing: bool) -> bool:
+        """Whether somebody else has written to it since the last look: a writer has gone, and the only one that the run
+        ever had is still there."""
+        return growing and entry.opens == 1 and entry.closings > 0 and self._tools.held(entry.key)
 
     def _judged_as(
         self, entry: Written, content: bytes | None, name: bytes, kind: str, identity: Identity, *, growing: bool
@@ -330,8 +317,13 @@ class Contents:
             os.close(fd)
         if found is None or not found.verdict.matches:
             return None
-        self.theirs.add(path)
+        self.take_as_theirs(path, found.event.now)
         return found.verdict
+
+    def take_as_theirs(self, path: bytes, found: Findings) -> None:
+        """Somebody else broke a rule there: let be in the file, and not taken up by a commit."""
+        self.theirs.add(path)
+        self.tolerated.said(path, found)
 
     # -- judging --------------------------------------------------------------------------------------------------
 

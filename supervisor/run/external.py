@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.enforce.explain import noted
 from supervisor.run.record import Recorder
 from supervisor.surfaces.reading import identity_of
-from supervisor.vocabulary.events import Kind, Target
+from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Target
 from supervisor.vocabulary.versions import Identity
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ class Change(NamedTuple):
 class Touched:
     """Names that the run changed, with the inode it left there (None: nothing). What lies below a folder that was moved
     as a whole, or at a name that govrun itself put back, is not compared. ``sealed``: files that nobody of the run can
-    write to any more, as they were then. ``since``: the start, in ns since the epoch."""
+    write to any more, as they were then. ``since``: the start, in ns since the epoch. ``given``: files that were
+    handed in as standard output or error."""
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, given: Collection[_Inode] = ()) -> None:
         self.since = since + _TICK
+        self._given = given
         self.names: dict[bytes, _Inode | None] = {}
         self._busy: set[bytes] = set()  # folders in which names came or went
         self._whole: set[bytes] = set()
@@ -79,6 +81,8 @@ class Touched:
 
     def change(self, path: bytes, info: os.stat_result) -> Change | None:
         """What the state of a file or link means; each state is told once."""
+        if (info.st_dev, info.st_ino) in self._given:
+            return None
         why = self.differs(path, info) if path in self.names else ""
         state = identity_of(info)
         if (path in self.names and not why) or self._told.get(path) == state:
@@ -140,6 +144,42 @@ def report(change: Change, contents: Contents | None, recorder: Recorder, say: C
     recorder.external(change.path, verdict, change.why, diverges=change.diverges)
     if verdict is not None:
         say(noted(verdict.matches[0], change.path, diverges=change.diverges))
+
+
+def note_theirs(
+    event: FsEvent,
+    inside: bytes,
+    touched: Touched,
+    contents: Contents | None,
+    recorder: Recorder,
+    say: Callable[[str], None],
+) -> None:
+    """What somebody else changed where the run is going to (``inside``: the tree and a slash): it cannot be told apart
+    later. In a folder that moves as a whole that is what is judged by its content."""
+    targets = [event.target] if event.other is None else [event.target, event.other]
+    if contents is not None:
+        paths = [event.target.path + b"/" + each for each in event.beneath or ()]
+        if event.other is not None:
+            paths += [event.other.path + b"/" + each for each in event.beneath_other or ()]
+        targets += [Target(path, Kind.FILE) for path in paths if contents.kind(path) is not None]
+    for target in targets:
+        change = touched.before(target) if target.path.startswith(inside) else None
+        if change is not None:
+            report(change, contents, recorder, say)
+
+
+def note_touched(event: FsEvent | GitConfigEvent, inside: bytes, touched: Touched) -> None:
+    """The names that an act has just changed."""
+    targets = [event.target]
+    if isinstance(event, GitConfigEvent):
+        targets.append(event.source)
+    else:
+        targets += [Target(path, Kind.FILE) for path, _ in event.settled]
+        targets += [event.other] if event.other is not None else []
+    moved = isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.makes is Kind.DIR
+    for target in targets:
+        if target.path.startswith(inside):
+            touched.add(target, folder=moved)
 
 
 def report_all(found: Look, contents: Contents | None, recorder: Recorder, say: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from supervisor.git import config as git_config
 from supervisor.invariants.places import WRITABLE, locate
 from supervisor.invariants.policy import CompiledPolicy, GitDir
+from supervisor.run.fresh import began, was_there
 from supervisor.surfaces.contents import plain_content
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import FsEvent
@@ -48,8 +49,8 @@ class Fetches:
         folders = (self._git.common + b"/config", self._git.path + b"/config.worktree")
         return plain_content(folders[0], _MOST), plain_content(folders[1], _MOST)
 
-    def brings(self, event: FsEvent) -> bool:
-        """Whether the commits that this act gives a remote's name are other people's."""
+    def brings(self, event: FsEvent, commit: str) -> bool:
+        """Whether ``commit``, which this act gives a remote's name, is other people's."""
         if not event.git_tool or not _is_plain(event.actor.argv) or not self._is_clean(event.actor.pid):
             return False
         try:
@@ -57,7 +58,8 @@ class Fetches:
             then = [entry for config in self._config for entry in _sources(config)]
         except GovrunError:
             return False
-        return now == then and not any(self._is_near(value) for key, value in then if key.startswith("remote."))
+        near = any(self._is_near(value) for key, value in then if key.startswith("remote."))
+        return now == then and not near and not was_there(self._git.common, commit, began(event.actor.start))
 
     def _is_clean(self, pid: int) -> bool:
         """Whether nothing in its environment leads git, or what it starts, elsewhere."""

@@ -24,6 +24,7 @@ from supervisor.run.refs import head_commit
 from supervisor.surfaces.reading import blob_id, identity_of, read_whole
 from supervisor.trees.accepted import Accepted, Unkept
 from supervisor.vocabulary.content import NOTHING_FOUND
+from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import Actor, ContentEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Verdict
 from supervisor.vocabulary.versions import ABSENT, Identity, Version
@@ -47,7 +48,8 @@ def _is_folder(event: FsEvent) -> bool:
 
 
 class Guarded:
-    """``told`` gets what could not be told in band; ``stop`` ends the run when a file cannot be put back."""
+    """``told`` gets what could not be told in band; ``stop`` ends the run when a file cannot be put back;
+    ``learn`` takes up what others committed meanwhile, and says whether there was anything."""
 
     def __init__(
         self,
@@ -61,7 +63,9 @@ class Guarded:
         told: Callable[[str], None],
         stop: Callable[[Verdict], None],
         alive: Callable[[Actor], bool],
+        learn: Callable[[], bool],
     ) -> None:
+        self._learn = learn
         self._policy = policy
         self._accepted = accepted
         self._reverter = reverter
@@ -164,8 +168,14 @@ class Guarded:
 
     def _is_theirs(self, relative: bytes, content: bytes | None) -> bool:
         if content is not None:
-            return self._prior.has(relative, content)
+            return self._prior.has(relative, content) or (self._news() and self._prior.has(relative, content))
         return self._prior.lack([head_commit(self._git)], relative)
+
+    def _news(self) -> bool:
+        try:
+            return self._learn()
+        except GovrunError:
+            return False
 
     def _was_found(self, path: bytes, content: bytes | None) -> bool:
         return self._found.get(path, "") == (blob_id(content) if content is not None else "")

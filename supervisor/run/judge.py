@@ -19,7 +19,7 @@ from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
-from supervisor.run.external import report
+from supervisor.run.external import note_theirs, note_touched
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
 from supervisor.run.programs import Programs
@@ -27,7 +27,7 @@ from supervisor.run.record import kind_of
 from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.execs import Judged
 from supervisor.surfaces.files import Args, Call
-from supervisor.surfaces.paths import Caller, Refused
+from supervisor.surfaces.paths import Caller, Overtaken, Refused
 from supervisor.surfaces.processes import Process
 from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
 from supervisor.vocabulary.errors import StopRun
@@ -36,10 +36,11 @@ from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
 
 if TYPE_CHECKING:
     from supervisor.run.content_parts import ContentParts
-    from supervisor.run.contents import Judgement
+    from supervisor.run.judgement import Judgement
 
 RESERVED_PRCTL = 0x676F7672  # "govr": answered with the run's id, EINVAL outside a run
 _ULID_LENGTH = 26
+_TRIES = 3
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
 
 
@@ -98,6 +99,14 @@ class Judge:
     # -- files --------------------------------------------------------------------------------------------------
 
     def _file(self, call: Call) -> Reply | Waiting:
+        for _ in range(_TRIES):
+            try:
+                return self._file_once(call)
+            except Overtaken:
+                continue
+        return Reply(error=errno.EAGAIN)
+
+    def _file_once(self, call: Call) -> Reply | Waiting:
         try:
             attempt = self._parts.files.attempt(call)
         except Refused as refused:
@@ -113,7 +122,9 @@ class Judge:
             if isinstance(attempt.event, FsEvent) and attempt.event.op is FsOp.READ:
                 return self._read(attempt.event, attempt.act)
             if isinstance(attempt.event, FsEvent):
-                self._note_theirs(attempt.event)
+                parts = self._parts
+                contents = parts.room().contents if parts.judges_content else None
+                note_theirs(attempt.event, self._inside, parts.touched, contents, parts.recorder, self._told)
             if isinstance(attempt.event, FsEvent) and self._may_bring_content(attempt.event):
                 return self._with_content(call, attempt, attempt.event, verdict, self._parts.room())
             return self._perform(call, attempt, verdict, _nothing_more)
@@ -263,7 +274,7 @@ class Judge:
         made, refs = self._parts.made, self._parts.refs
         if not isinstance(event, FsEvent | GitConfigEvent):
             return
-        self._note_touched(event)
+        note_touched(event, self._inside, self._parts.touched)
         if isinstance(event, GitConfigEvent):
             return
         match event.op:
@@ -290,29 +301,6 @@ class Judge:
                 made.removed(event.target.path)
                 if refs is not None:
                     refs.removed(event.actor, event.target.path)
-
-    def _note_theirs(self, event: FsEvent) -> None:
-        """What somebody else changed where the run is going to: noted now, since it cannot be told apart later."""
-        parts = self._parts
-        for target in (event.target, event.other):
-            if target is None or not target.path.startswith(self._inside):
-                continue
-            change = parts.touched.before(target)
-            if change is not None:
-                contents = parts.room().contents if parts.judges_content else None
-                report(change, contents, parts.recorder, self._told)
-
-    def _note_touched(self, event: FsEvent | GitConfigEvent) -> None:
-        targets = [event.target]
-        if isinstance(event, GitConfigEvent):
-            targets.append(event.source)
-        else:
-            targets += [Target(path, Kind.FILE) for path, _ in event.settled]
-            targets += [event.other] if event.other is not None else []
-        moved = isinstance(event, FsEvent) and event.op is FsOp.RENAME and event.makes is Kind.DIR
-        for target in targets:
-            if target.path.startswith(self._inside):
-                self._parts.touched.add(target, folder=moved)
 
     def _led_away(self, path: bytes, leads: bytes) -> None:
         shown, there = plain(os.fsdecode(path)), plain(os.fsdecode(leads))

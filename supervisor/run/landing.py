@@ -20,7 +20,8 @@ from supervisor.vocabulary.events import FsEvent, FsOp, Kind
 from supervisor.vocabulary.versions import Version
 
 if TYPE_CHECKING:
-    from supervisor.run.contents import Contents, Judgement
+    from supervisor.run.contents import Contents
+    from supervisor.run.judgement import Judgement
     from supervisor.run.prior import Prior
 
 _PATH_MAX = 4096  # linux/limits.h, with the final zero: a longer one has no name in /proc/PID/fd either
@@ -158,8 +159,11 @@ class Landing:
         """The names are there. Errors: OSError."""
         if event.other is not None and event.op is FsOp.RENAME:
             tolerated, theirs = self._contents.tolerated, self._contents.theirs
-            if event.target.path in theirs:
-                theirs.add(event.other.path)
+            pairs = [(event.target.path, event.other.path, event.beneath)]
+            if event.exchange:
+                pairs.append((event.other.path, event.target.path, event.beneath_other))
+            moved = [(b"".join((a, b"/", each)), b"".join((b, b"/", each))) for a, b, c in pairs for each in c or ()]
+            theirs.update([to for source, to in (*(each[:2] for each in pairs), *moved) if source in theirs])
             if event.exchange:
                 tolerated.exchanged(event.target.path, event.other.path)
             else:

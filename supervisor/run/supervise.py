@@ -154,7 +154,7 @@ class _Run:
         self._others: list[str] = []
         self._helpers: dict[int, int] = {}
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
-        self._touched = Touched(time.time_ns())
+        self._touched = Touched(time.time_ns(), order.given)
         self._inspector = self._start_inspector()
         self._content: ContentParts | None = None
 
@@ -273,7 +273,7 @@ class _Run:
             recorder=self._recorder,
             explainer=explainer,
             settle=self._settle,
-            room=lambda: self._room(made, explainer),
+            room=lambda: self._room(made, explainer, processes.belongs),
             judges_content=self._inspector is not None,
             refs=self._refs,
             git_tools=order.git_tools,
@@ -285,13 +285,21 @@ class _Run:
         if self._content is not None:
             self._content.settle()
 
-    def _room(self, made: Made, explainer: Explainer) -> ContentParts:
+    def _room(self, made: Made, explainer: Explainer, belongs: Callable[[int], bool]) -> ContentParts:
         """What judges content; made when it is first needed, at the start where a rule speaks of content."""
         if self._content is None:
             from supervisor.run.content_parts import content_parts
 
             self._content = content_parts(
-                self._order, self._inspector, made, self._touched, self._ignored, self._recorder, explainer, self._kill
+                self._order,
+                self._inspector,
+                made,
+                self._touched,
+                belongs,
+                self._ignored,
+                self._recorder,
+                explainer,
+                self._kill,
             )
         return self._content
 

@@ -16,7 +16,7 @@ from supervisor.enforce.revert import Reverted, Reverter
 from supervisor.inspection.kinds import INSTALLED, is_manifest
 from supervisor.invariants.dependency import offending
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.run.contents import Judgement
+from supervisor.run.judgement import Judgement
 from supervisor.run.record import Recorder
 from supervisor.surfaces.ledger import Ledger, Written
 from supervisor.surfaces.reading import identity_of
@@ -79,6 +79,8 @@ class TakeBack:
             done = self._writable(path, lambda: self._restore(path, version, found, ours))
         difference = unified(self._relative(path), before, found.content) if len(found.content) < _LARGEST_SHOWN else ""
         self._recorder.reverted(seq, event, done.outcome, os.fsdecode(done.quarantined), done.detail, difference)
+        if done.outcome in ("restored", "removed", "replaced") and entry.is_written():
+            message += " · its writer goes on in what was taken away: write the file anew"
         self._follow_up(done, path, verdict, event.actor, message, difference)
         return done.outcome not in ("external", "failed")
 

@@ -27,11 +27,14 @@ _DELETED = b" (deleted)"
 class Written:
     """One inode. ``accepted`` is what to go back to, ``seen`` the state that was judged last (None: never) and
     ``digest`` its content. ``names``: the judged ones by which it came here. ``mappable``: it may be changed through a
-    mapping, and a store to a page that is dirty already moves no time stamp. ``inherited``: handed in at the start."""
+    mapping, and a store to a page that is dirty already moves no time stamp. ``inherited``: handed in at the start.
+    ``opens``: how often the run opened it for writing; ``closings``: writers, of whomever, that have gone since it was
+    judged last."""
 
     __slots__ = (
         "accepted",
         "actor",
+        "closings",
         "digest",
         "fd",
         "git_tool",
@@ -39,6 +42,7 @@ class Written:
         "key",
         "mappable",
         "names",
+        "opens",
         "seen",
         "watch",
     )
@@ -49,11 +53,12 @@ class Written:
         self.mappable = self.git_tool = self.inherited = False
         self.seen: Identity | None = None
         self.digest = b""
+        self.opens = self.closings = 0
         self.names: set[bytes] = set()
 
     def leads(self) -> set[bytes]:
         """Those of its names that still lead to it."""
-        self.names = {name for name in self.names if _leads_to(name, self.key)}
+        self.names = {name for name in self.names if leads_to(name, self.key)}
         return self.names
 
     def is_written(self) -> bool:
@@ -67,7 +72,7 @@ class Written:
         except OSError as error:  # ENAMETOOLONG: somebody else moved a folder above it
             what = f"a file that the run writes to can no longer be named ({os.fsdecode(next(iter(self.names), b'?'))})"
             raise StopRun(what, str(error)) from error
-        return b"" if name.endswith(_DELETED) and not _leads_to(name, self.key) else name
+        return b"" if name.endswith(_DELETED) and not leads_to(name, self.key) else name
 
     def identity(self) -> Identity:
         return identity_of(os.fstat(self.fd))
@@ -132,7 +137,10 @@ class Ledger:
         watches, lost = self._watches.drain()
         if lost:
             return list(self._entries.values())
-        return [self._by_watch[watch] for watch in watches if watch in self._by_watch]
+        found = [self._by_watch[watch] for watch in watches if watch in self._by_watch]
+        for entry in found:
+            entry.closings += 1
+        return found
 
     def drop(self, entry: Written) -> None:
         """Nobody writes to it any more, or it is no longer in place."""
@@ -143,7 +151,8 @@ class Ledger:
         os.close(entry.fd)
 
 
-def _leads_to(name: bytes, key: tuple[int, int]) -> bool:
+def leads_to(name: bytes, key: tuple[int, int]) -> bool:
+    """Whether the inode ``key`` lies at that name."""
     try:
         info = os.lstat(name)
     except OSError:

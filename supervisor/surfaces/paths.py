@@ -49,6 +49,10 @@ _CONFINED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 _DEEPEST = 16  # levels above a name at which it is still looked for a git directory
 
 
+class Overtaken(Exception):
+    """What the act is about has just been taken back: another file lies at its name by now."""
+
+
 class Refused(Exception):
     """The path cannot be resolved safely; the text says why and is told to the process."""
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from supervisor.run.fresh import was_there
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
@@ -407,6 +410,10 @@ def test_edits_of_the_user_stay_and_are_seen(shop: Path, govrun: Govrun) -> None
     assert "WARNED" in outcome.stderr
 
 
+EXCHANGE = (
+    'echo x > src/other.py; /usr/bin/python3 -c "import ctypes; '
+    "ctypes.CDLL(None).renameat2(-100, b'src/other.py', -100, b'src/app.py', 2)\""
+)
 BESIDE = """
 set -e
 mkdir -p src/kept && cd src
@@ -532,6 +539,112 @@ def test_a_fetch_with_variables_of_the_user(shop: Path, govrun: Govrun, before: 
     )
     assert (outcome.stdout == b"theirs.py\n") == theirs, outcome.stderr
     assert ("one-http-client" in outcome.stderr) != theirs
+
+
+def test_written_again_at_once(shop: Path, govrun: Govrun) -> None:
+    """What was closed is a version to go back to, also when nobody had looked at it before the next writer came."""
+    program = (
+        "for number in range(40):\n"
+        "    for text in ('import os\\n' * 400, 'import requests\\n'):\n"
+        "        with open(f'src/f{number}.py', 'w') as file: file.write(text)\n"
+        "import subprocess; subprocess.run(['ls'], stdout=-3)\n"
+    )
+    govrun("/usr/bin/python3", "-c", program).ok()
+    assert {(shop / "src" / f"f{number}.py").read_text() for number in range(40)} == {"import os\n" * 400}
+
+
+@pytest.mark.parametrize("move", ["mv src lib", "git mv src lib", EXCHANGE])
+def test_what_the_user_broke_is_not_committed_by_a_detour(shop: Path, govrun: Govrun, move: str) -> None:
+    (shop / "src" / "app.py").write_text("import os\n")
+    git(govrun, shop, "add", "-A")
+    git(govrun, shop, "commit", "-qm", "app")
+    script = f"touch ready; while [ ! -e go ]; do sleep 0.02; done; {move}; git add -A; git commit -qm moved"
+    running = govrun.start("bash", "-c", script)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    with (shop / "src" / "app.py").open("a") as file:
+        file.write("import requests\n")
+    (shop / "go").touch()
+    outcome = running.wait()
+    assert "one-http-client" in outcome.stderr
+    assert govrun.bare("git", "log", "-1", "--format=%s", cwd=shop).stdout == b"app\n"
+    seen = outcome.records(kind="external", violation=True)
+    assert [Path(str(each["op"]["path"])).name for each in seen][:1] == ["app.py"]
+
+
+def test_what_the_user_adds_to_a_file_of_the_run(shop: Path, govrun: Govrun) -> None:
+    """The run's next harmless line there is not blamed for it."""
+    script = "echo a=1 > src/n.py; touch ready; while [ ! -e go ]; do sleep 0.02; done; echo k=1 >> src/n.py; ls src"
+    running = govrun.start("bash", "-c", script)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    with (shop / "src" / "n.py").open("a") as file:
+        file.write("import requests\n")
+    (shop / "go").touch()
+    assert not reverted(running.wait().ok())
+    assert (shop / "src" / "n.py").read_text() == "a=1\nimport requests\nk=1\n"
+
+
+def test_a_save_of_the_user_while_the_run_only_holds_the_file(shop: Path, govrun: Govrun) -> None:
+    script = (
+        "exec 7>> src/app.py; touch ready; while [ ! -e go ]; do sleep 0.02; done; ls > /dev/null; "
+        "echo 'import requests' >&7; exec 7>&-; ls > /dev/null"
+    )
+    (shop / "src" / "app.py").write_text("import os\n")
+    running = govrun.start("bash", "-c", script)
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    (shop / "src" / "app.py").write_text("import os\n# an hour of work\nimport requests.adapters\n")
+    time.sleep(0.3)
+    (shop / "go").touch()
+    outcome = running.wait().ok()
+    seen = [each for each in outcome.records(kind="external") if each.get("violation")]
+    assert [Path(str(each["op"]["path"])).name for each in seen] == ["app.py"]
+    assert (shop / "src" / "app.py").read_text().startswith("import os\n# an hour of work\n")
+
+
+def test_output_that_is_sent_into_the_tree_is_the_runs(shop: Path, govrun: Govrun) -> None:
+    with (shop / "out.txt").open("wb") as out:
+        outcome = govrun("bash", "-c", "echo hi; sleep 0.1; echo there", stdout=out)
+    assert outcome.code == 0 and not outcome.records(kind="external")
+
+
+PACKED = "echo $c | git pack-objects -q --revs .git/objects/pack/pack > /dev/null; git prune-packed -q; "
+
+
+@pytest.mark.parametrize("between", ["", PACKED])
+def test_what_the_run_pushed_does_not_come_back_as_other_peoples(shop: Path, govrun: Govrun, between: str) -> None:
+    """Git does not fetch an object that it has: the remote only gives it a name."""
+    bare = shop.parent / "shared.git"
+    git(govrun, shop, "clone", "-q", "--bare", ".", str(bare))
+    git(govrun, shop, "remote", "add", "origin", str(bare))
+    git(govrun, shop, "fetch", "-q", "origin")
+    make = (
+        "b=$(echo 'import requests' | git hash-object -w --stdin); export GIT_INDEX_FILE=.git/other; "
+        "git read-tree HEAD; git update-index --add --cacheinfo 100644,$b,evil.py; "
+        "c=$(git commit-tree -p HEAD -m evil $(git write-tree)); unset GIT_INDEX_FILE; "
+    )
+    # As if it had been pushed: the user's repository beside has it, and the run's own has it too.
+    give = (
+        f"git -C {bare} fetch -q {shop} +refs/heads/*:refs/heads/*; git -C {bare} update-ref refs/heads/evil $(cat c)"
+    )
+    running = govrun.start(
+        "bash", "-c",
+        f"{make} git tag keep HEAD; echo $c > c; {between} touch ready; while [ ! -e go ]; do sleep 0.02; done; sleep 0.2; "
+        "git fetch -q; git merge -q --ff-only origin/evil",
+    )  # fmt: skip
+    while not (shop / "ready").exists():
+        assert running.process.poll() is None
+    commit = (shop / "c").read_text().strip()
+    assert was_there(os.fsencode(shop / ".git"), commit, time.time() + 60)
+    assert not was_there(os.fsencode(shop / ".git"), commit, time.time() - 60)
+    assert not was_there(os.fsencode(shop / ".git"), "0" * 39 + "1", time.time() + 60)
+    objects = f"cp -rn {shop}/.git/objects/. {bare}/objects/; "
+    done = subprocess.run(["bash", "-c", objects + give], cwd=shop, env=govrun.env, capture_output=True, text=True)
+    assert (bare / "refs/heads/evil").exists(), done.stderr
+    (shop / "go").touch()
+    outcome = running.wait()
+    assert not (shop / "evil.py").exists(), outcome.stderr
 
 
 def test_the_note_counts_what_others_did_and_what_was_taken_back(shop: Path, govrun: Govrun) -> None:

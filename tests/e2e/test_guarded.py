@@ -108,3 +108,32 @@ def test_what_comes_is_recorded(protected: Path, govrun: Govrun) -> None:
     names = {Path(str(each["op"]["path"])).name for each in outcome.records(prior=True)}
     assert names == {"govrun.toml", "ci.yml", "settings.json"}
     assert "PASSED" in outcome.stderr
+
+
+def test_commits_of_the_user_meanwhile(pair: Pair) -> None:
+    """They are other people's work for the rest of the run: built upon, and merged."""
+    git = lambda *words: pair.govrun.bare("git", "-c", "user.name=u", "-c", "user.email=u@u", *words)  # noqa: E731
+    script = (
+        "touch .git/ready; while [ ! -e .git/go ]; do sleep 0.02; done; "
+        "echo k > k; git add k; git commit -qm k; git merge -q --no-edit theirs; git log --format=%s"
+    )
+    path = pair.tree / CI
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("a\n")
+    assert git("add", "-A").returncode == git("commit", "-qm", "ci").returncode == 0
+    running = pair.govrun.start("bash", "-ec", script, env=pair.govrun.env | pair.env)
+    while not (pair.tree / ".git/ready").exists():
+        assert running.process.poll() is None
+    for text in ("b\n", "c\n"):
+        path.write_text(text)
+        git("commit", "-qam", "user")
+    git("checkout", "-q", "-b", "theirs")
+    other = path.parent / "other.yml"
+    other.write_text("d\n")
+    git("add", "-A")
+    git("commit", "-qm", "theirs")
+    git("checkout", "-q", "-")
+    (pair.tree / ".git/go").touch()
+    outcome = running.wait().ok()
+    assert b"theirs" in outcome.stdout and outcome.stdout.count(b"user") == 2
+    assert other.read_text() == "d\n" and path.read_text() == "c\n"

@@ -1,0 +1,50 @@
+"""A version of a file that was judged, and what the judging of contents works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.inspection.prefilter import Prefilter
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.surfaces.ledger import Ledger, Written
+from supervisor.surfaces.made import Made
+from supervisor.vocabulary.events import ContentEvent
+from supervisor.vocabulary.verdicts import Verdict
+from supervisor.vocabulary.versions import Identity
+
+if TYPE_CHECKING:
+    from supervisor.inspection.worker import Inspector
+    from supervisor.run.prior import Prior
+    from supervisor.trees.accepted import Accepted
+
+
+class Judgement(NamedTuple):
+    """A version that was judged: ``content`` and ``identity`` are what was read for it."""
+
+    event: ContentEvent
+    verdict: Verdict
+    kind: str
+    content: bytes
+    identity: Identity
+
+
+class Tools(NamedTuple):
+    """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
+    in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
+    nobody of the run can write to any more, ``theirs`` of what somebody else broke. ``held``: whether a process of the
+    run has the inode open for writing."""
+
+    policy: CompiledPolicy
+    ledger: Ledger
+    accepted: Accepted
+    inspector: Inspector
+    prefilter: Prefilter
+    made: Made
+    prior: Prior | None
+    ignored: Callable[[bytes], bool]
+    take_back: Callable[[Written, bytes, Judgement], bool]
+    observed: Callable[[ContentEvent, Verdict], None]
+    seal: Callable[[Identity], None]
+    theirs: Callable[[bytes, Verdict], None]
+    held: Callable[[tuple[int, int]], bool]
