@@ -126,11 +126,11 @@ def _named(entry: Entry) -> tuple[str, str, str]:
 def _overridden(path: Path, text: str | None) -> tuple[str, str, str]:
     depth = 2 if path[0] == "pnpm" else 1
     keys = [str(key) for key in path[depth:]]
-    if text is None or not keys:
+    if text in (None, "-") or not keys:  # pnpm: ``-`` takes it out
         return "", "", ""
     if keys[-1] == "." and len(keys) > 1:
         keys.pop()
-    return ".".join(map(str, path[:depth])), last_name(keys[-1]), "" if text.startswith("$") else text
+    return ".".join(map(str, path[:depth])), last_name(keys[-1]), "" if (text or "").startswith("$") else text or ""
 
 
 def last_name(key: str) -> str:

@@ -205,3 +205,7 @@ def test_an_entry_goes_with_its_address(inspect):
     rest = b'{\n "dependencies": {\n  "b": "github:x/c"\n }\n}\n'
     assert without("package.json", text, [each for each in found if each.name == "lodash"]) == rest
     assert without("package.json", text, [each for each in found if each.name == "a"]) == rest
+
+
+def test_an_override_that_takes_a_package_out(named):
+    assert named("workspace", "overrides:\n  lodash: '-'\n  a: '1'\n")[0][0] == "a"
