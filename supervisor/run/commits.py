@@ -109,7 +109,7 @@ class Commits:
         index = Path(os.fsdecode(self._git.path + b"/index"))
         for relative, entry in staged(self._prior.folder, index, head_commit(self._git)):
             event = FsEvent(_NOBODY, FsOp.RENAME, "rename", Target(self._tree + b"/" + relative, Kind.FILE))
-            if not self._prior.has_blob(relative, entry.id):
+            if entry.mode != SYMLINK and not self._prior.has_blob(relative, entry.id):
                 judged = self._content(event, "the index", relative, entry, "index")
                 if judged is not None and judged.verdict.blocks:
                     yield judged

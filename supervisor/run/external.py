@@ -60,18 +60,22 @@ class Touched:
     def add(self, target: Target, *, folder: bool = False) -> None:
         """The run has just done something at the name; ``folder``: a folder was moved there or away."""
         path = target.path
-        self._busy.add(path.rpartition(b"/")[0])
         self._sealed.pop((target.dev, target.ino), None)  # its ctime moved (link, rename, attributes), or will (write)
+        if self.full:
+            return
+        self._busy.add(path.rpartition(b"/")[0])
         if target.ignored or b"/.git/" in path:
             return
         if folder:
             self._whole.add(path)
         self.names[path] = _inode(path)
-        self.full = self.full or len(self.names) + len(self._whole) > _MOST_TOUCHED
+        self.full = len(self.names) + len(self._whole) + len(self._busy) > _MOST_TOUCHED
 
     def before(self, target: Target) -> Change | None:
         """What somebody else did at a name that the run is going to change."""
         path = target.path
+        if self.full:
+            return None  # a name of the run's own might be missing, and must not be taken for somebody else's
         if target.kind not in (Kind.FILE, Kind.LINK) or target.ignored or b"/.git/" in path:
             return None
         info = _stat(path)

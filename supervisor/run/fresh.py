@@ -3,6 +3,7 @@ pushed comes back by name alone."""
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import time
@@ -18,10 +19,11 @@ def began(start: int) -> float:
 
 
 def was_there(common: bytes, name: str, moment: float) -> bool:
-    """Whether the object ``name`` lies in a file of ``common`` that is older than ``moment``. Unsure means yes."""
+    """Whether the object ``name`` lies in a file of ``common`` that is older than ``moment`` by its ctime, which nobody
+    sets. Unsure means yes."""
     objects, raw = common + b"/objects/", bytes.fromhex(name)
     try:
-        if os.stat(objects + name[:2].encode() + b"/" + name[2:].encode()).st_mtime < moment - _TICK:
+        if os.stat(objects + name[:2].encode() + b"/" + name[2:].encode()).st_ctime < moment - _TICK:
             return True
     except FileNotFoundError:
         pass  # packed, or not there
@@ -29,9 +31,10 @@ def was_there(common: bytes, name: str, moment: float) -> bool:
         return True
     try:
         packs = [each for each in os.scandir(objects + b"pack") if each.name.endswith(b".idx")]
-        return any(_holds(each.path, raw) for each in packs if each.stat().st_mtime < moment - _TICK)
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        return error.errno != errno.ENOENT
+    try:
+        return any(_holds(each.path, raw) for each in packs if each.stat().st_ctime < moment - _TICK)
     except (OSError, struct.error):
         return True
 

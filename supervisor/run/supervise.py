@@ -37,7 +37,7 @@ from supervisor.surfaces.execs import Execs
 from supervisor.surfaces.files import Files
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
-from supervisor.surfaces.paths import Resolver
+from supervisor.surfaces.paths import Refused, Resolver
 from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
@@ -419,8 +419,8 @@ class _Run:
                 self._recorder.warned(found.event, warned)
                 message = reason(warned.matches[0], Effect.WARN, "noticed in the index")
                 self._order.say(f"{message} · take it out: git restore --staged PATH")
-        except GovrunError as error:
-            self._recorder.note("gap", reason="the index could not be looked at", detail=f"{error.what}: {error.why}")
+        except (GovrunError, Refused) as error:
+            self._recorder.note("gap", reason="the index could not be looked at", detail=str(error))
 
     def _look_for_others(self) -> None:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""

@@ -31,6 +31,19 @@ def test_left_in_the_index(cage: Cage, before: str) -> None:
     assert outcome.records(kind="git.ref", verdict="warn")
 
 
+def test_an_index_that_holds_what_nobody_can_read(cage: Cage) -> None:
+    """The run ends as usual."""
+    cage.profile(RULE)
+    cage.both("git add -A; git commit -qm rule")
+    outcome = cage.run(
+        "echo x > src/t.txt; ln -s t.txt src/n.txt; git add -N src/t.txt; git add src/n.txt; "
+        "b=$(printf t.txt | git hash-object -w --stdin); git update-index --add --cacheinfo 120000,$b,src/n.py; "
+        "b=$(echo 'import os' | git hash-object -w --stdin); git update-index --add --cacheinfo 100644,$b,src/m.py; "
+        "rm -f .git/objects/$(echo $b | cut -c1-2)/$(echo $b | cut -c3-)"
+    )
+    assert "PASSED" in outcome.stderr and "BUG" not in outcome.stderr, outcome.stderr
+
+
 def test_what_was_there_or_is_others_is_not_told(cage: Cage) -> None:
     cage.profile(RULE)
     cage.both(
