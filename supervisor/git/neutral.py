@@ -14,6 +14,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from supervisor.vocabulary.errors import GovrunError, HostError
 
@@ -72,11 +73,12 @@ class Git:
             self._environment["GIT_INDEX_FILE"] = str(index)
         self._timeout = timeout
 
-    def run(self, args: Sequence[str | bytes], stdin: bytes = b"") -> bytes:
-        """Standard output of ``git ARGS``. Raises ``GitError`` on a non-zero exit or after ``timeout``."""
-        with self._start(args, subprocess.PIPE) as process:
+    def run(self, args: Sequence[str | bytes], stdin: bytes = b"", *, file: BinaryIO | None = None) -> bytes:
+        """Standard output of ``git ARGS``, which reads ``stdin``, or else ``file``. Raises ``GitError`` on a non-zero
+        exit or after ``timeout``."""
+        with self._start(args, subprocess.PIPE, file) as process:
             try:
-                out, told = process.communicate(stdin, timeout=self._timeout)
+                out, told = process.communicate(None if file is not None else stdin, timeout=self._timeout)
             except subprocess.TimeoutExpired as error:
                 # Its group: a grandchild that holds the pipe would keep us waiting.
                 os.killpg(process.pid, signal.SIGKILL)
@@ -89,13 +91,13 @@ class Git:
 
     def serve(self, args: Sequence[str | bytes]) -> subprocess.Popen[bytes]:
         """A long-lived git with piped stdin and stdout, stderr dropped. The caller ends it. Raises ``GitError``."""
-        return self._start(args, subprocess.DEVNULL)
+        return self._start(args, subprocess.DEVNULL, None)
 
-    def _start(self, args: Sequence[str | bytes], stderr: int) -> subprocess.Popen[bytes]:
+    def _start(self, args: Sequence[str | bytes], stderr: int, file: BinaryIO | None) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 [*self._command, *args],
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE if file is None else file,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env=self._environment,

@@ -22,4 +22,9 @@ def leaf(line: bytes) -> bytes:
 
 def step(previous: bytes, line: bytes) -> bytes:
     """The chain after ``line``; ``previous`` is ``START`` before the first."""
-    return hashlib.sha256(_CHAIN + previous + hashlib.sha256(_LEAF + line).digest()).digest()
+    return join(previous, leaf(line))
+
+
+def join(previous: bytes, leaf_hash: bytes) -> bytes:
+    """The chain after the line with this leaf."""
+    return hashlib.sha256(_CHAIN + previous + leaf_hash).digest()

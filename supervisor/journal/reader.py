@@ -119,6 +119,14 @@ class Reader:
         return found
 
 
+def raw_lines(folder: Path) -> Iterator[bytes]:
+    """Every line of the journal as written, without its newline; a torn last one, and what follows an overlong one, is
+    left out. Raises ``OSError``."""
+    with _open(folder / JOURNAL) as file:
+        while (line := file.readline(_READ)).endswith(b"\n"):
+            yield line[:-1]
+
+
 def _natural(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("a checkpoint needs a seq")
