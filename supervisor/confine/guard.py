@@ -21,14 +21,17 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, sign
 
 
 class Ended(NamedTuple):
-    """``code``: what the supervisor reported; None when it died without a word (``status``: its wait status)."""
+    """``code``: what the supervisor reported; None when it died without a word (``status``: its wait status).
+    ``left``: processes that may finish by themselves: a publisher for which nobody waits."""
 
     code: int | None
     status: int
+    left: frozenset[int] = frozenset()
 
 
 class Guard:
-    """``pipe``: its messages, one a line: ``agent PGID``, ``publisher PID``, ``stopped``, ``exit CODE``."""
+    """``pipe``: its messages, one a line: ``agent PGID``, ``publisher PID``, ``left PID``, ``stopped``,
+    ``exit CODE``."""
 
     def __init__(self, supervisor: int, pipe: int, tty: int) -> None:
         self._supervisor = supervisor
@@ -37,6 +40,7 @@ class Guard:
         self._in_front = tty >= 0
         self._group = 0
         self._publisher = 0
+        self._left: frozenset[int] = frozenset()
         self._code: int | None = None
         self._pending: list[int] = []
         self._buffer = b""
@@ -55,8 +59,9 @@ class Guard:
             if self._code is None:
                 stop(frozenset({self._publisher}) if self._publisher else frozenset())
                 self._wait_for_notes()
-            stop(frozenset())
-            return Ended(self._code, status)
+                self._left = frozenset()
+            stop(self._left)
+            return Ended(self._code, status, self._left)
         finally:
             if self._in_front:
                 terminal.give(self._tty, os.getpgrp())
@@ -120,6 +125,8 @@ class Guard:
                 self._forward()
             elif word == b"publisher":
                 self._publisher = int(rest)
+            elif word == b"left":
+                self._left = frozenset({int(rest)})
             elif word == b"exit":
                 self._code = int(rest)
             elif word == b"stopped":

@@ -51,11 +51,12 @@ def stop_tree(root: int, keep: frozenset[int] = frozenset(), patience: float = 1
         hunt.close()
 
 
-def survivors() -> list[int]:
-    """Children of this process that have not ended."""
+def survivors(keep: frozenset[int] = frozenset()) -> list[int]:
+    """Children of this process, but for ``keep``, that have not ended."""
     hunt = _Hunt(os.getpid(), frozenset(), 0)
     try:
-        return [pid for pid in hunt.children() if (found := _stat(pid)) is not None and found.state not in (b"Z", b"X")]
+        found = {pid: _stat(pid) for pid in hunt.children() if pid not in keep}
+        return [pid for pid, stat in found.items() if stat is not None and stat.state not in (b"Z", b"X")]
     finally:
         hunt.close()
 

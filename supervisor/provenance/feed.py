@@ -14,28 +14,11 @@ from pathlib import Path
 
 from supervisor.git.layout import read_small
 from supervisor.journal.codec import encode
-from supervisor.vocabulary.errors import StopRun, UsageError
+from supervisor.vocabulary.errors import StopRun
 
 _PIPE = 1 << 20
 _NEEDED = 5  # two ends of a pipe, /dev/null, the pidfd, one to spare
 _MAX_WAITING = 64 << 20
-
-
-def publish_paths(common_dir: Path) -> list[Path]:
-    """Make and name the folders of a repository that the publisher writes to.
-
-    A Landlock rule sticks to a folder that exists: they must be there before the supervisor enters its domain.
-    Raises ``UsageError`` when the repository cannot be written.
-    """
-    paths = [common_dir / "objects", common_dir / "refs/notes", common_dir / "logs/refs/notes"]
-    try:
-        for path in paths[1:]:
-            path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            "no notes can be written in this repository", str(error), "make its git directory writable"
-        ) from error
-    return paths
 
 
 def last_problem(run_dir: Path) -> str:
@@ -137,10 +120,9 @@ class Feed:
         """``commit``, and what it rests on, was not made by this run. As ``send``."""
         self._put(encode({"foreign": commit}))
 
-    def end(self, *, status: str, code: int | None, seconds: float, counts: Mapping[str, int] | None = None) -> None:
-        """The last word: all notes of the run get this status, and what only the end can count: ``kills``,
-        ``external``, ``divergence``."""
-        self._put(encode({"end": {"status": status, "exit": code, "seconds": seconds, "counts": counts or {}}}))
+    def end(self, told: Mapping[str, object]) -> None:
+        """The last word, as ``end`` of ``meta.json`` has it, with the ``decisions`` of the whole run."""
+        self._put(encode({"end": dict(told)}))
 
     def _put(self, line: str) -> None:
         self._queue += line.encode("ascii") + b"\n"
@@ -159,6 +141,12 @@ class Feed:
                 self.lost = True
                 return
             del self._queue[:done]
+
+    def leave(self) -> None:
+        """After ``end``: hand over the rest and let the process finish by itself."""
+        self.pump()
+        os.close(self._write)
+        os.close(self._pidfd)
 
     def wait(self, timeout: float) -> bool:
         """After ``end``: hand over the rest, close the pipe, wait. True when it reported that all is written.

@@ -15,6 +15,9 @@ STATUSES = ("RUNNING", "PASSED", "WARNED", "FAILED", "UNKNOWN")
 MAX_NOTE = 2048
 _TOP = 8
 _FIELD = 96
+# A line that wraps once on a terminal of 80 columns, where git log indents by four, can still be read.
+_ROWS = 2 * 80 - 4
+_LEVELS = (("enforced", "enforced"), ("supervised", "supervised"), ("observed", "observed"), ("none", "unenforceable"))
 _COUNTS = ("attempted", "succeeded", "failed", "blocked", "unknown")
 
 
@@ -22,7 +25,9 @@ class Summary(NamedTuple):
     """What is known of a run at one commit; counts are cumulative. ``exit`` None, empty trees and counts that are not
     there read ``-``.
 
-    ``base`` and ``tree`` are the tree ids of the base commit and of the noted commit; ``upto`` the last seq counted.
+    ``base`` and ``tree`` are the tree ids of the base commit and of the noted commit; ``upto`` the last seq counted;
+    ``coverage`` counts invariants by level. The rest is known after the end: ``events`` and ``gaps`` of the journal,
+    the Merkle ``root`` over what is published of it, and the reason why the run ended.
     """
 
     run: str
@@ -35,10 +40,15 @@ class Summary(NamedTuple):
     base: str = ""
     tree: str = ""
     decisions: Mapping[str, int] = {}
+    coverage: Mapping[str, int] = {}
+    events: int = 0
+    root: str = ""
+    gaps: int = 0
+    end: str = ""
 
 
 def render(summary: Summary) -> str:
-    """The lines of one run, at most ``MAX_NOTE`` bytes. Lines without a source yet are absent."""
+    """The lines of one run, at most ``MAX_NOTE`` bytes. Line 6 is there once the run has ended."""
     run = summary.run
     counts = " ".join(f"{name}={summary.counts.get(name, 0)}" for name in _COUNTS)
     base, tree = summary.base[:12] or "-", summary.tree[:12] or "-"
@@ -50,8 +60,13 @@ def render(summary: Summary) -> str:
         f"{run} 2 state base={base} tree={tree} transitions=- {others}",
         f"{run} 3 remediation {ends} episodes=-",
     ]
-    room = MAX_NOTE - sum(len(line.encode()) + 1 for line in lines)
-    lines.append(_decision_line(run, summary.decisions, room))
+    levels = ",".join(f"{word}:{summary.coverage.get(name, 0)}" for word, name in _LEVELS) if summary.coverage else "-"
+    last = [f"{run} 5 contract - coverage={levels}"]
+    if summary.root:
+        log = f"events={summary.events} root=sha256:{summary.root} gaps={summary.gaps} end={field(summary.end)}"
+        last.append(f"{run} 6 log {log}")
+    room = MAX_NOTE - sum(len(line.encode()) + 1 for line in (*lines, *last))
+    lines += [_decision_line(run, summary.decisions, min(room, _ROWS)), *last]
     return "".join(f"{line}\n" for line in lines)
 
 

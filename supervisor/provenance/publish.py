@@ -1,8 +1,7 @@
 """The publisher's process: ``python -I -m supervisor.provenance.publish RUN_DIR`` with JSON lines on standard input.
 
 ``{"ref", "commit", "counts", "decisions", "upto", "seconds", "fetched"}`` for each ref that moved, in the order in
-which they moved, and ``{"end": {"status", "exit", "seconds", "counts"}}`` as the last. Without that the supervisor
-died: UNKNOWN.
+which they moved, and ``{"end": {…}}`` (see ``Ending``) as the last. Without that the supervisor died: UNKNOWN.
 Exit status: 0 everything is written, 1 something is not (``notes.jsonl`` says what), 2 it could not begin.
 """
 
@@ -17,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from supervisor.provenance.publisher import Publisher, put_down
+from supervisor.provenance.publisher import Ending, Publisher, put_down
 from supervisor.vocabulary.errors import GovrunError
 
 _MAX_LINE = 1 << 20
@@ -62,19 +61,20 @@ def _serve(publisher: Publisher, started: float) -> int:
         _try_flush(publisher)
         if end is not None:
             break
-    told = end if isinstance(end, dict) else {}
-    code, seconds = told.get("exit"), told.get("seconds")
     try:
-        publisher.finish(
-            status=str(told.get("status", "UNKNOWN")),
-            code=code if isinstance(code, int) else None,
-            seconds=seconds if isinstance(seconds, int | float) else time.monotonic() - started,
-            counts=counts if isinstance(counts := told.get("counts"), dict) else {},
-        )
+        publisher.finish(_ending(end, publisher.folder, time.monotonic() - started))
     except (GovrunError, ValueError) as error:
         publisher.problem(f"the end: {error}")
         failed = True
     return 1 if failed else 0
+
+
+def _ending(told: dict[str, object] | None, folder: Path, seconds: float) -> Ending:
+    if isinstance(told, dict):
+        return Ending.read(told)
+    from supervisor.provenance.completion import crashed
+
+    return crashed(folder)._replace(seconds=seconds)
 
 
 def _take(publisher: Publisher, message: dict[str, object]) -> bool:

@@ -47,11 +47,12 @@ def say_what_waits(git: GitDir | None, started: float, say: Say) -> None:
         say("  use: git rebase --abort, or read git rebase --edit-todo first")
 
 
-def say_what_is_missing(folder: Path, say: Say) -> None:
+def say_what_is_missing(folder: Path, say: Say, why: str = "") -> None:
     """The publisher did not write everything."""
     say(f"govrun: not all notes could be written; see {folder / 'notes.jsonl'}")
-    if why := last_problem(folder):
+    if why := why or last_problem(folder):
         say(f"  why: {plain(why)}")
+    say("  fix: govrun recover writes them, once that is mended")
 
 
 def remove_stale_locks(locks: Mapping[bytes, tuple[int, int]]) -> None:

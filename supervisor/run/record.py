@@ -32,7 +32,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.succeeded = self.failed = self.blocked = 0
-        self.attempted = 0
+        self.attempted = self.execs = 0
         self.ungoverned = 0
         self.warned = 0
         self.reverted = self.kills = 0
@@ -47,6 +47,11 @@ class Counts:
             "blocked": self.blocked,
             "unknown": self.attempted - self.succeeded - self.failed - self.blocked,
         }
+
+    def is_idle(self) -> bool:
+        """Programs ran, and that is all: nothing was changed, refused or noticed."""
+        others = (self.blocked, self.ungoverned, self.warned, self.reverted, self.kills, self.external, self.divergence)
+        return self.attempted == self.execs and not any(others)
 
     def beside(self) -> dict[str, int]:
         """What is counted beside attempts: consequences, and what others did (known at the end of the run only)."""
@@ -75,6 +80,7 @@ class Recorder:
         """Journal an act that is about to happen; returns the seq its outcome refers to."""
         self.counts.attempted += 1
         if verdict.matches or not isinstance(event, FsEvent):
+            self.counts.execs += isinstance(event, ExecEvent)
             self._tally(verdict)
             return self._journal.append(self._record(event, verdict, "intent"))
         return self._journal.append_members(
@@ -270,7 +276,8 @@ def _op(event: Event) -> Record:
         case GitConfigEvent():
             return {"path": event.target.path, "keys": [change.key for change in event.changes[:64]]}
         case RefEvent():
-            return {"ref": event.ref, "old": event.old, "new": event.new}
+            op = {"ref": event.ref, "old": event.old, "new": event.new}
+            return op | {"fetched": True} if event.fetched else op
         case ExecEvent():
             op = {"path": event.target.path, "argv": list(event.argv[:256]), "cwd": event.cwd, "stage": event.stage}
             if event.chain:

@@ -182,7 +182,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     os.close(write)
     ended = Guard(child, read, tty).wait(lambda kept: stop_tree(guard, kept, _LAST_PATIENCE))
     code = _code(ended, folder, say)
-    if left := survivors():
+    if left := survivors(ended.left):
         say(f"govrun: processes of the run could not be ended: {' '.join(map(str, left[:16]))}")
         say("  why: they wait inside the kernel, or are started faster than they can be killed")
         code = EXIT_FAILED
@@ -234,6 +234,7 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
         "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "pid": os.getpid(),
         "policy": prepared.policy.digest,
+        "coverage": {level.word: count for level, count in _levels(prepared.policy).items()},
         "sources": [source._asdict() for source in prepared.profile.sources],
         "decisions": [
             {"id": adr.id or adr.ref, "path": adr.path, "title": adr.title, "blob": adr.sha1_blob}
@@ -249,6 +250,12 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
         }
         write_refs(folder, git_refs.snapshot(repository.common_dir))
     write_meta(folder, meta)
+
+
+def _levels(policy: CompiledPolicy) -> dict[Coverage, int]:
+    """How many invariants hold at each level on this host, the firmest first."""
+    found = [rule.coverage for rule in policy.invariants.values()]
+    return {level: count for level in sorted(Coverage, reverse=True) if (count := found.count(level))}
 
 
 def _make_folders(prepared: Prepared) -> None:
@@ -315,11 +322,7 @@ def _order(
 def banner(prepared: Prepared, run: str) -> list[str]:
     """What is said before the agent starts, one line and the warnings."""
     found = prepared.policy.invariants.values()
-    levels = [
-        f"{count} {level.word}"
-        for level in sorted(Coverage, reverse=True)
-        if (count := sum(1 for rule in found if rule.coverage is level))
-    ]
+    levels = [f"{count} {level.word}" for level, count in _levels(prepared.policy).items()]
     tree = str(prepared.place.tree)
     home = os.environ.get("HOME", "")
     shown = "~" + tree[len(home) :] if home and tree.startswith(home + "/") else tree

@@ -24,11 +24,11 @@ from supervisor.journal.writer import Journal
 from supervisor.kernel import caps, landlock, libc, process, scheduling
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
-from supervisor.provenance.feed import Feed, reserve
 from supervisor.run import ending, handshake, scratch
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
+from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
 from supervisor.run.world import Oracles
@@ -42,15 +42,14 @@ from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
 from supervisor.vocabulary.errors import GovrunError, HostError, StopRun
-from supervisor.vocabulary.events import LifecycleEvent, RefEvent
-from supervisor.vocabulary.verdicts import ALLOWED, Effect, Verdict
+from supervisor.vocabulary.events import LifecycleEvent
+from supervisor.vocabulary.verdicts import Effect, Verdict
 
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
     from supervisor.run.content_parts import ContentParts
     from supervisor.surfaces.network import Network
 
-_PUBLISH_PATIENCE = 20.0  # seconds for the last notes
 _NICE = -15  # where the user may; measured steadiest wake-ups
 
 
@@ -110,8 +109,10 @@ def supervise(order: Order) -> Result:
     finally:
         stop_tree(os.getpid(), run.keep(), group=run.root)
     result = run.conclude(end)
-    journal.sync()
+    chain = journal.head
     journal.close()
+    run.publish(chain)
+    _tell(order.guard, b"exit %d\n" % result.code)
     return result
 
 
@@ -142,8 +143,13 @@ class _Run:
         self._order = order
         self._recorder = recorder
         self._started = started
-        self._feed: Feed | None = None
-        self._reserve = reserve()
+        self._publishing = Publishing(
+            order.folder,
+            order.umask,
+            recorder,
+            lambda line: _tell(order.guard, line),
+            noted=order.policy.git is not None,
+        )
         self._tell = -1
         self.root = 0
         self._verdict: Verdict | None = None
@@ -151,7 +157,6 @@ class _Run:
         self._loop: Loop | None = None
         self._judge: Judge | None = None
         self._refs: RefWatch | None = None
-        self._others: list[str] = []
         self._helpers: dict[int, int] = {}
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
         self._touched = Touched(time.time_ns(), order.given)
@@ -168,8 +173,8 @@ class _Run:
     def keep(self) -> frozenset[int]:
         """Processes below the supervisor that are govrun's own. One that died may have left its id to the run."""
         own = set(self._order.oracles.pids())
-        if self._feed is not None:
-            own.add(self._feed.pid)
+        if self._publishing.pid:
+            own.add(self._publishing.pid)
         if self._inspector is not None and self._inspector.pid is not None:
             own.add(self._inspector.pid)
         if self._content is not None and self._content.prior is not None and self._content.prior.objects.pid:
@@ -259,7 +264,9 @@ class _Run:
             Attributes(resolver),
         )
         if policy.git is not None:
-            self._refs = RefWatch(policy.git, order.refs, order.head, self._moved, self._moved_by_others)
+            self._refs = RefWatch(
+                policy.git, order.refs, order.head, self._publishing.moved, self._publishing.moved_by_others
+            )
         return Parts(
             run=order.run,
             policy=policy,
@@ -324,34 +331,6 @@ class _Run:
         if self._loop is not None:
             self._loop.finish(End("timeout", None))
 
-    def _moved(self, event: RefEvent) -> None:
-        """A ref moved: record it and let the publisher annotate what it brought."""
-        self._recorder.observed(event, ALLOWED)
-        if not event.new:
-            return
-        if self._feed is None:
-            self._feed = Feed(self._order.folder, self._order.umask, self._reserve)
-            _tell(self._order.guard, b"publisher %d\n" % self._feed.pid)
-            for commit in self._others:
-                self._feed.foreign(commit)
-        counts = self._recorder.counts
-        self._feed.send(
-            event.ref,
-            event.new,
-            counts=counts.as_dict() | {"reverts": counts.reverted},
-            decisions=counts.decisions,
-            upto=self._recorder.seq,
-            seconds=time.monotonic() - self._started,
-            fetched=event.fetched,
-        )
-
-    def _moved_by_others(self, ref: str, old: str, new: str) -> None:
-        """Another run, or the user, moved a ref: no commit of it is this run's."""
-        self._recorder.note("external", op={"ref": ref, "old": old, "new": new})
-        self._others.append(new)
-        if self._feed is not None:
-            self._feed.foreign(new)
-
     # -- end ----------------------------------------------------------------------------------------------------
 
     def conclude(self, end: End) -> Result:
@@ -376,24 +355,19 @@ class _Run:
         told: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
         self._recorder.note("run.end", op=told, **told, counts=counted, ungoverned=counts.ungoverned)
         ending.remove_stale_locks(self._judge.locks if self._judge is not None else {})
-        if self._feed is not None:
-            self._feed.end(status=status, code=agent_code, seconds=seconds, counts=counts.beside())
-            if not self._feed.wait(_PUBLISH_PATIENCE):
-                ending.say_what_is_missing(self._order.folder, self._order.say)
-                stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
         self._order.oracles.close()
         if self._content is not None:
             self._content.close()
         scratch.remove(self._order.scratch)
-        update_meta(
-            self._order.folder,
-            end={
-                "status": status, "reason": end.reason, "exit": agent_code, "code": code,
-                "seconds": round(seconds, 3), "counts": counted, "seq": self._recorder.seq,
-            },
-        )  # fmt: skip
-        _tell(self._order.guard, b"exit %d\n" % code)
+        self._end = told | {
+            "code": code, "seconds": round(seconds, 3), "counts": counted, "seq": self._recorder.seq
+        }  # fmt: skip
         return Result(code, status, end.reason)
+
+    def publish(self, chain: str) -> None:
+        """The journal is closed, with ``chain`` as its head: what ``meta.json`` says now, ``recover`` could publish."""
+        update_meta(self._order.folder, end=self._end | {"chain": chain})
+        self._publishing.end(self._end, self._order.say, idle=self._recorder.counts.is_idle())
 
     def _settled(self, end: End) -> End:
         """What was written last is judged as well; nobody is left who could write."""

@@ -1,4 +1,4 @@
-"""Escape 234: what keeps the publisher from writing the notes of the run."""
+"""Escape 234: what keeps the publisher from writing the notes and the record of the run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ WAYS = {
     "ref above, packed": "git update-ref refs/notes HEAD; git pack-refs --all" + COMMIT,
     "packed by hand": "{ echo $(git rev-parse HEAD) refs/notes; } > .git/packed-refs.lock; "
     "mv .git/packed-refs.lock .git/packed-refs" + COMMIT,
+    "record above": "git update-ref refs/govrun HEAD" + COMMIT,
+    "record above by hand": "git rev-parse HEAD > .git/refs/govrun" + COMMIT,
+    "record above, renamed": "git rev-parse HEAD > .git/refs/x.lock; mv .git/refs/x.lock .git/refs/govrun" + COMMIT,
+    "record above, packed": "git update-ref refs/govrun/runs HEAD; git pack-refs --all" + COMMIT,
+    "record's folder closed": "mkdir -p .git/refs/govrun/runs; chmod 0 .git/refs/govrun" + COMMIT,
+    "record's folder a link": "mkdir .git/refs/heads/y; ln -s heads/y .git/refs/govrun" + COMMIT,
     "packed and broken": PLUMBED.format("echo rubbish > .git/packed-refs.lock; mv .git/packed-refs.lock "
     ".git/packed-refs"),
     "folder of the log": "mkdir -p .git/logs/refs/notes/govrun/x" + COMMIT,
@@ -47,6 +53,8 @@ def test_the_note_is_written(cage: Cage, name: str) -> None:
     assert "not all notes" not in outcome.stderr
     shown = cage.govrun.bare("git", "log", "-1", "--format=%s %N", "--notes=govrun").stdout.decode()
     assert shown.startswith("one ") and "govrun/1" in shown, outcome.stderr
+    there = cage.govrun.bare("git", "for-each-ref", "--format=%(refname)", "refs/govrun/runs").stdout.decode()
+    assert there.strip().endswith(outcome.run), there
 
 
 def test_access_control_lists(cage: Cage) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from supervisor.git.refs import snapshot
 from supervisor.journal import store
 from supervisor.provenance import note
 from supervisor.provenance.feed import Feed, last_problem
-from supervisor.provenance.publisher import NOTES_REF, RECORD, Publisher
+from supervisor.provenance.publisher import NOTES_REF, RECORD, Ending, Publisher
 
 COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0, "reverts": 4}
 
@@ -98,7 +99,15 @@ def problems(folder: Path) -> list[str]:
     return [record["problem"] for record in map(json.loads, lines) if "problem" in record]
 
 
-END = {"end": {"status": "PASSED", "exit": 0, "seconds": 9.9, "counts": {"kills": 1, "external": 2, "divergence": 3}}}
+END = {
+    "end": {
+        "status": "PASSED",
+        "reason": "exit",
+        "exit": 0,
+        "seconds": 9.9,
+        "counts": {"kills": 1, "external": 2, "divergence": 3},
+    }
+}
 
 
 def test_a_run_from_first_commit_to_end(world: World) -> None:
@@ -113,6 +122,8 @@ def test_a_run_from_first_commit_to_end(world: World) -> None:
         f"{run} 2 state base={tree} tree={tree} transitions=- external=2 divergence=3",
         f"{run} 3 remediation reverts=4 kills=1 episodes=-",
         f"{run} 4 decision scope.write<-govrun.toml:3=2",
+        f"{run} 5 contract - coverage=-",
+        f"{run} 6 log events=0 root=sha256:{sha256(b'').hexdigest()} gaps=0 end=exit",
     ]
     assert world.noted() == {one, two}
     assert problems(folder) == []
@@ -127,7 +138,7 @@ def test_the_note_is_there_while_the_agent_works(world: World) -> None:
     while "RUNNING" not in world.note(commit) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert " 0 govrun/1 RUNNING agent=generic exit=- 1s upto=3" in world.note(commit)
-    feed.end(status="FAILED", code=None, seconds=2.0)
+    feed.end({"status": "FAILED", "reason": "exit", "exit": None, "seconds": 2.0})
     assert feed.wait(30)
     assert " 0 govrun/1 FAILED agent=generic exit=- 2s upto=3" in world.note(commit)
 
@@ -187,12 +198,12 @@ def test_own_refs_tags_blobs_and_deletions_are_passed_over(world: World) -> None
     gone = {"ref": "refs/heads/x", "commit": "0" * 40}
     rubbish = {"ref": "refs/heads/x", "commit": "--upload-pack=sh"}
     assert publish(folder, gone, rubbish, moved(blob), moved(commit, "refs/notes/other"), END) == 0
-    assert world.noted() == set()
+    assert world.noted() == {world.base}  # the run brought no commit
     folder = world.run()
     new = world.commit("two")
     world.git("tag", "-a", "-m", "t", "v2")
     assert publish(folder, moved(world.git("rev-parse", "v2"), "refs/tags/v2"), moved(tag, "refs/tags/v1"), END) == 0
-    assert world.noted() == {new}
+    assert world.noted() == {world.base, new}
 
 
 def test_another_runs_lines_and_a_humans_are_kept(world: World) -> None:
@@ -206,7 +217,7 @@ def test_another_runs_lines_and_a_humans_are_kept(world: World) -> None:
     found = note.parse(text)
     assert found[first.name][0].startswith("govrun/1 PASSED")
     assert found[second.name][0].startswith("govrun/1 WARNED agent=generic exit=3")
-    assert sorted(found[first.name]) == sorted(found[second.name]) == [0, 1, 2, 3, 4]
+    assert sorted(found[first.name]) == sorted(found[second.name]) == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_two_publishers_at_once_lose_nothing(world: World) -> None:
@@ -219,12 +230,12 @@ def test_two_publishers_at_once_lose_nothing(world: World) -> None:
     # As if they did not share a state folder: then nothing but the expected old value keeps them apart.
     script = (
         "import sys, contextlib; from pathlib import Path\n"
-        "from supervisor.provenance.publisher import Publisher\n"
+        "from supervisor.provenance.publisher import Ending, Publisher\n"
         "if sys.argv[2] == 'free': Publisher._turn = lambda self: contextlib.nullcontext()\n"
         "publisher = Publisher(Path(sys.argv[1])); publisher._foreign = {sys.argv[3]}\n"
         "for commit in sys.argv[4:]:\n"
         "    publisher.moved({'ref': 'refs/heads/x', 'commit': commit}); publisher.flush()\n"
-        "publisher.finish(status='PASSED', code=0, seconds=1)\n"
+        "publisher.finish(Ending('PASSED', 'exit', 0, 1))\n"
     )
     for mode in ("free", "turns"):
         world.git("update-ref", "-d", NOTES_REF, check=False)
@@ -253,7 +264,7 @@ def test_many_notes_in_one_transaction_and_packed(world: World) -> None:
     assert not (world.top / ".git" / NOTES_REF).exists()
     more = world.commit("more")
     publisher.moved(moved(more))
-    publisher.finish(status="PASSED", code=0, seconds=1)
+    publisher.finish(Ending("PASSED", "exit", 0, 1))
     publisher.close()
     assert world.noted() == {*commits, more}
     assert world.git("rev-list", "--count", NOTES_REF) == "3"
@@ -388,7 +399,7 @@ def test_commits_that_vanish(world: World) -> None:
     publisher.moved(moved(lost))
     publisher.flush()
     assert world.noted() == {kept}
-    publisher.finish(status="PASSED", code=0, seconds=1)
+    publisher.finish(Ending("PASSED", "exit", 0, 1))
     publisher.close()
     assert "PASSED" in world.note(kept)
     assert any("gone" in problem for problem in problems(folder))
@@ -431,7 +442,7 @@ def test_a_prune_under_way_takes_the_notes(world: World, earlier: bool, then: st
         publisher.flush()
         assert world.noted() == commits
         assert world.git("fsck", "--no-dangling") == ""
-    publisher.finish(status="PASSED", code=0, seconds=1)
+    publisher.finish(Ending("PASSED", "exit", 0, 1))
     publisher.close()
     assert world.noted() == commits
     assert world.git("fsck", "--no-dangling") == ""
@@ -533,9 +544,11 @@ def test_the_publisher_needs_no_more_than_its_paths(world: World) -> None:
 import json, os, sys
 from pathlib import Path
 from supervisor.kernel import caps, landlock
-from supervisor.provenance.feed import Feed, publish_paths
+from supervisor.provenance.feed import Feed
 folder, common = map(Path, sys.argv[1:3])
-paths = publish_paths(common)
+paths = [common / name for name in ("objects", "refs/notes", "logs/refs/notes", "refs/govrun/runs")]
+for path in paths:
+    path.mkdir(parents=True, exist_ok=True)
 caps.no_new_privs()
 with landlock.Ruleset(landlock.fs_rights(landlock.abi())) as domain:
     domain.grant(b"/", landlock.READ | landlock.EXECUTE)
@@ -550,7 +563,7 @@ except PermissionError:
 feed = Feed(folder)
 for commit in sys.argv[3:]:
     feed.send("refs/heads/main", commit, counts={}, decisions={}, upto=1, seconds=1)
-feed.end(status="PASSED", code=0, seconds=1)
+feed.end({"status": "PASSED", "reason": "exit", "exit": 0, "seconds": 1})
 sys.exit(not feed.wait(60))
 """
     for count in (1, 150):
@@ -589,7 +602,7 @@ def test_files_of_notes_have_the_users_mode(world: World) -> None:
     try:
         feed = Feed(folder, 0o027)
         feed.send("refs/heads/main", one, counts={}, decisions={}, upto=1, seconds=1)
-        feed.end(status="PASSED", code=0, seconds=1)
+        feed.end({"status": "PASSED", "reason": "exit", "exit": 0, "seconds": 1})
         assert feed.wait(20)
         assert os.umask(0) == 0
     finally:

@@ -1,0 +1,210 @@
+"""What a run leaves in the repository beside its notes: one commit without parents, at ``refs/govrun/runs/…``.
+
+```
+run.json        what ran, when, on which base, how it ended; digests of what was in force
+note.txt        the lines of the run's note
+segments.jsonl  {first, last, sha256, chain} of each segment; ``chain`` is that of the journal, which stays where it is
+events/N.jsonl  5,000 published events each
+policy/…        the profile of the tree as it was read, while it still reads like that
+```
+
+The same journal gives the same commit id: publishing twice is publishing once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from supervisor import __version__
+from supervisor.git.layout import is_object_id
+from supervisor.git.neutral import Git, GitError
+from supervisor.journal import chain
+from supervisor.journal.codec import encode
+from supervisor.journal.ids import born
+from supervisor.journal.merkle import Tree
+from supervisor.journal.reader import raw_lines
+from supervisor.provenance.published import Projector, shape
+from supervisor.vocabulary.errors import GovrunError
+
+SEGMENT = 5000
+_KEY = "publish.key"
+_SCRATCH = "publish.tmp"
+_MAX_POLICY = 1 << 20
+_GAP = b'"kind":"gap"'
+_OF_META = ("run", "agent", "start", "policy", "coverage")
+
+
+class Log(NamedTuple):
+    """The journal in figures: ``events`` lines, the root over them as published (64 hexadecimal digits), gaps."""
+
+    events: int = 0
+    root: str = ""
+    gaps: int = 0
+
+
+def ref_of(run: str) -> str:
+    """The ref that holds what the run left; runs born together differ in the end of their ids, not in the beginning."""
+    return f"refs/govrun/runs/{run[-2:]}/{run}"
+
+
+class Bundle:
+    """The commit of the run in ``folder``, written once by ``write``."""
+
+    def __init__(self, folder: Path, meta: dict[str, object]) -> None:
+        self._folder = folder
+        self._meta = meta
+        self._run = folder.name
+        self.log = Log()
+        self._file = self._events()
+
+    def close(self) -> None:
+        """Give up the space that the events took."""
+        self._file.close()
+
+    def _events(self) -> BinaryIO:
+        """The segments as fast-import reads them, and ``log``. Raises ``GovrunError``."""
+        path = self._folder / _SCRATCH
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            file = os.fdopen(descriptor, "w+b")
+            os.unlink(path)
+            self._segments(file)
+        except OSError as error:
+            raise GovrunError("the record of the run could not be built", str(error), exit_code=121) from error
+        return file
+
+    def _segments(self, file: BinaryIO) -> None:
+        projector, tree, head = Projector(self._key()), Tree(), chain.START
+        self._projector = projector
+        self._parts: list[dict[str, object]] = []
+        lines: list[bytes] = []
+        gaps = 0
+        for raw in self._lines():
+            leaf = chain.leaf(raw)
+            head = chain.join(head, leaf)
+            line = projector.line(raw)
+            tree.add(leaf if line is raw else chain.leaf(line))
+            gaps += _GAP in raw
+            lines.append(line)
+            if len(lines) == SEGMENT:
+                self._segment(file, lines, tree.count, head)
+        if lines:
+            self._segment(file, lines, tree.count, head)
+        self._chain = head.hex()
+        self.log = Log(tree.count, tree.root().hex(), gaps)
+
+    def _lines(self) -> Iterator[bytes]:
+        try:
+            yield from raw_lines(self._folder)
+        except FileNotFoundError:
+            return  # it ended before it had a journal
+
+    def _segment(self, file: BinaryIO, lines: list[bytes], last: int, head: bytes) -> None:
+        data = b"".join(line + b"\n" for line in lines)
+        number = len(self._parts)
+        file.write(b"blob\nmark :%d\ndata %d\n%s\n" % (number + 1, len(data), data))
+        first, digest = last - len(lines) + 1, hashlib.sha256(data).hexdigest()
+        self._parts.append({"first": first, "last": last, "sha256": digest, "chain": head.hex()})
+        lines.clear()
+
+    def _key(self) -> bytes:
+        path = self._folder / _KEY
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(32))
+        except FileExistsError:
+            pass  # of an earlier attempt
+        key = path.read_bytes()
+        if len(key) != 32:
+            path.unlink()  # torn by a crash: nothing was published with it
+            return self._key()
+        return key
+
+    def write(self, git: Git, text: str, more: dict[str, object]) -> str:
+        """Make the objects and return the commit's id. ``text``: the run's note; ``more``: what else ``run.json``
+        tells. Raises ``GitError``."""
+        try:
+            self._file.seek(0, os.SEEK_END)
+            for part in self._commit(text, more):
+                self._file.write(part)
+            self._file.flush()
+            self._file.truncate()
+            self._file.seek(0)
+        except OSError as error:
+            raise GitError("the record of the run could not be built", str(error), None) from error
+        # No delta search among segments: it costs more than the events.
+        made = git.run(["fast-import", "--quiet", "--force", "--done", "--depth=0"], file=self._file)
+        commit = made.decode("ascii", "replace").strip()
+        if not is_object_id(commit):
+            raise GitError("the record of the run could not be built", f"git fast-import said {commit[:80]!r}", None)
+        return commit
+
+    def _commit(self, text: str, more: dict[str, object]) -> Iterator[bytes]:
+        who = b"govrun <govrun@invalid> %d +0000" % int(born(self._run))
+        title = f"govrun {self._run}\n".encode()
+        yield b"commit refs/govrun/staging\nmark :900000\nauthor %s\ncommitter %s\n" % (who, who)
+        yield b"data %d\n%s" % (len(title), title)
+        for number in range(len(self._parts)):
+            yield b"M 100644 :%d events/%06d.jsonl\n" % (number + 1, number)
+        segments = "".join(encode(part) + "\n" for part in self._parts)
+        described = encode(self._described() | more) + "\n"
+        for name, content in (("run.json", described), ("segments.jsonl", segments), ("note.txt", text)):
+            yield _inline(name, content.encode("utf-8", "backslashreplace"))
+        for name, data in self._policy():
+            yield _inline(f"policy/{name}", data)
+        yield b"\nget-mark :900000\ndone\n"
+
+    def _described(self) -> dict[str, object]:
+        meta = self._meta
+        argv = meta.get("argv")
+        git = meta.get("git")
+        log = {"events": self.log.events, "root": f"sha256:{self.log.root}", "gaps": self.log.gaps}
+        return {
+            "v": 1,
+            "govrun": __version__,
+            **{name: meta[name] for name in _OF_META if name in meta},
+            "argv": shape(argv) if isinstance(argv, list) else [],
+            "argv_hmac": self._projector.digest(argv),
+            "base": git.get("base", "") if isinstance(git, dict) else "",
+            "sources": [_source(each) for each in _items(meta.get("sources"))],
+            "decisions": _items(meta.get("decisions")),
+            "log": log | {"chain": f"sha256:{self._chain}"},
+        }
+
+    def _policy(self) -> Iterator[tuple[str, bytes]]:
+        """The layers that lie in the tree; packs come with govrun and are known by their digest."""
+        for source in _items(self._meta.get("sources")):
+            name, digest = str(source.get("name", "")), source.get("sha256")
+            path = str(source.get("path") or os.path.join(str(self._meta.get("tree", "")), name))
+            if ":" in name or not name:
+                continue
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                with os.fdopen(descriptor, "rb") as file:
+                    data = file.read(_MAX_POLICY)
+            except OSError:
+                continue  # gone since; its digest is in run.json
+            if hashlib.sha256(data).hexdigest() == digest:
+                yield os.path.basename(name), data
+
+
+def _inline(name: str, data: bytes) -> bytes:
+    return b"M 100644 inline %s\ndata %d\n%s\n" % (_quoted(name), len(data), data)
+
+
+def _quoted(name: str) -> bytes:
+    raw = name.encode("utf-8", "surrogateescape")
+    return b'"' + b"".join(b"\\%03o" % b if b < 32 or b in b'"\\' else bytes([b]) for b in raw) + b'"'
+
+
+def _items(value: object) -> list[dict[str, object]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _source(source: dict[str, object]) -> dict[str, object]:
+    return {name: source[name] for name in ("name", "sha256", "sha1_blob", "blob") if name in source}

@@ -1,0 +1,113 @@
+"""Publishing from the journal alone: what a run that ended without a word, or whose publisher did, still owes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from supervisor.journal.reader import Reader
+from supervisor.journal.store import read_meta
+from supervisor.provenance.publisher import Ending, Publisher, is_published, put_down
+from supervisor.vocabulary.errors import GovrunError
+
+
+class Tally:
+    """The counts of a run, as its journal tells them: an intent without an outcome is ``unknown``."""
+
+    def __init__(self) -> None:
+        self.succeeded = self.failed = self.blocked = self.attempted = self.reverts = 0
+        self.decisions: dict[str, int] = {}
+        self.seq = 0
+        self._consequences: set[object] = set()  # intents that are no attempts
+
+    def add(self, record: dict[str, object]) -> None:
+        """Count one record."""
+        seq, cause, outcome = record.get("seq"), record.get("cause"), record.get("outcome")
+        self.seq = seq if isinstance(seq, int) else self.seq
+        if record.get("invariant") and record.get("verdict") and not record.get("violation"):
+            name = f"{record['invariant']}<-{record.get('adr') or record.get('source') or 'govrun'}"
+            self.decisions[name] = self.decisions.get(name, 0) + 1
+        if record.get("phase") == "intent":
+            if record.get("verdict") == "revert":
+                self._consequences.add(seq)
+            else:
+                self.attempted += 1
+        elif outcome == "reverted":
+            self.reverts += 1
+        elif outcome == "blocked":
+            self.blocked += 1
+            self.attempted += cause is None
+        elif cause is not None and cause not in self._consequences:
+            self.succeeded += outcome == "succeeded"
+            self.failed += outcome == "failed"
+        elif cause is None and outcome == "succeeded" and record.get("kind") != "fs.write":
+            self.attempted += 1
+            self.succeeded += 1
+
+    def counts(self) -> dict[str, int]:
+        """As a note has them."""
+        return {
+            "attempted": self.attempted, "succeeded": self.succeeded, "failed": self.failed, "blocked": self.blocked,
+            "unknown": self.attempted - self.succeeded - self.failed - self.blocked, "reverts": self.reverts,
+        }  # fmt: skip
+
+
+def crashed(folder: Path) -> Ending:
+    """The end of a run that nobody put down."""
+    tally = Tally()
+    for record in _records(folder):
+        tally.add(record)
+    return Ending(counts=tally.counts(), decisions=tally.decisions, upto=tally.seq)
+
+
+def _records(folder: Path) -> Iterator[dict[str, object]]:
+    try:
+        yield from Reader(folder)
+    except OSError:
+        return  # it ended before it had a journal, or that cannot be read: there is nothing to count
+
+
+def complete(folder: Path) -> str:
+    """Publish what the run in ``folder`` still owes its repository; "" when it owes nothing, else what was done.
+
+    May be repeated, and killed. Raises ``GovrunError``.
+    """
+    meta = read_meta(folder)
+    git = meta.get("git")
+    if not isinstance(git, dict) or "coverage" not in meta or is_published(folder):
+        return ""
+    if not (Path(str(git.get("common_dir"))) / "objects").is_dir():
+        put_down(folder, {"run": folder.name, "end": "-", "ref": "", "problem": "its repository is gone"})
+        return "its repository is gone: nothing can be noted there"
+    publisher = Publisher(folder)
+    try:
+        tally = Tally()
+        for record in _records(folder):
+            tally.add(record)
+            _learn(publisher, record, tally)
+        end = meta.get("end")
+        told = Ending.read(end) if isinstance(end, dict) else Ending()
+        if not told.counts:
+            told = told._replace(counts=tally.counts(), decisions=tally.decisions, upto=tally.seq)
+        publisher.finish(told)
+        return f"noted on {len(publisher.noted)} commit{'' if len(publisher.noted) == 1 else 's'}"
+    finally:
+        publisher.close()
+
+
+def _learn(publisher: Publisher, record: dict[str, object], tally: Tally) -> None:
+    op = record.get("op")
+    if not isinstance(op, dict) or not isinstance(op.get("ref"), str) or not op.get("new"):
+        return
+    if record.get("kind") == "external":
+        publisher.made_by_others(str(op["new"]))
+    elif record.get("kind") == "git.ref" and record.get("outcome") == "succeeded":
+        try:
+            publisher.moved(
+                {
+                    "ref": op["ref"], "commit": op["new"], "fetched": bool(op.get("fetched")),
+                    "counts": tally.counts(), "decisions": dict(tally.decisions), "upto": tally.seq, "seconds": 0,
+                }
+            )  # fmt: skip
+        except GovrunError as error:
+            publisher.problem(f"{error.what}: {error.why}", commit=op["new"])
