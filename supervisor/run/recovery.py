@@ -54,9 +54,10 @@ def recover_run(folder: Path) -> Recovered:
         if not claimed or _may_start(run, meta):
             return Recovered(run, tree, "live")
         end = read_meta(folder).get("end")
-        if isinstance(end, dict) and end.get("reason") not in ("crash", "internal"):
-            return Recovered(run, tree, "ended")
-        told, failed = _put_right(folder, run)
+        told: list[str] = []
+        failed = False
+        if not isinstance(end, dict) or end.get("reason") in ("crash", "internal"):
+            told, failed = _put_right(folder, run)
         if not isinstance(end, dict):
             try:
                 update_meta(folder, end={"status": "UNKNOWN", "reason": "crash", "exit": None, "code": EXIT_CODE})
@@ -64,7 +65,22 @@ def recover_run(folder: Path) -> Recovered:
             except GovrunError as error:
                 told.append(f"{error.what}: {error.why}")
                 failed = True
+        failed |= _publish(folder, told)
     return Recovered(run, tree, "recovered" if told else "ended", tuple(told), failed)
+
+
+def _publish(folder: Path, told: list[str]) -> bool:
+    """Notes and record that the run still owes; True when they cannot be written now."""
+    from supervisor.provenance.completion import complete
+
+    try:
+        done = complete(folder)
+    except GovrunError as error:
+        told.append(f"not noted: {error.what}: {error.why}")
+        return True
+    if done:
+        told.append(done)
+    return False
 
 
 def _put_right(folder: Path, run: str) -> tuple[list[str], bool]:
