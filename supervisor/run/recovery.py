@@ -46,12 +46,13 @@ def recover_all(state: Path) -> Iterator[Recovered]:
             yield found
 
 
-def recover_run(folder: Path) -> Recovered:
-    """Recover the run in ``folder``. Live runs are left alone; may be repeated, and killed."""
+def recover_run(folder: Path, *, over: bool = False) -> Recovered:
+    """Recover the run in ``folder``. Live runs are left alone; may be repeated, and killed. ``over``: the process that
+    started the run asks, and knows that it is over."""
     meta = read_meta(folder)
     run, tree = folder.name, str(meta.get("tree", "-"))
     with _claimed(folder) as claimed:
-        if not claimed or _may_start(run, meta):
+        if not claimed or (not over and _may_start(run, meta)):
             return Recovered(run, tree, "live")
         end = read_meta(folder).get("end")
         told: list[str] = []

@@ -220,8 +220,24 @@ def _code(ended: Ended, folder: Path, say: Callable[[str], None]) -> int:
     say(f"govrun: the supervisor ended unexpectedly ({how}); everything it had started was stopped")
     say("  why: without it nothing could be judged")
     say("  fix: govrun log latest shows what happened until then")
-    update_meta(folder, end={"status": "UNKNOWN", "reason": "crash", "exit": None, "code": EXIT_FAILED})
+    _recover(folder, say)
     return EXIT_FAILED
+
+
+def _recover(folder: Path, say: Callable[[str], None]) -> None:
+    from supervisor.run.recovery import recover_run
+
+    try:
+        found = recover_run(folder, over=True)
+    except (GovrunError, OSError) as error:
+        say(f"govrun: what it left half-done is still there: {error}")
+        say("  fix: govrun recover")
+        return
+    for line in found.told:
+        say(f"govrun: {line}")
+    if found.failed or found.state == "live":
+        say("govrun: not everything it left half-done could be finished")
+        say("  fix: govrun recover")
 
 
 def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> None:

@@ -260,6 +260,9 @@ def test_killed_at_any_moment(govrun: Govrun, git: Git, repo: Path, victims: str
         if not new:
             continue  # killed before there was a run
         (folder,) = new
+        if victims == "supervisor":  # the guard, which is left, sees to it at once
+            assert folder.name in git.runs()
+            assert govrun.cli("recover").ok().stdout == b"nothing to recover\n"
         recovered(govrun, folder)
         records = journal_of(folder)
         made = {each["op"]["new"] for each in records if each["kind"] == "git.ref" and each.get("outcome")}
