@@ -40,6 +40,10 @@ def run_command(words: list[str]) -> int:
     except typer.Exit as done:
         return int(done.exit_code)
     except _USAGE as error:
-        fix = "govrun --help" if words[0] in names else "govrun -- COMMAND runs a command; govrun --help lists the rest"
-        raise UsageError(str(error).rstrip("."), "", fix, exit_code=2) from error
+        if words[0] in names:
+            reason, fix = f"`{words[0]}` does not take it", f"govrun {words[0]} --help"
+        else:
+            reason = f"commands: {', '.join(names)}"
+            fix = "govrun -- COMMAND runs a command; govrun --help lists the rest"
+        raise UsageError(str(error).rstrip("."), reason, fix, exit_code=2) from error
     return result if isinstance(result, int) else 0

@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
         from supervisor.vocabulary.errors import UsageError
 
         if seq and not seq.isdecimal():
-            raise UsageError(f"{seq[:40]!r} is not the number of a record", "", _USAGE, exit_code=2)
+            raise UsageError(f"{seq[:40]!r} is not the number of a record", "records have numbers", _USAGE, exit_code=2)
         folder = _folder(state_dir(os.environ), run, with_seq=bool(seq))
         if seq:
             found = explain(folder, int(seq))

@@ -59,7 +59,12 @@ class View:
                 f"cannot find the commit {revision[:80]!r}", why, "git log --oneline", exit_code=2
             ) from error
         if not is_object_id(found):
-            raise UsageError(f"cannot find the commit {revision[:80]!r}", "", "git log --oneline", exit_code=2)
+            raise UsageError(
+                f"cannot find the commit {revision[:80]!r}",
+                "git names no commit by it",
+                "git log --oneline",
+                exit_code=2,
+            )
         return found
 
 
