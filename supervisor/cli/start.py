@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from supervisor.kernel import probe
@@ -11,22 +12,22 @@ from supervisor.run.start import Options, launch, prepare
 from supervisor.vocabulary.errors import UsageError
 
 _VALUES = {"--profile", "--agent", "--root", "--require", "--fail-on", "--accept", "--tree"}
-_FLAGS = {"--require-committed", "--dry-run", "--quiet"}
+_FLAGS = {"--require-committed", "--dry-run", "--json", "--quiet"}
+_ACCEPTED = ("yama",)  # the gaps of a host that a run can start with all the same
+_CHOICES = {"--require": ("enforced", "supervised", "observed"), "--fail-on": ("warn", "deny", "revert")}
 
 
 def start(words: list[str]) -> int:
     """Run the command after ``--``; the exit code of the run."""
     options = parse(words)
     outer = probe.run_id()
+    if options.dry_run:
+        from supervisor.cli.plan import show
+
+        return show(outer, options)
     if outer:
         return _inside(outer, options)
     prepared = prepare(options, os.environ)
-    if options.dry_run:
-        from supervisor.cli.explain import plan
-
-        for line in plan(prepared):
-            print(line)
-        return 0
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # None: closed by the caller; what is buffered must not be written by two processes
             stream.flush()
@@ -39,10 +40,12 @@ def _inside(run: str, options: Options) -> int:
         say(f"govrun: already inside run {run}; the command starts under the supervision that is there")
     try:
         os.execvp(options.command[0], options.command)
-    except FileNotFoundError:
-        raise UsageError(f"command not found: {options.command[0]!r}", exit_code=127) from None
-    except OSError as error:
-        raise UsageError(f"cannot execute {options.command[0]!r}", str(error), exit_code=126) from error
+    except FileNotFoundError as error:
+        what = f"command not found: {options.command[0]!r}"
+        raise UsageError(what, str(error), "check the spelling and PATH", exit_code=127) from None
+    except (OSError, ValueError) as error:
+        fix = "chmod +x, or name the interpreter before it"
+        raise UsageError(f"cannot execute {options.command[0]!r}", str(error), fix, exit_code=126) from error
 
 
 def say(line: str) -> None:
@@ -59,16 +62,20 @@ def parse(words: list[str]) -> Options:
     command = tuple(words[at + 1 :])
     given, accept = _options(words[:at])
     if not command:
-        raise UsageError("no command after --", "", "govrun -- COMMAND ARGS…")
+        raise UsageError("no command after --", "nothing follows it", "govrun -- COMMAND ARGS…")
     tree = given.get("--tree", "inplace")
     if tree != "inplace":
         raise UsageError(f"--tree {tree} is not built yet", "this version works in place", "leave --tree out")
-    for name, words_ in (
-        ("--require", ("enforced", "supervised", "observed")),
-        ("--fail-on", ("warn", "deny", "revert")),
-    ):
-        if given.get(name, words_[0]) not in words_:
-            raise UsageError(f"{name} {given[name]!r} is no level", f"levels: {', '.join(words_)}", "")
+    for name, choices in _CHOICES.items():
+        if given.get(name, choices[0]) not in choices:
+            fix = _close(given[name], choices) or "leave it out"
+            raise UsageError(f"{name} {given[name]!r} is no level", f"{name} takes {', '.join(choices)}", fix)
+    for word in accept:
+        if word not in _ACCEPTED:
+            told = f"a run can be started without: {', '.join(_ACCEPTED)}"
+            raise UsageError(f"--accept {word!r} names nothing that can be missing", told, "govrun doctor")
+    if "--json" in given and "--dry-run" not in given:
+        raise UsageError("--json goes with --dry-run", "standard output is the command's own", "govrun log --json")
     return Options(
         command=command,
         profile=Path(given["--profile"]) if "--profile" in given else None,
@@ -79,6 +86,7 @@ def parse(words: list[str]) -> Options:
         fail_on=given.get("--fail-on"),
         accept=tuple(accept),
         dry_run="--dry-run" in given,
+        as_json="--json" in given,
         quiet="--quiet" in given,
     )
 
@@ -94,17 +102,25 @@ def _options(words: list[str]) -> tuple[dict[str, str], list[str]]:
         elif name in _VALUES:
             found = value if equals else next(rest, None)
             if found is None:
-                raise UsageError(f"{name} needs a value", "", "govrun --help")
+                raise UsageError(f"{name} needs a value", "-- came right after it", f"{name} VALUE, or {name}=VALUE")
             if name == "--accept":
                 accept.append(found)
             given[name] = found
+        elif name in _FLAGS:
+            raise UsageError(f"{name} takes no value", f"{word!r} gives one", name)
         else:
-            raise UsageError(f"unknown option {word!r}", _nearest(name), "govrun --help")
+            why = f"a run knows {', '.join(sorted(_VALUES | _FLAGS))}"
+            raise UsageError(f"unknown option {word!r}", why, _close(name, [*_VALUES, *_FLAGS]) or "govrun --help")
     return given, accept
 
 
-def _nearest(name: str) -> str:
+def is_option(word: str) -> bool:
+    """Whether ``word`` is an option of a run."""
+    return word.partition("=")[0] in _VALUES | _FLAGS
+
+
+def _close(word: str, valid: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, [*_VALUES, *_FLAGS], 1)
+    close = get_close_matches(word, list(valid), 1)
     return f"did you mean {close[0]}?" if close else ""

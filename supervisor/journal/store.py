@@ -33,20 +33,59 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     A relative ``XDG_STATE_HOME`` is ignored (XDG base directory specification). Raises ``HostError`` when the folder
     belongs to somebody else, others may write it, or it cannot be made.
     """
+    return make_state(state_path(environ))
+
+
+def state_path(environ: Mapping[str, str]) -> Path:
+    """Where ``state_dir`` is or would be. Makes and changes nothing. Raises ``HostError`` for what is there already
+    and cannot be trusted."""
     base = environ.get("XDG_STATE_HOME", "")
     if not base.startswith("/"):
         home = environ.get("HOME", "")
         base = (home if home.startswith("/") else _home()) + "/.local/state"
     folder = Path(base) / "govrun"
     try:
+        if not os.path.lexists(folder):
+            return Path(os.path.realpath(folder))
+        resolved = folder.resolve(strict=True)
+        _mode_of_ours(resolved)
+    except OSError as error:
+        raise _unusable(folder, str(error)) from error
+    return resolved
+
+
+def make_state(folder: Path) -> Path:
+    """Make what ``state_path`` has named. Raises ``HostError``, also when something else stands there by now."""
+    try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        resolved = folder.resolve(strict=True)
-        seal(resolved)
+        if folder.resolve(strict=True) != folder:
+            raise _unusable(folder, "a symbolic link was put in its way")
+        seal(folder)
     except OSError as error:
-        fix = "set XDG_STATE_HOME to a folder of yours that can be written"
-        raise HostError(f"cannot use the state folder {str(folder)!r}", str(error), fix) from error
-    return resolved
+        raise _unusable(folder, str(error)) from error
+    return folder
+
+
+def check_makeable(folder: Path) -> None:
+    """Raise what ``make_state`` would raise, as far as that can be told without trying."""
+    if why := obstacle(folder):
+        raise _unusable(folder, why)
+
+
+def obstacle(folder: Path) -> str:
+    """Why names cannot be made in ``folder``, or it cannot be made itself; empty when nothing is in the way."""
+    there = folder
+    while not os.path.lexists(there):
+        there = there.parent
+    if not os.path.isdir(there):
+        return f"{str(there)!r} is not a folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{str(there)!r} cannot be written"
+
+
+def _unusable(folder: Path, why: str) -> HostError:
+    fix = "set XDG_STATE_HOME to a folder of yours that can be written"
+    return HostError(f"cannot use the state folder {str(folder)!r}", why, fix)
 
 
 def _home() -> str:
@@ -61,16 +100,21 @@ def _home() -> str:
 
 def seal(folder: Path) -> None:
     """Make sure that a folder of ours is ours alone. Raises ``HostError`` when it was open to others' writing."""
+    if _mode_of_ours(folder) & 0o077:
+        os.chmod(folder, 0o700)
+
+
+def _mode_of_ours(folder: Path) -> int:
     info = os.lstat(folder)
     what = f"the state folder {str(folder)!r} cannot be trusted"
     if not stat.S_ISDIR(info.st_mode):
         raise HostError(what, "it is not a folder", "move it away")
     if info.st_uid != os.geteuid():
-        raise HostError(what, f"it belongs to uid {info.st_uid}, you are {os.geteuid()}", "set XDG_STATE_HOME")
+        fix = "set XDG_STATE_HOME to a folder of yours"
+        raise HostError(what, f"it belongs to uid {info.st_uid}, you are {os.geteuid()}", fix)
     if info.st_mode & 0o022:
         raise HostError(what, f"others may write it (mode {info.st_mode & 0o7777:o})", f"chmod 700 {str(folder)!r}")
-    if info.st_mode & 0o077:
-        os.chmod(folder, 0o700)
+    return info.st_mode
 
 
 def new_run(state: Path) -> tuple[str, Path]:

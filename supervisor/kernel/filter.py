@@ -202,9 +202,12 @@ def cache_key(spec: FilterSpec) -> str:
     return digest.hexdigest()
 
 
-def cached(spec: FilterSpec, cache_dir: Path, make: Callable[[FilterSpec], bytes] = build) -> bytes:
-    """``build(spec)`` from a private cache directory. A file that is damaged, foreign or readable by others is not
-    used but rebuilt; a cache that cannot be written is no error, since the program is then simply built again."""
+def cached(
+    spec: FilterSpec, cache_dir: Path, make: Callable[[FilterSpec], bytes] = build, *, keep: bool = True
+) -> bytes:
+    """``build(spec)`` from a private cache directory, where what was built is kept unless ``keep`` is false. A file
+    that is damaged, foreign or readable by others is not used but rebuilt; a cache that cannot be written is no error,
+    since the program is then simply built again."""
     try:
         key = cache_key(spec)
     except OSError:  # sources not on disk as files
@@ -213,6 +216,9 @@ def cached(spec: FilterSpec, cache_dir: Path, make: Callable[[FilterSpec], bytes
     program = _read_cached(path, key)
     if program is None:
         program = make(spec)
+    else:
+        keep = False
+    if keep:
         with contextlib.suppress(OSError):
             _write_cached(path, key, program)
     return program

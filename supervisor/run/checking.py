@@ -19,7 +19,7 @@ from supervisor.inspection.prefilter import Prefilter
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants.dependency import DependencyRules, needles
 from supervisor.invariants.policy import CompiledPolicy, RunState
-from supervisor.journal.store import state_dir
+from supervisor.journal.store import state_path
 from supervisor.kernel import probe
 from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
@@ -126,7 +126,7 @@ def _policy(environ: Mapping[str, str]) -> tuple[Place, Profile, CompiledPolicy]
     """What would bind a run here, whatever this machine can hold of it."""
     home = Path(os.path.realpath(home_folder(environ)))
     place = place_of(working_directory(), None)
-    state = state_dir(environ)
+    state = state_path(environ)
     check_tree(place, home, state, explicit=False)
     profile = load(place.tree)
     rules = tuple(rule._replace(require=None) for rule in profile.rules)
@@ -150,7 +150,7 @@ def _wanted(place: Place, paths: Iterable[bytes]) -> Callable[[bytes], bool]:
         if whole != tree and not whole.startswith(tree + b"/"):
             raise UsageError(f"{shown!r} lies outside the tree", str(place.tree), "name files of this repository")
         if not os.path.lexists(whole):
-            raise UsageError(f"there is no {shown!r}", "", "name files and folders that exist")
+            raise UsageError(f"there is no {shown!r}", f"not in {place.tree}", "name files and folders that exist")
         relative = whole[len(tree) + 1 :]
         exact.add(relative)
         inside.append(relative + b"/" if relative else b"")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from supervisor.inspection.kinds import is_lock, kind_of
-from supervisor.journal.store import state_dir
+from supervisor.journal.store import state_path
 from supervisor.profile.adr import FOLDERS
 from supervisor.profile.load import NAME
 from supervisor.run.checking import tree_files
@@ -59,7 +59,7 @@ def first_profile(environ: Mapping[str, str], *, force: bool) -> tuple[Path, str
     is not given."""
     place = place_of(working_directory(), None)
     home = Path(os.path.realpath(home_folder(environ)))
-    check_tree(place, home, state_dir(environ), explicit=False)
+    check_tree(place, home, state_path(environ), explicit=False)
     path = place.tree / NAME
     if not force and os.path.lexists(path):
         raise UsageError(f"there is a {NAME} already", str(path), "govrun explain shows it; --force replaces it")

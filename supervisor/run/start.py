@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from supervisor.confine import terminal
-from supervisor.confine.domains import agent_domain, supervisor_domain
+from supervisor.confine.domains import Domain, agent_domain, supervisor_domain
 from supervisor.confine.environment import Environment, build, cache_folders
 from supervisor.confine.guard import Ended, Guard
 from supervisor.enforce.explain import safe
 from supervisor.enforce.kill import stop_tree, survivors
 from supervisor.git import refs as git_refs
+from supervisor.git.neutral import find_git
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.journal.store import new_run, read_meta, state_dir, update_meta, write_meta, write_refs
+from supervisor.journal.store import make_state, new_run, read_meta, state_path, update_meta, write_meta, write_refs
 from supervisor.kernel import filter as bpf
 from supervisor.kernel import landlock, probe, process
 from supervisor.profile.agents import load_agent
@@ -25,6 +26,7 @@ from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
 from supervisor.run import scratch
 from supervisor.run.compose import (
+    Given,
     Place,
     base_locks,
     cache_base,
@@ -38,7 +40,7 @@ from supervisor.run.compose import (
 from supervisor.run.ending import EXIT_FAILED
 from supervisor.run.supervise import Order, supervise
 from supervisor.run.world import Oracles, git_tools
-from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
+from supervisor.vocabulary.errors import GovrunError, HostError, StopRun, UsageError
 from supervisor.vocabulary.host import HostFacts
 from supervisor.vocabulary.policy import Coverage
 from supervisor.vocabulary.verdicts import Effect
@@ -52,7 +54,7 @@ _DISPOSITIONS = (
 
 
 class Options(NamedTuple):
-    """The command line of a start."""
+    """The command line of a start. ``as_json`` is how ``dry_run`` is printed."""
 
     command: tuple[str, ...]
     profile: Path | None = None
@@ -63,6 +65,7 @@ class Options(NamedTuple):
     fail_on: str | None = None
     accept: tuple[str, ...] = ()
     dry_run: bool = False
+    as_json: bool = False
     quiet: bool = False
 
 
@@ -86,10 +89,12 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     home = Path(os.path.realpath(home_folder(environ)))
     place = place_of(working_directory(), options.root)
     host = probe.start_facts()
-    _check_host(host, options.accept)
+    check_host(host, options.accept)
     program = _program(options.command[0], environ)
-    state = state_dir(environ)
+    state = state_path(environ)
     check_tree(place, home, state, explicit=options.root is not None)
+    if place.repository is not None:
+        find_git()  # without it nothing that the run commits could be judged or noted
     profile = load(place.tree, profile=options.profile)
     if options.require is not None:
         profile = profile._replace(require=options.require)
@@ -115,7 +120,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     return Prepared(options, place, profile, agent, policy, host, environment, state, caches, program)
 
 
-def _check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
+def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
     for gap in probe.gaps(host):
         if gap.blocks and gap.flag not in accepted:
             fix = gap.fix + (f"\nor: govrun --accept {gap.flag} …" if gap.flag else "")
@@ -139,8 +144,12 @@ def _program(name: str, environ: Mapping[str, str]) -> str:
         if os.access(found, os.X_OK) and not os.path.isdir(found):
             return found if "/" in found else "./" + found
     if "/" in name and os.path.exists(name):
-        raise UsageError(f"cannot execute {name!r}", "it is a folder or not executable", "chmod +x", exit_code=126)
-    raise UsageError(f"command not found: {name!r}", "", "check the spelling and PATH", exit_code=127)
+        why, fix = "it is not executable for you", "chmod +x, or name the interpreter before it"
+        if os.path.isdir(name):
+            why, fix = "it is a folder", "name a program in it"
+        raise UsageError(f"cannot execute {name!r}", why, fix, exit_code=126)
+    why = "no such file" if "/" in name else f"PATH has no such program: {environ.get('PATH', os.defpath)}"
+    raise UsageError(f"command not found: {name!r}", why, "check the spelling and PATH", exit_code=127)
 
 
 def _check_committed(profile: Profile, options: Options) -> None:
@@ -155,11 +164,16 @@ def _check_committed(profile: Profile, options: Options) -> None:
 
 def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     """Run the command; returns the exit code of govrun. Called once per process. Errors: ``GovrunError``."""
+    make_state(prepared.state)
     _make_folders(prepared)
-    seccomp = _filter(prepared)
+    seccomp = filter_of(prepared, keep=True)
     run, folder = new_run(prepared.state)
+    try:
+        _write_start(prepared, run, folder, time.time())
+    except StopRun as error:
+        _leave(folder)
+        raise HostError(error.what, error.why, error.fix) from error  # nothing was started
     temporary = scratch.make(prepared.policy.temp, run)
-    _write_start(prepared, run, folder, time.time())
     if not prepared.options.quiet:
         for line in banner(prepared, run):
             say(line)
@@ -192,6 +206,13 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     return code
 
 
+def _leave(folder: Path) -> None:
+    """Take away the folder of a run that never began."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _supervisor(order: Order) -> int:
     """The forked half. Never returns into the caller's code, whatever happens."""
     try:
@@ -200,9 +221,7 @@ def _supervisor(order: Order) -> int:
         for line in error.lines():
             order.say(line)
         os.write(order.guard, b"exit %d\n" % error.exit_code)
-        update_meta(
-            order.folder, end={"status": "UNKNOWN", "reason": "internal", "exit": None, "code": error.exit_code}
-        )
+        _end_unknown(order.folder, "internal", error.exit_code)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback never reaches a user, and the guard must be told
         order.say(f"govrun: BUG: {type(error).__name__}: {error}")
@@ -240,6 +259,13 @@ def _recover(folder: Path, say: Callable[[str], None]) -> None:
         say("  fix: govrun recover")
 
 
+def _end_unknown(folder: Path, reason: str, code: int) -> None:
+    try:
+        update_meta(folder, end={"status": "UNKNOWN", "reason": reason, "exit": None, "code": code})
+    except StopRun:
+        return  # no room even for that: a run without an end reads UNKNOWN
+
+
 def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> None:
     repository = prepared.place.repository
     meta: dict[str, object] = {
@@ -274,21 +300,44 @@ def _levels(policy: CompiledPolicy) -> dict[Coverage, int]:
     return {level: count for level in sorted(Coverage, reverse=True) if (count := found.count(level))}
 
 
-def _make_folders(prepared: Prepared) -> None:
+def folders_to_make(prepared: Prepared) -> tuple[bytes, ...]:
     """Folders that the run may write have to exist before the domains are entered: a grant is on an inode."""
-    for grant in prepared.policy.grants:
-        if grant.folder and grant.source.startswith(("pack:", "package caches")):
-            try:
-                os.makedirs(grant.path, mode=0o700, exist_ok=True)
-            except OSError as error:
-                raise HostError(
-                    f"cannot make {os.fsdecode(grant.path)!r}", str(error), "make it, or free space"
-                ) from error
+    return tuple(
+        grant.path
+        for grant in prepared.policy.grants
+        if grant.folder and grant.source.startswith(("pack:", "package caches"))
+    )
 
 
-def _filter(prepared: Prepared) -> bytes:
+def cannot_make(path: bytes, why: str) -> HostError:
+    return HostError(f"cannot make {os.fsdecode(path)!r}", why, "make it yourself, or free space")
+
+
+def _make_folders(prepared: Prepared) -> None:
+    for path in folders_to_make(prepared):
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise cannot_make(path, str(error)) from error
+
+
+def filter_of(prepared: Prepared, *, keep: bool) -> bytes:
+    """The filter program, an array of ``struct sock_filter``; ``keep``: for later starts."""
     spec = bpf.FilterSpec(debug=prepared.policy.debug, opens="folders", abi=prepared.host.landlock_abi)
-    return bpf.cached(spec, prepared.state / "cache")
+    return bpf.cached(spec, prepared.state / "cache", keep=keep)
+
+
+def domains(prepared: Prepared, given: Given) -> tuple[Domain, Domain]:
+    """The Landlock domains of the agent and of the supervisor."""
+    policy = prepared.policy
+    writable = [policy.tree, policy.state, *policy.temp, *(grant.path for grant in policy.grants)]
+    if policy.git is not None:
+        writable += [policy.git.path, policy.git.common]
+    scopes = landlock.scopes(prepared.host.landlock_abi)
+    return (
+        agent_domain((policy.state, *policy.hide), scopes, given.terminals),
+        supervisor_domain([*writable, *given.files]),
+    )
 
 
 def _order(
@@ -300,9 +349,7 @@ def _order(
     umask = os.umask(0)
     os.umask(umask)
     given = handed_in()
-    writable = [policy.tree, policy.state, *policy.temp, *(grant.path for grant in policy.grants)]
-    if policy.git is not None:
-        writable += [policy.git.path, policy.git.common]
+    agent, own = domains(prepared, given)
     return Order(
         run=run,
         folder=folder,
@@ -312,10 +359,8 @@ def _order(
         environment=prepared.environment.variables,
         cwd=os.fsencode(prepared.place.cwd),
         seccomp=seccomp,
-        agent_domain=agent_domain(
-            (policy.state, *policy.hide), landlock.scopes(prepared.host.landlock_abi), given.terminals
-        ),
-        own_domain=supervisor_domain([*writable, *given.files]),
+        agent_domain=agent,
+        own_domain=own,
         given=given.inodes,
         scoped=scoped,
         fail_on=Effect[fail_on.upper()] if fail_on else None,

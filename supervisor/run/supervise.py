@@ -96,16 +96,18 @@ def supervise(order: Order) -> Result:
     """Everything from the fork of the supervisor to the end of the record. Raises ``StopRun`` and ``HostError``."""
     started = time.monotonic()
     _prepare_self(order)
-    journal = Journal(order.folder, order.run)
-    recorder = Recorder(journal, order.policy.digest)
-    recorder.note("run.start", op={"argv": list(order.argv), "cwd": order.cwd}, policy_blob=order.policy.digest)
+    try:
+        journal = Journal(order.folder, order.run)
+        recorder = Recorder(journal, order.policy.digest)
+        recorder.note("run.start", op={"argv": list(order.argv), "cwd": order.cwd}, policy_blob=order.policy.digest)
+    except StopRun as error:
+        raise HostError(error.what, error.why, error.fix) from error  # nothing was started
     run = _Run(order, recorder, started)
     end = End("internal", None)
     try:
         end = run.go()
     except StopRun as error:
-        for line in error.lines():
-            order.say(line)
+        order.say("\n".join(error.lines()))
     finally:
         stop_tree(os.getpid(), run.keep(), group=run.root)
     result = run.conclude(end)
