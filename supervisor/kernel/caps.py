@@ -49,7 +49,8 @@ def read(process: str = "self") -> CapSets:
     try:
         return CapSets(found["CapInh"], found["CapPrm"], found["CapEff"], found["CapBnd"], found["CapAmb"])
     except KeyError as error:
-        raise HostError("the kernel does not tell capabilities", f"/proc/{process}/status lacks {error}") from error
+        why, fix = f"/proc/{process}/status lacks {error}", "mount /proc, or use Linux 6.2 or newer"
+        raise HostError("the kernel does not tell capabilities", why, fix) from error
 
 
 def _capset(permitted: int, effective: int, inheritable: int) -> None:
@@ -70,7 +71,9 @@ def no_new_privs() -> None:
     """prctl(2) PR_SET_NO_NEW_PRIVS: no exec gains rights any more. Cannot be undone; inherited."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if prctl(PR_GET_NO_NEW_PRIVS) != 1:
-        raise HostError("no_new_privs did not stick", "something intercepts prctl")
+        raise HostError(
+            "no_new_privs did not stick", "something intercepts prctl", "start govrun outside of that sandbox"
+        )
 
 
 def drop_all() -> None:

@@ -50,5 +50,7 @@ def notified() -> dict[int, str]:
     machine = os.uname().machine
     table = {"x86_64": _X86_64, "aarch64": _AARCH64}.get(machine)
     if table is None:
-        raise HostError(f"no system call table for {machine}", "", "run govrun on x86_64 or aarch64")
+        raise HostError(
+            f"no system call table for {machine}", "the filter knows calls by number", "run govrun on x86_64 or aarch64"
+        )
     return table

@@ -42,7 +42,9 @@ def place_of(cwd: Path, root: Path | None) -> Place:
         return Place(repository.top if repository is not None else cwd, cwd, repository)
     tree = Path(os.path.realpath(root))
     if not tree.is_dir():
-        raise UsageError(f"--root {str(root)!r} is not a folder", "", "name an existing folder")
+        raise UsageError(
+            f"--root {str(root)!r} is not a folder", f"{tree} is not there, or a file", "name an existing folder"
+        )
     if tree != cwd and tree not in cwd.parents:
         raise UsageError(f"--root {str(root)!r} does not contain the working directory", str(cwd), "cd into it first")
     repository = discover(tree)

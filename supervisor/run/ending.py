@@ -79,3 +79,4 @@ def say_why_not(tell: int, program: str, say: Say) -> None:
         text = line.strip().decode("utf-8", "replace").partition(" ")[2]
         say(f"govrun: cannot execute {program}")
         say(f"  why: {text}")
+        say("  fix: look at its first line (#!) and its mode; it has to start without govrun too")

@@ -52,9 +52,8 @@ def explain(folder: Path, seq: int) -> Reason:
     found, actors = _read(folder, seq)
     record = found.get(seq)
     if record is None:
-        raise UsageError(
-            f"the run {folder.name} has no record {seq}", "", f"govrun log {folder.name[:12]}", exit_code=2
-        )
+        what = f"the run {folder.name} has no record {seq}"
+        raise UsageError(what, "its journal ends before", f"govrun log {folder.name[:12]}", exit_code=2)
     cause = record.get("cause")
     intent = found.get(cause, record) if isinstance(cause, int) else record
     outcome = record if isinstance(cause, int) or record.get("outcome") else None

@@ -41,10 +41,15 @@ class InternalError(GovrunError):
     """A bug of ours."""
 
     def __init__(self, what: str, why: str = "") -> None:
-        super().__init__(f"BUG: {what}", why, "please report this with the output of `govrun doctor --json`")
+        told = why or "something happened that govrun does not expect, so it stopped"
+        super().__init__(f"BUG: {what}", told, "please report this with the output of `govrun doctor --json`")
 
 
 class StopRun(GovrunError):
     """The run cannot go on safely (journal, listener or store failed): stop it, exit 121."""
 
     exit_code = 121
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        told = "`govrun log latest` shows how far it came; start again, and report it if it comes back"
+        super().__init__(what, why, fix or told)
