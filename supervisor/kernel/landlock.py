@@ -76,6 +76,15 @@ def abi() -> int:
         raise
 
 
+def missing() -> int:
+    """Why there is no Landlock, as the errno that ``abi`` reads as 0; 0 where there is one."""
+    try:
+        syscall(NR_CREATE_RULESET, 0, 0, 1, name="landlock_create_ruleset")
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
 def fs_rights(version: int) -> int:
     """Every file right that ABI ``version`` can handle."""
     rights = 0

@@ -2,23 +2,21 @@
 
 - ``start_facts`` is what every start pays for: a handful of system calls and one small file, no fork, no import.
 - ``host`` also tries out, in children, what cannot be undone in the process that tries it.
-- ``gaps`` turns facts into sentences; it asks the kernel nothing.
+- What facts mean, and what to do about them, is in ``kernel/gaps.py``.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import os
 import re
 import struct
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from supervisor.kernel import caps, landlock, seccomp
 from supervisor.kernel.libc import prctl, syscall
-from supervisor.vocabulary.host import Gap, HostFacts
+from supervisor.vocabulary.host import HostFacts
 
 # linux/seccomp.h
 _RET_USER_NOTIF: Final = 0x7FC00000
@@ -29,7 +27,6 @@ _NEWUSER: Final = 0x10000000
 # The same number as in the system call table, repeated so that a start need not import that.
 RESERVED_PRCTL: Final = 0x676F7672
 _RUN_ID_SIZE: Final = 27
-MINIMUM_LANDLOCK: Final = 3  # TRUNCATE: without it a read that is continued could be turned into a truncation
 
 
 def start_facts() -> HostFacts:
@@ -56,7 +53,9 @@ def start_facts() -> HostFacts:
 
 def host() -> HostFacts:
     """Everything ``doctor`` reports. Forks a few short-lived children."""
-    trial = _in_child(_try_listener) if os.uname().machine in seccomp.SECCOMP_NUMBERS else {"errno": errno.ENOSYS}
+    from supervisor.kernel.trials import calls_refused, in_child
+
+    trial = in_child(_try_listener) if os.uname().machine in seccomp.SECCOMP_NUMBERS else {"errno": errno.ENOSYS}
     facts = start_facts()
     return facts._replace(
         libseccomp=libseccomp_version(),
@@ -64,7 +63,9 @@ def host() -> HostFacts:
         listener_errno=int(trial["errno"]),
         sync_wake_up=bool(trial.get("sync", facts.sync_wake_up)),
         seccomp_filters=_status_number("Seccomp_filters"),
-        userns_errno=int(_in_child(_try_user_namespace)["errno"]),
+        userns_errno=int(in_child(_try_user_namespace)["errno"]),
+        landlock_errno=landlock.missing(),
+        refused_calls=calls_refused(),
         container=_container(),
         lsm=_text("/sys/kernel/security/lsm"),
         foreign_supervisor=_foreign_supervisor(),
@@ -136,26 +137,6 @@ def _try_user_namespace() -> dict[str, int]:
     return {"errno": ctypes.get_errno() if libc.unshare(_NEWUSER) < 0 else 0}
 
 
-def _in_child(trial: Callable[[], dict[str, int]]) -> dict[str, Any]:
-    """Run ``trial`` in a child and return what it found; a child that dies or says nothing counts as EIO."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writer, json.dumps(trial()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as file:
-        data = file.read()
-    os.waitpid(pid, 0)
-    try:
-        answer: dict[str, Any] = json.loads(data)
-    except ValueError:
-        return {"errno": errno.EIO}
-    return answer
-
-
 def _text(path: str) -> str:
     try:
         with open(path, encoding="ascii", errors="replace") as file:
@@ -199,92 +180,3 @@ def _foreign_supervisor() -> str:
         return metadata.version("supervisor")
     except metadata.PackageNotFoundError:
         return ""
-
-
-def gaps(facts: HostFacts) -> tuple[Gap, ...]:
-    """What is missing, the blocking ones first. Facts that were not looked at are no gaps."""
-    found = [*_kernel_gaps(facts), *_setting_gaps(facts), *_minor_gaps(facts)]
-    return tuple(sorted(found, key=lambda gap: not gap.blocks))
-
-
-def _kernel_gaps(facts: HostFacts) -> list[Gap]:
-    found: list[Gap] = []
-    newer = f"this is Linux {facts.release_text}; use 6.2 or newer"
-    if not facts.machine_known:
-        found.append(Gap("machine", f"no system call table for {facts.machine} with this Python",
-                         "the filter has to know every system call by number",
-                         "run govrun on x86_64 or aarch64 with a 64-bit Python", True))  # fmt: skip
-        return found
-    if not facts.notify:
-        found.append(Gap("notify", "the kernel cannot put system calls to a supervisor",
-                         "seccomp has no user notification here (CONFIG_SECCOMP_FILTER, Linux 5.0, or a sandbox "
-                         "that emulates the kernel)", newer, True))  # fmt: skip
-    elif not facts.wait_killable:
-        found.append(Gap("wait-killable", "a signal can make a supervised call happen twice",
-                         "seccomp lacks WAIT_KILLABLE_RECV", newer, True))  # fmt: skip
-    if facts.landlock_abi == 0:
-        found.append(Gap("landlock", "the kernel offers no Landlock",
-                         "it keeps writes inside the scope even if govrun fails"
-                         + (f"; active security modules: {facts.lsm}" if facts.lsm else ""),
-                         "add landlock to the lsm= kernel parameter and reboot (CONFIG_SECURITY_LANDLOCK=y)\n"
-                         "in a container: allow landlock_create_ruleset, landlock_add_rule and "
-                         "landlock_restrict_self in its seccomp profile", True))  # fmt: skip
-    elif facts.landlock_abi < MINIMUM_LANDLOCK:
-        found.append(Gap("landlock", f"Landlock is too old: ABI {facts.landlock_abi}",
-                         "below ABI 3 it does not see truncation", newer, True))  # fmt: skip
-    return found
-
-
-def _setting_gaps(facts: HostFacts) -> list[Gap]:
-    found: list[Gap] = []
-    if facts.yama >= 2:
-        found.append(Gap("yama", "programs cannot be looked at when they start",
-                         f"kernel.yama.ptrace_scope = {facts.yama} forbids tracing one's own children",
-                         "sudo sysctl -w kernel.yama.ptrace_scope=1" + (
-                             "\n3 cannot be lowered again before a reboot: change it in /etc/sysctl.d first"
-                             if facts.yama == 3 else "   (until reboot)"), True, "yama"))  # fmt: skip
-    if facts.inside_run:
-        found.append(Gap("inside-run", f"this is inside the run {facts.inside_run}",
-                         "the command is supervised already", "nothing to do: a nested govrun starts its command "
-                         "under the supervision that is there", False))  # fmt: skip
-    elif facts.listener_errno == errno.EBUSY:
-        found.append(Gap("listener", "another supervisor is in force",
-                         "a seccomp filter with a listener is loaded already, and the kernel allows one",
-                         "start govrun outside of that sandbox", True))  # fmt: skip
-    elif facts.listener_errno:
-        name = errno.errorcode.get(facts.listener_errno, str(facts.listener_errno))
-        found.append(Gap("listener", f"a filter with a listener cannot be loaded: {name}",
-                         "the kernel or the container around this process refuses it",
-                         "Docker: --security-opt seccomp=unconfined, or a profile that allows seccomp(2)",
-                         True))  # fmt: skip
-    if facts.libseccomp is not None and _version(facts.libseccomp) < (2, 5):
-        found.append(Gap("libseccomp", f"libseccomp {facts.libseccomp or 'is missing'}",
-                         "the system call filter is built with it; 2.5 or newer is needed",
-                         "Debian, Ubuntu: apt install libseccomp2\nFedora, RHEL: dnf install libseccomp\n"
-                         "Alpine: apk add libseccomp", True))  # fmt: skip
-    return found
-
-
-def _minor_gaps(facts: HostFacts) -> list[Gap]:
-    found: list[Gap] = []
-    if facts.notify and not facts.sync_wake_up:
-        found.append(Gap("sync-wake-up", "supervised calls take about 80 us instead of 10",
-                         "seccomp cannot wake the supervisor on the same CPU", "use Linux 6.6 or newer",
-                         False))  # fmt: skip
-    if facts.landlock_abi and facts.landlock_abi < 6:
-        found.append(Gap("scopes", "signals between threads and abstract sockets are not bounded by the kernel",
-                         f"Landlock ABI {facts.landlock_abi} has no scopes; govrun judges each call instead",
-                         "use Linux 6.12 or newer", False))  # fmt: skip
-    if facts.bpf_jit == 0:
-        found.append(Gap("bpf-jit", "every system call is slower than it need be",
-                         "net.core.bpf_jit_enable = 0: the filter is interpreted",
-                         "sudo sysctl -w net.core.bpf_jit_enable=1", False))  # fmt: skip
-    if facts.foreign_supervisor:
-        found.append(Gap("supervisord", f"supervisor {facts.foreign_supervisor} is installed beside govrun",
-                         "both ship a Python package called supervisor and overwrite each other's files",
-                         "install govrun with pipx, or in a venv of its own", False))  # fmt: skip
-    return found
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])

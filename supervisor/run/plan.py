@@ -58,7 +58,10 @@ def plan(options: Options, environ: Mapping[str, str]) -> Plan:
         if why := obstacle_at(path):
             raise cannot_make(path, why)
     # What cannot be undone is tried in a child that ends at once.
-    check_host(prepared.host._replace(listener_errno=probe.host().listener_errno), options.accept)
+    tried = probe.host()
+    check_host(
+        prepared.host._replace(listener_errno=tried.listener_errno, refused_calls=tried.refused_calls), options.accept
+    )
     agent, own = domains(prepared, handed_in())
     program = filter_of(prepared, keep=False)
     made = [os.fsencode(prepared.state), *wanted]

@@ -21,6 +21,7 @@ from supervisor.invariants.policy import CompiledPolicy
 from supervisor.journal.store import make_state, new_run, read_meta, state_path, update_meta, write_meta, write_refs
 from supervisor.kernel import filter as bpf
 from supervisor.kernel import landlock, probe, process
+from supervisor.kernel.gaps import gaps
 from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
@@ -121,7 +122,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
 
 
 def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
-    for gap in probe.gaps(host):
+    for gap in gaps(host):
         if gap.blocks and gap.flag not in accepted:
             fix = gap.fix + (f"\nor: govrun --accept {gap.flag} …" if gap.flag else "")
             raise HostError(gap.what, gap.why, fix)

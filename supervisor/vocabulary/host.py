@@ -23,6 +23,8 @@ class HostFacts(NamedTuple):
     ``yama`` is kernel.yama.ptrace_scope, -1 without Yama. ``listener_errno`` is what loading a filter with a listener
     answered (0: it works). ``userns_errno`` the same for a user namespace. ``bpf_jit`` is net.core.bpf_jit_enable,
     -1 if it cannot be read. ``inside_run`` is the id of the run this process is already supervised by.
+    ``landlock_errno`` is what asking for Landlock answered. ``refused_calls`` name the calls towards own children that
+    fail, with their errno (``pidfd_getfd: EPERM``).
     """
 
     release: tuple[int, int]
@@ -41,6 +43,8 @@ class HostFacts(NamedTuple):
     listener_errno: int | None = None
     seccomp_filters: int | None = None
     userns_errno: int | None = None
+    landlock_errno: int | None = None
+    refused_calls: tuple[str, ...] = ()
     container: str = ""
     lsm: str = ""
     foreign_supervisor: str = ""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.kernel import landlock, probe
+from supervisor.kernel.gaps import gaps
 from supervisor.vocabulary.host import Gap, HostFacts
 from tests.kernel.subproc import ROOT, run
 
@@ -24,7 +25,7 @@ GOOD = HostFacts(
 
 
 def names(facts: HostFacts) -> dict[str, bool]:
-    return {gap.name: gap.blocks for gap in probe.gaps(facts)}
+    return {gap.name: gap.blocks for gap in gaps(facts)}
 
 
 def test_start_facts_are_true() -> None:
@@ -104,12 +105,12 @@ def test_inside_a_run(written: bytes, found: bool) -> None:
 
 
 def test_a_good_host_has_no_gaps() -> None:
-    assert probe.gaps(GOOD) == ()
+    assert gaps(GOOD) == ()
 
 
 def test_facts_not_looked_at_are_no_gaps() -> None:
     bare = GOOD._replace(libseccomp=None, bpf_jit=None, listener_errno=None, seccomp_filters=None, userns_errno=None)
-    assert probe.gaps(bare) == ()
+    assert gaps(bare) == ()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_facts_not_looked_at_are_no_gaps() -> None:
     ],
 )  # fmt: skip
 def test_each_gap_has_why_and_fix(change: dict[str, object], name: str, blocks: bool) -> None:
-    found = [gap for gap in probe.gaps(GOOD._replace(**change)) if gap.name == name]
+    found = [gap for gap in gaps(GOOD._replace(**change)) if gap.name == name]
     assert [gap.blocks for gap in found] == [blocks]
     (gap,) = found
     assert gap.what
@@ -143,12 +144,12 @@ def test_each_gap_has_why_and_fix(change: dict[str, object], name: str, blocks: 
 
 
 def test_yama_can_be_accepted_and_a_missing_notify_cannot() -> None:
-    flags = {gap.name: gap.flag for gap in probe.gaps(GOOD._replace(yama=2, landlock_abi=0, notify=False))}
+    flags = {gap.name: gap.flag for gap in gaps(GOOD._replace(yama=2, landlock_abi=0, notify=False))}
     assert flags == {"yama": "yama", "landlock": "", "notify": ""}
 
 
 def test_blocking_gaps_come_first() -> None:
-    found = probe.gaps(GOOD._replace(bpf_jit=0, yama=2, sync_wake_up=False, landlock_abi=1))
+    found = gaps(GOOD._replace(bpf_jit=0, yama=2, sync_wake_up=False, landlock_abi=1))
     assert [gap.blocks for gap in found] == sorted((gap.blocks for gap in found), reverse=True)
 
 
@@ -164,11 +165,11 @@ def test_unreadable_yama_reads_as_the_strictest(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)", "raise ValueError"])
 def test_a_trial_that_says_nothing_is_a_failure(end: str) -> None:
     snippet = f"""
-    from supervisor.kernel import probe
+    from supervisor.kernel import trials
     sys.stderr = open(os.devnull, "w")
     def trial():
         {end}
-    print(json.dumps(probe._in_child(trial)))
+    print(json.dumps(trials.in_child(trial)))
     """
     assert run(snippet) == {"errno": errno.EIO}
 
