@@ -79,4 +79,6 @@ def say_why_not(tell: int, program: str, say: Say) -> None:
         text = line.strip().decode("utf-8", "replace").partition(" ")[2]
         say(f"govrun: cannot execute {program}")
         say(f"  why: {text}")
-        say("  fix: look at its first line (#!) and its mode; it has to start without govrun too")
+        first = "look at the interpreter in its first line (#!)"
+        other = "`govrun log latest --blocked` tells whether it was refused, govrun doctor what this machine lacks"
+        say(f"  fix: {first if '[Errno 2]' in text else other}")

@@ -6,6 +6,8 @@ import os
 import select
 import time
 
+from supervisor.kernel import process
+from supervisor.kernel.notify import Listener
 from supervisor.vocabulary.errors import HostError
 
 _PATIENCE = 10.0  # seconds until the child has confined itself
@@ -21,6 +23,17 @@ def line(fd: int) -> bytes:
             break
         data += chunk
     return data.strip()
+
+
+def listener(root: int, said: bytes) -> Listener:
+    """The listener of the child ``root``, of which it ``said`` the number. Errors: ``HostError``."""
+    if not said.startswith(b"L"):
+        raise failed(said)
+    try:
+        return Listener(process.borrow(root, int(said[1:])))
+    except OSError as error:
+        why = f"{error}\na container may refuse it: Docker does without --cap-add SYS_PTRACE"
+        raise HostError("the supervisor could not take the agent's listener", why, "govrun doctor") from error
 
 
 def failed(said: bytes) -> HostError:

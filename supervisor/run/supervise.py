@@ -237,9 +237,7 @@ class _Run:
         os.umask(0)  # from here on modes are given with the process's own mask taken off
         line = handshake.line(tell_read)
         self._tell = tell_read
-        if not line.startswith(b"L"):
-            raise handshake.failed(line)
-        listener = Listener(process.borrow(root, int(line[1:])))
+        listener = handshake.listener(root, line)
         listener.wake_synchronously()
         # From here on nobody of this user may look into this process: not its descriptors, not its memory.
         libc.prctl(libc.PR_SET_DUMPABLE, 0)

@@ -158,7 +158,10 @@ def test_same_error_as_the_start(
     assert planned.stdout == b""
 
 
-@pytest.mark.parametrize(("call", "error", "first"), [(LANDLOCK, EPERM, ""), (SECCOMP, EPERM, "1"), (SECCOMP, 16, "1")])
+@pytest.mark.parametrize(
+    ("call", "error", "first"),
+    [(LANDLOCK, EPERM, ""), (SECCOMP, EPERM, "1"), (SECCOMP, 16, "1"), (438, EPERM, ""), (446, EPERM, "")],
+)
 def test_same_end_where_the_kernel_refuses(govrun: Govrun, call: int, error: int, first: str) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[bytes]:
         line = [os.fsdecode(word) for word in govrun.argv(*words)]
