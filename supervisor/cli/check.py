@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("check")
     def check(
-        paths: list[str] = cli.Argument(  # noqa: B008 - typer's way
+        paths: list[str] = cli.Argument(
             None, metavar="[PATH]…", help="Only these files, and what lies in these folders."
         ),
         base: str = cli.Option("", "--base", metavar="REV", help="Tolerate what the same path says in this commit."),

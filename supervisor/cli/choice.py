@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+RUN_HELP = "A run's id, the beginning of one, or 'latest': the newest of this tree."
 _MOST_COMMAND = 120
 
 
@@ -20,10 +21,15 @@ def tree_here() -> str:
 
 def choose(state: Path, word: str) -> Path:
     """Folder of the run that ``word`` names; ``latest`` is the newest of this tree, if it has one. Errors:
-    ``UsageError``."""
+    ``UsageError`` (exit code 2, from every command that reads)."""
     from supervisor.journal.store import find_run
+    from supervisor.vocabulary.errors import UsageError
 
-    return find_run(state, word, tree_here() if word == "latest" else "")
+    try:
+        return find_run(state, word, tree_here() if word == "latest" else "")
+    except UsageError as error:
+        error.exit_code = 2
+        raise
 
 
 def heading(folder: Path, word: str) -> str:

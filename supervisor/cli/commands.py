@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from supervisor import __version__
-from supervisor.cli import check, doctor, explain, init, log, recover, runs, why
+from supervisor.cli import check, doctor, explain, init, log, recover, runs, show, why
 from supervisor.vocabulary.errors import UsageError
 
 # typer carries its own click, and exports no other name for the errors of a command line.
@@ -30,9 +30,9 @@ def run_command(words: list[str]) -> int:
             typer.echo(f"govrun {__version__}")
             raise typer.Exit
 
-    for module in (init, check, explain, doctor, runs, log, why, recover):
+    for module in (init, check, explain, doctor, runs, log, show, why, recover):
         module.register(app)
-    names = ("init", "check", "explain", "doctor", "runs", "log", "why", "recover")
+    names = ("init", "check", "explain", "doctor", "runs", "log", "show", "why", "recover")
     if not words:
         words = ["--help"]
     try:

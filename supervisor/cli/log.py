@@ -2,128 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
 
-    from supervisor.journal.reader import Reader
+    from supervisor.cli.filters import Asked, Filter
+    from supervisor.journal.reader import Reader, Report
+
+Record = dict[str, object]
+_Lines = Callable[[Record, Record | None], Iterable[str]]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
     import typer as cli
 
+    from supervisor.cli.choice import RUN_HELP
+
     @app.command("log")
     def log(
-        run: str = cli.Argument(
-            "latest", help="A run's id, the beginning of one, or 'latest': the newest of this tree."
+        run: str = cli.Argument("latest", help=RUN_HELP),
+        as_json: bool = cli.Option(False, "--json", help="The records, one JSON object per line."),
+        most: int | None = cli.Option(None, "-n", min=0, help="Only the last N of those that are left."),
+        blocked: bool = cli.Option(False, "--blocked", help="What was denied, reverted or killed."),
+        path: list[str] = cli.Option(
+            [], "--path", metavar="GLOB", help="About this path, or below it: src, 'src/**', '*.py', /etc."
         ),
-        as_json: bool = cli.Option(False, "--json", help="The records as they are, one JSON object per line."),
-        blocked: bool = cli.Option(False, "--blocked", help="Only what was denied, reverted or killed."),
-        kind: str = cli.Option("", "--kind", help="Only one kind, such as exec or fs.write; fs means all fs kinds."),
+        command: list[str] = cli.Option(
+            [], "--command", metavar="WORDS", help="By, or about, this program or these words: pip, 'git push'."
+        ),
+        invariant: list[str] = cli.Option(
+            [], "--invariant", metavar="ID", help="An invariant that spoke: scope.write, 'scope.*'."
+        ),
+        verdict: list[str] = cli.Option([], "--verdict", metavar="WORD", help="allow, warn, deny, revert, kill, …"),
+        outcome: list[str] = cli.Option(
+            [], "--outcome", metavar="WORD", help="succeeded, failed, blocked, reverted, unknown."
+        ),
+        kind: list[str] = cli.Option(
+            [], "--kind", metavar="KIND", help="One kind, such as exec or fs.write; fs means all of fs."
+        ),
+        since: str = cli.Option("", metavar="TIME", help="10:30, 2026-11-27T10:30 (UTC), or an age: 90s, 10m, 2h."),
+        until: str = cli.Option("", metavar="TIME", help="The same, for the end."),
+        seq: str = cli.Option("", metavar="RANGE", help="12, 12-40, 12- or =-40."),
     ) -> None:
-        """Show a run's journal and verify its chain. Exit status 1 when the chain is broken."""
-        import os
-        import sys
+        """Show a run's journal and verify its chain.
 
-        from supervisor.cli.choice import choose, heading
-        from supervisor.cli.text import emit
-        from supervisor.journal.codec import encode
-        from supervisor.journal.store import state_dir
+        Filters combine; one that is given more than once means any of its values. Exit status 1: the chain is broken.
+        """
+        from supervisor.cli.filters import Asked
 
-        folder = choose(state_dir(os.environ), run)
-        reader = _reader(folder)
-        records = (record for record in _records(reader, folder) if _wanted(record, blocked, kind))
-        if not as_json:
-            emit([f"{folder.name}   {heading(folder, run)}"])
-        emit(map(encode, records) if as_json else map(line_of, records))
-        lines, whole = _chain(reader, folder)
-        if as_json:
-            sys.stderr.write("".join(f"govrun: {line}\n" for line in lines))
-        else:
-            emit(lines)
-        if not whole:
+        several = [tuple(given) for given in (path, command, invariant, verdict, outcome, kind)]
+        asked = Asked(*several, blocked=blocked, since=since, until=until, seqs=seq)
+        if not _log(run, asked, most, as_json=as_json):
             raise cli.Exit(1)
 
 
-def _reader(folder: Path) -> Reader:
-    from supervisor.journal.reader import Reader
-    from supervisor.journal.store import read_meta
+def _log(run: str, asked: Asked, most: int | None, *, as_json: bool) -> bool:
+    """Print what is asked for; whether the journal is whole."""
+    import os
+    import sys
 
-    end = read_meta(folder).get("end")
-    known = (end.get("seq"), end.get("chain")) if isinstance(end, dict) else (None, None)
-    if isinstance(known[0], int) and isinstance(known[1], str):
-        return Reader(folder, run=folder.name, end=(known[0], known[1]))
-    return Reader(folder, run=folder.name)
+    from supervisor.cli.choice import choose, heading
+    from supervisor.cli.filters import Asked, Filter
+    from supervisor.cli.text import emit
+    from supervisor.journal.store import read_meta, state_dir
+    from supervisor.run.acts import reader_of
 
-
-def _records(reader: Reader, folder: Path) -> Iterator[dict[str, object]]:
-    from supervisor.vocabulary.errors import UsageError
-
-    try:
-        yield from reader
-    except OSError as error:
-        what = f"the journal of {folder.name} cannot be read"
-        raise UsageError(what, str(error), "the run may have failed before it began", exit_code=1) from error
-
-
-def _wanted(record: dict[str, object], blocked: bool, kind: str) -> bool:
-    from supervisor.run.reasons import is_refusal
-
-    if blocked and not is_refusal(record):
-        return False
-    found = str(record.get("kind", ""))
-    return not kind or found == kind or found.startswith(kind + ".")
-
-
-def line_of(record: dict[str, object]) -> str:
-    """One record as one line: seq, time, kind, verdict, outcome or phase, invariant, subject, message."""
-    from supervisor.cli.text import safe
-
-    when = str(record.get("time", ""))[11:23]
-    ended = record.get("outcome") or record.get("phase") or "-"
-    invariant = record.get("invariant") or "-"
-    source = record.get("adr")
-    words = [
-        f"{safe(record.get('seq', '-'), 9):>6} {safe(when):<12} {safe(record.get('kind', '-'), 16):<11}",
-        f"{safe(record.get('verdict', '-'), 8):<7} {safe(ended, 10):<9}",
-        safe(f"{invariant}<-{source}" if source else invariant, 60),
-        subject(record),
-    ]
-    if record.get("errno"):
-        words.append(f"[{safe(record['errno'], 20)}]")
-    if record.get("message"):
-        words.append(f"· {safe(record['message'], 300)}")
-    return " ".join(word for word in words if word)
-
-
-def subject(record: dict[str, object]) -> str:
-    """What the act was about: a path, a command line, or the remaining facts as name=value."""
-    from supervisor.cli.text import command_line, safe
-
-    op = record.get("op")
-    if not isinstance(op, dict):
-        return ""
-    parts = []
-    if isinstance(op.get("argv"), list):
-        parts.append(command_line(op["argv"]))
-    elif "path" in op:
-        other = next((op[name] for name in ("path2", "other", "to") if op.get(name)), None)
-        parts.append(safe(op["path"]) + (f" -> {safe(other)}" if other else ""))
+    folder = choose(state_dir(os.environ), run)
+    meta = read_meta(folder)
+    tree, reader = str(meta.get("tree", "")), reader_of(folder)
+    shown = _Shown(reader, Filter(asked, tree, _start(meta, folder)), _form(tree, as_json=as_json), most)
+    if not as_json:
+        emit([f"{folder.name}   {heading(folder, run)}"])
+    emit(shown)
+    lines, whole = chain_lines(reader.report, folder)
+    if whole and (asked != Asked() or most is not None):
+        lines[0] = f"{shown.count} of {lines[0].partition(': ')[2]}"
+    if as_json:
+        emit((f"govrun: {line}" for line in lines), sys.stderr)
     else:
-        parts += [f"{safe(name)}={safe(value, 120)}" for name, value in op.items() if not isinstance(value, dict)]
-    text = " ".join(parts)
-    return text if len(text) <= 400 else text[:399] + "…"
+        emit(lines)
+    return whole
 
 
-def _chain(reader: Reader, folder: Path) -> tuple[list[str], bool]:
+def _start(meta: Record, folder: Path) -> str:
+    import time
+
+    from supervisor.journal.ids import born
+
+    return str(meta.get("start") or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(born(folder.name))))
+
+
+def _form(tree: str, *, as_json: bool) -> _Lines:
+    import sys
+
+    if as_json:
+        from supervisor.journal.codec import encode
+
+        return lambda record, _: (encode(record),)
+    from supervisor.cli.lines import Terminal, drawer, line_of
+
+    if sys.stdout is not None and sys.stdout.isatty():
+        return drawer(Terminal(), tree)
+    return lambda record, cause: (line_of(record, cause),)
+
+
+class _Shown:
+    """The lines of the wanted records, of the last ``most`` if that is given; ``count`` of them, once iterated."""
+
+    def __init__(self, reader: Reader, wanted: Filter, form: _Lines, most: int | None) -> None:
+        self._reader, self._wanted, self._form, self._most = reader, wanted, form, most
+        self.count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        from supervisor.run.acts import Acts, records_of
+
+        known, kept = Acts(self._reader), deque[tuple[Record, Record | None]](maxlen=self._most)
+        for record in records_of(self._reader):
+            cause = known.cause_of(record)
+            if not self._wanted(record, cause):
+                continue
+            if self._most is not None:
+                kept.append((record, cause))
+                continue
+            self.count += 1
+            yield from self._form(record, cause)
+        self.count += len(kept)
+        for record, cause in kept:
+            yield from self._form(record, cause)
+
+
+def chain_lines(report: Report, folder: Path) -> tuple[list[str], bool]:
+    """What a full read has found, in lines, and whether the journal is whole."""
     from supervisor.cli.text import safe
     from supervisor.journal.reader import is_live
 
-    report = reader.report
     if is_live(folder):
         state = "the run goes on"
     elif report.torn:

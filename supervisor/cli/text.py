@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import unicodedata
 from collections.abc import Iterable
+from typing import TextIO
+
+from supervisor.vocabulary.errors import HostError
 
 # Cc control (ESC and C1 included), Cf format (bidi, zero width, tags), Cs surrogates, Co private use, Cn unassigned,
 # Zl and Zp line separators: none of them is shown as itself.
@@ -40,15 +44,44 @@ def command_line(words: Iterable[object]) -> str:
     return safe(" ".join(shlex.quote(word if isinstance(word, str) else safe(word)) for word in words))
 
 
-def emit(lines: Iterable[str]) -> None:
-    """Print line by line. A reader that went away (``| head``) ends it quietly, with 141 as SIGPIPE would."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def emit(lines: Iterable[str], stream: TextIO | None = None) -> None:
+    """Print line by line to ``stream``, else to standard output. A reader that went away (``| head``) ends it quietly,
+    with 141 as SIGPIPE would. Errors: ``HostError`` when what is printed cannot be written."""
+    out = sys.stdout if stream is None else stream
+    if out is None:
+        # Closed from the start: descriptor 1 may by now be a file that was opened since.
+        raise HostError("the output cannot be written", "standard output is closed", "open it, or use > /dev/null")
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="backslashreplace")
+    position = iter(lines)
     try:
-        for line in lines:
-            sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        while (line := next(position, None)) is not None:
+            write(out, line + "\n")
+        write(out, "")
     except BrokenPipeError:
-        # The interpreter flushes once more at its end: give it somewhere to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        drop(out)
         raise SystemExit(141) from None
+
+
+def write(out: TextIO, text: str) -> None:
+    """Write ``text``; nothing means: see that all of it arrived."""
+    try:
+        if text:
+            out.write(text)
+        else:
+            out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop(out)
+        raise HostError("the output cannot be written", error.strerror or str(error), "free space there") from error
+
+
+def drop(out: TextIO) -> None:
+    """Lead ``out`` nowhere: the interpreter flushes once more at its end, and would complain of it."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, out.fileno())
+        os.close(null)
+    except OSError:
+        return  # it is no descriptor, or there is none left

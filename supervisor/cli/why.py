@@ -1,30 +1,22 @@
-"""``govrun why``: one record of a run, explained."""
+"""``govrun why``: one record of a run explained, or everything that was done to a path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import typer
 
-    from supervisor.run.reasons import Reason, Record
+    from supervisor.run.acts import Record
+    from supervisor.run.history import History
+    from supervisor.run.reasons import Reason
 
-_MOST_DIFFERENCE = 200  # lines
 _MOST_LISTED = 20
-_USAGE = "govrun why RUN SEQ, such as: govrun why latest 12"
-_TAKEN_BACK = MappingProxyType(
-    {
-        "restored": "taken back: the last accepted version is there again",
-        "removed": "taken back: it was removed, as nothing was there before",
-        "replaced": "taken back: the offending entries were taken out, the rest was kept",
-        "external": "left alone: somebody else had changed it in the meantime",
-        "gone": "nothing was left to be taken back",
-        "failed": "it could not be taken back, so the run was stopped",
-    }
-)
+_USAGE = "govrun why RUN SEQ, such as: govrun why latest 12; or a path: govrun why src/app.py"
 
 
 def register(app: typer.Typer) -> None:
@@ -33,71 +25,93 @@ def register(app: typer.Typer) -> None:
 
     @app.command("why")
     def why(
-        run: str = cli.Argument(
-            "latest", help="A run's id, the beginning of one, or 'latest': the newest of this tree."
-        ),
-        seq: str = cli.Argument(
-            "", help="The number of a record, as govrun log shows it; without it, the last refusals."
-        ),
-        as_json: bool = cli.Option(
-            False, "--json", help="One JSON object instead of text; without SEQ one per record."
-        ),
+        first: str = cli.Argument("latest", metavar="[RUN|PATH]", help="A run as elsewhere; or a path, see below."),
+        second: str = cli.Argument("", metavar="[SEQ|PATH]", help="The number of a record, or a path; ./12 is a path."),
+        as_json: bool = cli.Option(False, "--json", help="JSON: one object; one per refusal where those are listed."),
     ) -> None:
-        """Explain one record: who tried what, which rule spoke, where it is written, and what followed."""
-        import os
+        """Explain: who tried what, which rule spoke, where it is written, and what followed.
 
-        from supervisor.cli.choice import heading
-        from supervisor.cli.text import emit
-        from supervisor.journal.codec import encode
+        With SEQ, one record of the run, as govrun log numbers them. With PATH, what the run did to it: the last act in
+        full, the earlier ones as lines. PATH alone: in the newest run of this tree that touched it. Paths are from the
+        working directory, else from the tree. RUN alone: the last refusals.
+        """
+        from supervisor.cli.choice import choose
         from supervisor.journal.store import state_dir
-        from supervisor.run.reasons import explain, refusals
         from supervisor.vocabulary.errors import UsageError
 
-        if seq and not seq.isdecimal():
-            raise UsageError(f"{seq[:40]!r} is not the number of a record", "records have numbers", _USAGE, exit_code=2)
-        folder = _folder(state_dir(os.environ), run, with_seq=bool(seq))
-        if seq:
-            found = explain(folder, int(seq))
-            emit([encode(_document(found))] if as_json else _lines(found, heading(folder, run)))
-            return
-        refused = refusals(folder)
-        emit(map(encode, refused) if as_json else _list(folder, heading(folder, run), refused))
+        state = state_dir(os.environ)
+        if second.isdecimal() and second.isascii() and len(second) < 18:
+            _one(choose(state, first), first, int(second), as_json=as_json)
+        elif second:
+            _path(_chosen(state, first), first, second, as_json=as_json)
+        elif _names_run(state, first):
+            _refused(choose(state, first), first, as_json=as_json)
+        elif first.isdecimal():
+            fix = f"govrun why latest {first} explains that record of the newest run of this tree; ./{first} is a path"
+            raise UsageError(f"no run {first!r:.60}", "a record has no number without its run", fix, exit_code=2)
+        else:
+            folder, found = _newest(state, first)
+            _tell_path(folder, folder.name, found, as_json=as_json)
 
 
-def _folder(state: Path, run: str, *, with_seq: bool) -> Path:
+def _names_run(state: Path, word: str) -> bool:
+    """Whether ``word`` can only be meant as a run: ``latest``, or the beginning of one that is there."""
+    from supervisor.journal.store import list_runs
+
+    return word == "latest" or (word.isalnum() and any(run.startswith(word.upper()) for run in list_runs(state)))
+
+
+def _chosen(state: Path, run: str) -> Path:
     from supervisor.cli.choice import choose
     from supervisor.vocabulary.errors import UsageError
 
     try:
         return choose(state, run)
     except UsageError as error:
-        error.exit_code = 2
-        if run.isdecimal() and not with_seq:
-            error.fix = f"govrun why latest {run} explains that record of the newest run of this tree"
+        error.fix += f"\n{_USAGE}"
         raise
 
 
-def _list(folder: Path, told: str, refused: list[Record]) -> Iterator[str]:
-    """The last refusals of a run, and how to ask for one."""
-    from supervisor.cli.log import line_of
+def _show(lines: Iterable[str]) -> None:
+    """Lines that begin with a label, fitted to the terminal if there is one."""
+    from supervisor.cli.lines import paged
+    from supervisor.cli.text import emit
 
-    yield f"{folder.name}   {told}"
-    if not refused:
-        yield "nothing was refused or taken back"
-        yield f"any other record: govrun why RUN SEQ, with a number that govrun log {folder.name} shows"
-        return
-    if len(refused) > _MOST_LISTED:
-        yield f"{len(refused) - _MOST_LISTED} earlier ones: govrun log {folder.name} --blocked"
-    yield from map(line_of, refused[-_MOST_LISTED:])
-    yield f"to explain one: govrun why RUN SEQ, such as: govrun why {folder.name} {refused[-1].get('seq', 1)}"
+    emit(paged(lines))
 
 
-def _document(found: Reason) -> dict[str, object]:
-    return {
-        "run": found.run,
-        "seq": found.seq,
-        "intent": found.intent,
-        "outcome": found.outcome,
+def _json(*values: dict[str, object]) -> None:
+    from supervisor.cli.text import emit
+    from supervisor.journal.codec import encode
+
+    emit(map(encode, values))
+
+
+# -- one record -------------------------------------------------------------------------------------------------------
+
+
+def _one(folder: Path, run: str, seq: int, *, as_json: bool) -> None:
+    from supervisor.cli.choice import heading
+    from supervisor.cli.explained import explained
+    from supervisor.run.reasons import explain
+
+    found = explain(folder, seq)
+    if as_json:
+        _json(document(found))
+    else:
+        _show(explained(found, heading(folder, run)))
+
+
+def document(found: Reason) -> dict[str, object]:
+    """The act as one record of the schema, and beside it what explains it."""
+    from supervisor.run.acts import merged
+
+    intent, outcome = found.intent, found.outcome
+    apart = outcome is not None and outcome is not intent
+    act = merged(intent, outcome) if outcome is not None and apart else intent
+    return act | {
+        "asked": found.seq,
+        "records": [intent, outcome] if apart else [intent],
         "parents": list(found.parents),
         "rule": found.rule._asdict(),
         "decision": dict(found.decision),
@@ -105,137 +119,122 @@ def _document(found: Reason) -> dict[str, object]:
     }
 
 
-def _lines(found: Reason, told: str) -> Iterator[str]:
-    from supervisor.cli.log import subject
-    from supervisor.cli.text import safe
+# -- the refusals of a run --------------------------------------------------------------------------------------------
 
-    intent, outcome = found.intent, found.outcome
-    asked = outcome if outcome is not None and outcome.get("seq") == found.seq else intent
-    yield f"{found.run} record {found.seq}   {safe(asked.get('time', '-'))}"
-    yield f"in         {told}"
-    if asked is not intent:
-        yield f"           record {found.seq} is the outcome of record {safe(intent.get('seq', '-'))}, told here"
-    if is_note(intent):
-        yield from _noted(intent)
+
+def _refused(folder: Path, run: str, *, as_json: bool) -> None:
+    from supervisor.cli.choice import heading
+    from supervisor.cli.text import emit
+    from supervisor.journal.codec import encode
+    from supervisor.run.reasons import refusals
+
+    refused = refusals(folder)
+    emit(map(encode, refused) if as_json else _list(folder, heading(folder, run), refused))
+
+
+class _Last(NamedTuple):
+    kept: tuple[Record, ...]
+    earlier: int
+
+
+def _last(records: Iterable[Record]) -> _Last:
+    kept: deque[Record] = deque(maxlen=_MOST_LISTED)
+    count = 0
+    for record in records:
+        kept.append(record)
+        count += 1
+    return _Last(tuple(kept), count - len(kept))
+
+
+def _list(folder: Path, told: str, refused: Iterable[Record]) -> Iterator[str]:
+    """The last refusals of a run, and how to ask for one."""
+    from supervisor.cli.lines import lines_of
+    from supervisor.journal.store import read_meta
+
+    yield f"{folder.name}   {told}"
+    last = _last(refused)
+    if not last.kept:
+        yield "nothing was refused or taken back"
+        yield f"any other record: govrun why RUN SEQ, with a number that govrun log {folder.name} shows"
         return
-    spoke = intent if intent.get("invariant") or outcome is None else outcome
-    yield f"attempted  {safe(intent.get('kind', '-'))} {subject(intent)}".rstrip()
-    yield from _actors(found)
-    if verdict := spoke.get("verdict") or intent.get("verdict"):
-        yield f"verdict    {safe(verdict)}"
-    if spoke.get("message"):
-        yield f"because    {safe(spoke['message'])}"
-    yield from _rule(found, spoke)
-    yield from _outcome(found)
-    if spoke.get("use"):
-        yield f"instead    {safe(spoke['use'])}"
+    if last.earlier:
+        yield f"{last.earlier} earlier ones: govrun log {folder.name} --blocked"
+    yield from lines_of(last.kept, str(read_meta(folder).get("tree", "")))
+    yield f"to explain one: govrun why RUN SEQ, such as: govrun why {folder.name} {last.kept[-1].get('seq', 1)}"
 
 
-def is_note(record: Record) -> bool:
-    """Whether a record tells of something that nobody of the run attempted: nothing was decided, nothing followed."""
-    return record.get("phase") == "outcome" and not any(record.get(name) for name in ("actor", "outcome", "verdict"))
+# -- a path -----------------------------------------------------------------------------------------------------------
 
 
-def _noted(record: Record) -> Iterator[str]:
-    """What govrun wrote down of the run itself, and of what others did."""
-    from supervisor.cli.log import subject
-    from supervisor.cli.text import safe
+def _path(folder: Path, run: str, word: str, *, as_json: bool) -> None:
+    from supervisor.journal.store import read_meta
+    from supervisor.run.history import history, spellings
+    from supervisor.vocabulary.errors import UsageError
 
-    op = record.get("op")
-    op = op if isinstance(op, dict) else {}
-    theirs = record.get("kind") == "external" and "target" not in op
-    what = subject(record) or safe(record.get("path", ""))
-    if theirs and "more" in op:
-        what = f"{safe(op['more'])} more files, not named one by one"
-    yield f"{'changed' if theirs else 'noted':<10} {safe(record.get('kind', '-'))} {what}".rstrip()
-    if not theirs:
-        yield "by         govrun itself"
-    elif record.get("divergence"):
-        yield "by         nobody knows: it is not as the run left it"
+    paths = spellings(word, _working_directory(), str(read_meta(folder).get("tree", "")))
+    found = history(folder, paths)
+    if found is None:
+        why = f"looked for {os.fsdecode(paths[0])}"
+        raise UsageError(
+            f"the run {folder.name} did nothing to {word!r:.200}", why, f"govrun log {run}\n{_USAGE}", exit_code=2
+        )
+    _tell_path(folder, run, found, as_json=as_json)
+
+
+def _newest(state: Path, word: str) -> tuple[Path, History]:
+    from supervisor.cli.choice import tree_here
+    from supervisor.run.history import history, last_touching, spellings
+    from supervisor.vocabulary.errors import UsageError
+
+    tree = tree_here()
+    paths = spellings(word, _working_directory(), tree)
+    for folder in last_touching(state, paths, tree):
+        if (found := history(folder, paths)) is not None:
+            return folder, found
+    why = f"no run of {tree or 'this folder'} touched {os.fsdecode(paths[0])}, and no run has an id that begins so"
+    raise UsageError(f"nothing is known of {word!r:.200}", why, f"govrun runs\n{_USAGE}", exit_code=2)
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"  # it was removed
+
+
+def _tell_path(folder: Path, run: str, found: History, *, as_json: bool) -> None:
+    from supervisor.cli.choice import heading
+    from supervisor.run.reasons import explain
+
+    last = found.acts[-1].get("seq") if found.acts else None
+    reason = explain(folder, last) if isinstance(last, int) else None
+    if as_json:
+        told = {"run": folder.name, "path": found.path, "count": found.total, "below": found.below}
+        _json(told | {"acts": list(found.acts), "last": document(reason) if reason is not None else None})
     else:
-        yield "by         somebody outside the run"
-    for name, key in (("because", "reason"), ("detail", "detail"), ("breaks", "message")):
-        if record.get(key) and not (key == "reason" and key in op):
-            yield f"{name:<10} {safe(record[key])}"
-    if record.get("invariant"):
-        yield f"rule       {safe(record['invariant'])}"
-    if theirs:
-        yield "happened   it was left alone"
+        _show(_of_path(folder, heading(folder, run), found, reason))
 
 
-def _actors(found: Reason) -> Iterator[str]:
-    actor = found.intent.get("actor")
-    if not isinstance(actor, dict):
-        yield "by         govrun itself"
-        return
-    for number, each in enumerate((actor, *found.parents)):
-        yield f"{'by' if not number else '  below':<10} {_actor(each)}"
+def _of_path(folder: Path, told: str, found: History, reason: Reason | None) -> Iterator[str]:
+    import shlex
 
-
-def _actor(actor: Record) -> str:
-    from supervisor.cli.text import command_line, safe
-
-    argv = actor.get("argv")
-    line = command_line(argv) if isinstance(argv, list) and argv else safe(actor.get("exe", "-"))
-    return f"{line if len(line) <= 400 else line[:399] + '…'} (pid {safe(actor.get('pid', '-'))})"
-
-
-def _rule(found: Reason, spoke: Record) -> Iterator[str]:
+    from supervisor.cli.explained import explained
+    from supervisor.cli.lines import lines_of
     from supervisor.cli.text import safe
+    from supervisor.journal.store import read_meta
 
-    if not spoke.get("invariant"):
-        yield "rule       none spoke"
-        return
-    source, text = spoke.get("source", ""), found.rule
-    where = f", {safe(source)}" if source else ""
-    yield f"rule       {safe(spoke['invariant'])} ({safe(spoke.get('invariant_kind', '-'))}{where})"
-    if text.state == "unchanged":
-        yield from (f"  {text.first + number:>5} | {safe(line)}" for number, line in enumerate(text.lines))
-    elif text.state in ("changed", "gone"):
-        told = "has changed since" if text.state == "changed" else "is not there any more"
-        yield f"           {safe(text.path)} {told}, so its text is not shown"
-    if spoke.get("why"):
-        yield f"reason     {safe(spoke['why'])}"
-    if found.decision:
-        title, path = found.decision.get("title"), found.decision.get("path")
-        told = f"ADR {safe(found.decision.get('id', '-'))}" + (f" {safe(title)}" if title else "")
-        yield f"decision   {told}" + (f" ({safe(path)})" if path else "")
-
-
-def _happened(outcome: Record) -> str:
-    """How an act ended, in words."""
-    import errno
-    import os
-
-    from supervisor.cli.text import safe
-
-    ended, how, number = outcome.get("outcome"), str(outcome.get("how", "")), outcome.get("errno")
-    why = ""
-    if isinstance(number, int) and number:
-        why = f": {os.strerror(number)} ({errno.errorcode.get(number, number)})"
-    if how in _TAKEN_BACK:
-        return _TAKEN_BACK[how]
-    words = {
-        "blocked": f"refused{why}",
-        "succeeded": "it was done",
-        "failed": f"it failed{why}",
-        "reverted": "taken back",
-    }
-    return words.get(str(ended), safe(ended or "unknown"))
-
-
-def _outcome(found: Reason) -> Iterator[str]:
-    from supervisor.cli.text import safe
-
-    outcome = found.outcome
-    if outcome is None:
-        yield "happened   unknown: the journal holds no outcome"
-        return
-    told = "; ".join(filter(None, (_happened(outcome), safe(outcome.get("detail", "")))))
-    yield f"happened   {told} (record {safe(outcome.get('seq', '-'))})"
-    if outcome.get("quarantine"):
-        yield f"rejected   {safe(outcome['quarantine'])}{'' if found.kept else ' (not there any more)'}"
-    difference = str(outcome.get("diff", "")).splitlines()
-    yield from (f"         | {safe(line)}" for line in difference[:_MOST_DIFFERENCE])
-    if len(difference) > _MOST_DIFFERENCE:
-        yield f"         | … {len(difference) - _MOST_DIFFERENCE} more lines"
+    yield f"{folder.name}   {told}"
+    path = safe(found.path)
+    earlier = found.acts[:-1][-_MOST_LISTED:]
+    log = f"govrun log {folder.name} --path {safe(shlex.quote(found.path))}"
+    if found.total > 1:
+        more = f", the last {len(earlier)} of them here; all: {log}" if found.total - 1 > len(earlier) else ""
+        yield f"path       {path}: {found.total - 1} earlier {'act' if found.total == 2 else 'acts'}{more}"
+        yield from lines_of(earlier, str(read_meta(folder).get("tree", "")))
+    else:
+        yield f"path       {path}"
+    if found.below:
+        yield f"below it   {found.below} {'act' if found.below == 1 else 'acts'}: {log}"
+    if reason is not None:
+        yield ""
+        yield from explained(reason, told)

@@ -12,6 +12,7 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import cast
 
+VERSION = 2  # of the schema: supervisor/journal/schema.py
 MAX_LINE = 64 << 10
 STAMPED = frozenset({"v", "run", "seq", "time"})
 _CUT_TEXT = 1024
@@ -26,14 +27,14 @@ def text_of(raw: bytes) -> str:
 def bytes_of(text: str) -> bytes:
     """What ``text_of`` was given. Text that it never makes comes back as well as it can."""
     if "\\" not in text:
-        return text.encode("utf-8", "surrogateescape")
+        return raw_of(text)
     out = bytearray()
     position = 0
     while position < len(text):
         at = text.find("\\", position)
         if at < 0:
             at = len(text)
-        out += text[position:at].encode("utf-8", "surrogateescape")
+        out += raw_of(text[position:at])
         if text.startswith("\\x", at) and _is_hex(text[at + 2 : at + 4]):
             out.append(int(text[at + 2 : at + 4], 16))
             position = at + 4
@@ -41,6 +42,14 @@ def bytes_of(text: str) -> bytes:
             out += b"\\" if at < len(text) else b""
             position = at + (2 if text.startswith("\\\\", at) else 1)
     return bytes(out)
+
+
+def raw_of(text: str) -> bytes:
+    """The bytes of a name as Python spells it. Never fails: a surrogate that stands for no byte is kept as it is."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _is_hex(pair: str) -> bool:

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from supervisor.journal import chain
 from supervisor.journal.codec import MAX_LINE, decode
+from supervisor.journal.schema import current
 from supervisor.journal.writer import CHECKPOINTS, JOURNAL
 
 MAX_PROBLEMS = 20
@@ -39,13 +40,16 @@ class Report(NamedTuple):
 
 class Reader:
     """Iterate the records of the run in ``folder``; afterwards ``report`` holds. Other lines are skipped and reported.
+    Records of earlier versions come as ones of this version.
 
-    Raises ``OSError`` from iteration when the journal cannot be opened or read.
+    ``length`` is that of the line the last record came from, in bytes. Raises ``OSError`` from iteration when the
+    journal cannot be opened or read.
     """
 
     def __init__(self, folder: Path, *, run: str | None = None, end: tuple[int, str] | None = None) -> None:
         """``run``: the ULID every record must carry. ``end``: (seq, chain) known from elsewhere (``meta.json``)."""
-        self._folder = folder
+        self.folder = folder
+        self.length = 0
         self._run = run
         self._end = end
         self._problems: list[Problem] = []
@@ -66,9 +70,10 @@ class Reader:
         expected = self._read_checkpoints()
         if self._end is not None:
             expected.setdefault(self._end[0], set()).add(self._end[1])
-        with _open(self._folder / JOURNAL) as file:
+        with _open(self.folder / JOURNAL) as file:
             for line in self._lines(file):
                 self._count += 1
+                self.length = len(line)
                 self._chain = chain.step(self._chain, line)
                 if any(known != self._chain.hex() for known in expected.pop(self._count, ())):
                     self._problem("the chain does not match the checkpoint", self._count)
@@ -100,12 +105,12 @@ class Reader:
             self._problem(f"seq {record.get('seq')!r:.40} where {self._count} belongs", self._count)
         if self._run is not None and record.get("run") != self._run:
             self._problem("belongs to another run", self._count)
-        return record
+        return current(record)
 
     def _read_checkpoints(self) -> dict[int, set[str]]:
         found: dict[int, set[str]] = {}
         try:
-            with _open(self._folder / CHECKPOINTS) as file:
+            with _open(self.folder / CHECKPOINTS) as file:
                 for number, line in enumerate(iter(lambda: file.readline(_READ), b""), 1):
                     if not line.endswith(b"\n"):
                         break  # torn by a crash

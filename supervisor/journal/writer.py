@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from supervisor.journal import chain
-from supervisor.journal.codec import encode_line, encode_members
+from supervisor.journal.codec import VERSION, encode_line, encode_members
 from supervisor.vocabulary.errors import StopRun
 
 JOURNAL = "journal.jsonl"
@@ -102,7 +102,7 @@ class Journal:
         return self.append(record()) if line is None else self._append(seq, line, closing=False)
 
     def _head(self, seq: int) -> str:
-        return f'{{"v":1,"run":"{self.run}","seq":{seq},"time":"{self._now()}",'
+        return f'{{"v":{VERSION},"run":"{self.run}","seq":{seq},"time":"{self._now()}",'
 
     def _append(self, seq: int, line: bytes, *, closing: bool) -> int:
         size = self._size + len(line)

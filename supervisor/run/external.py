@@ -193,7 +193,7 @@ def report_all(found: Look, contents: Contents | None, recorder: Recorder, say: 
     for change in found.changes[:_MOST_NAMED]:
         report(change, contents, recorder, say)
     if len(found.changes) > _MOST_NAMED:
-        recorder.note("external", op={"more": len(found.changes) - _MOST_NAMED})
+        recorder.note("external", more=len(found.changes) - _MOST_NAMED)
 
 
 def look(tree: bytes, touched: Touched, ignored: Callable[[bytes], bool]) -> Look:

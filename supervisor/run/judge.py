@@ -305,7 +305,7 @@ class Judge:
     def _led_away(self, path: bytes, leads: bytes) -> None:
         shown, there = plain(os.fsdecode(path)), plain(os.fsdecode(leads))
         text = f"{shown} led git to {there}, where the run writes what git would run, and was removed"
-        self._parts.recorder.note("external", op={"path": path, "target": leads}, reason=text)
+        self._parts.recorder.note("external", path=path, target=leads, reason=text)
         self._told(f"govrun: {text}")
 
     def _note_lock(self, path: bytes) -> None:

@@ -58,7 +58,7 @@ class Publishing:
 
     def moved_by_others(self, ref: str, old: str, new: str) -> None:
         """Another run, or the user, moved a ref: no commit of it is this run's."""
-        self._recorder.note("external", op={"ref": ref, "old": old, "new": new})
+        self._recorder.note("external", ref=ref, old=old, new=new)
         self._others.append(new)
         if self._feed is not None:
             self._feed.foreign(new)

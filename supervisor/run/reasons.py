@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.journal.reader import Reader
+from supervisor.journal.codec import raw_of
 from supervisor.journal.store import read_meta
+from supervisor.run.acts import Record, acts, is_refusal, reader_of, records_of
 from supervisor.run.baselocks import read_regular
 from supervisor.vocabulary.errors import UsageError
 
-Record = dict[str, object]
-_REFUSED = ("blocked", "reverted")  # outcomes
-_REFUSING = ("ask", "deny", "revert", "pause", "kill")  # verdicts
 _DEEPEST = 32  # parents
+_MOST_FOUND = 8
+_MOST_PIDS = 1 << 22  # what Linux gives
 _MOST_LINES = 24  # of a rule
 _MOST_BYTES = 1 << 20
 
@@ -49,7 +48,7 @@ class Reason(NamedTuple):
 
 def explain(folder: Path, seq: int) -> Reason:
     """The record ``seq`` of the run in ``folder``. Errors: ``UsageError`` (exit code 2) when there is none."""
-    found, actors = _read(folder, seq)
+    found, line = _read(folder, seq)
     record = found.get(seq)
     if record is None:
         what = f"the run {folder.name} has no record {seq}"
@@ -61,85 +60,103 @@ def explain(folder: Path, seq: int) -> Reason:
         outcome = next((each for each in found.values() if each.get("cause") == seq), None)
     spoke = intent if intent.get("invariant") or outcome is None else outcome
     meta = read_meta(folder)
-    kept = outcome is not None and os.path.lexists(_path(outcome.get("quarantine")))
-    parents = _parents(intent, actors)
+    kept = outcome is not None and os.path.lexists(_path(op_of(outcome).get("quarantine")))
+    parents = _actors(folder, line)
     return Reason(folder.name, seq, intent, outcome, parents, _rule_text(spoke, meta), _decision(spoke, meta), kept)
 
 
-def is_refusal(record: Record) -> bool:
-    """Whether something was refused, taken back, or is told to be and the journal does not say that it was."""
-    outcome = record.get("outcome")
-    return outcome in _REFUSED or (outcome is None and record.get("verdict") in _REFUSING)
+def op_of(record: Record) -> Record:
+    """What a record says of the act, empty when it says nothing."""
+    op = record.get("op")
+    return op if isinstance(op, dict) else {}
 
 
-def refusals(folder: Path) -> list[Record]:
-    """What was refused or taken back in a run, oldest first, each once: an intent has the outcome that followed it.
-    Errors: ``UsageError`` (exit code 2)."""
-    found: dict[object, Record] = {}
-    for record in _records(folder):
-        cause = record.get("cause")
-        if cause in found:
-            found[cause] |= {name: record[name] for name in ("outcome", "errno", "how") if name in record}
-        elif is_refusal(record):
-            found[record.get("seq")] = record
-    return list(found.values())
-
-
-def _records(folder: Path) -> Iterator[Record]:
-    try:
-        yield from Reader(folder)
-    except OSError as error:
-        what = f"the journal of {folder.name} cannot be read"
-        raise UsageError(what, str(error), "the run may have failed before it began", exit_code=2) from error
+def refusals(folder: Path) -> Iterator[Record]:
+    """What was refused or taken back in a run, oldest first, each act once. Errors: ``UsageError`` (exit code 2)."""
+    return (act for act in acts(reader_of(folder)) if is_refusal(act))
 
 
 def _path(text: object) -> bytes:
-    return os.fsencode(text) if isinstance(text, str) else b""
+    return raw_of(text) if isinstance(text, str) and "\0" not in text else b""
 
 
-def _read(folder: Path, seq: int) -> tuple[dict[int, Record], dict[object, Record]]:
-    """The record, its cause and what it caused; and the actors that the journal knows until then, by pid."""
+class _Seen(NamedTuple):
+    """Where the journal last told of a process: its record, its parent, and when it began."""
+
+    seq: int
+    ppid: object
+    start: int
+
+
+def _read(folder: Path, seq: int) -> tuple[dict[int, Record], list[int]]:
+    """The record, its cause and what it caused; and records of the processes above its actor, the nearest first."""
     found: dict[int, Record] = {}
-    actors: dict[object, Record] = {}
-    for record in _records(folder):
-        number, actor = record.get("seq"), record.get("actor")
+    seen: dict[int, _Seen] = {}
+    actor: object = None
+    for record in records_of(reader_of(folder)):
+        number = record.get("seq")
         if not isinstance(number, int):
             continue
-        if isinstance(actor, dict) and number <= seq:
-            actors[actor.get("pid")] = _after(record, actor)
-        if number == seq or record.get("cause") == seq:
+        cause = record.get("cause")
+        if number == seq or (cause == seq and len(found) < _MOST_FOUND):
             found[number] = record
-    cause = found[seq].get("cause") if seq in found else None
-    if isinstance(cause, int):
-        found.update((cause, each) for each in islice(_records(folder), cause) if each.get("seq") == cause)
-    return found, actors
+        if number == seq:
+            found |= _fetch(folder, {cause}) if isinstance(cause, int) else {}
+            actor = found.get(_number(cause), record).get("actor")
+        if number <= seq:
+            _note_actor(record, seen)
+    return found, _line(actor, seen)
 
 
-def _after(record: Record, actor: Record) -> Record:
-    """The actor as it goes on: after an exec it is what it has executed."""
-    op = record.get("op")
-    if record.get("kind") == "exec" and record.get("phase") == "intent" and isinstance(op, dict):
-        return actor | {"exe": op.get("path"), "argv": op.get("argv")}
-    return actor
+def _fetch(folder: Path, wanted: Set[int]) -> dict[int, Record]:
+    """The records with these numbers."""
+    found: dict[int, Record] = {}
+    for record in records_of(reader_of(folder)) if wanted else ():
+        if (number := record.get("seq")) in wanted and isinstance(number, int):
+            found[number] = record
+            if len(found) == len(wanted):
+                break
+    return found
 
 
-def _parents(record: Record, actors: dict[object, Record]) -> tuple[Record, ...]:
+def _note_actor(record: Record, seen: dict[int, _Seen]) -> None:
+    actor = record.get("actor")
+    if isinstance(actor, dict) and isinstance(pid := actor.get("pid"), int) and 0 < pid <= _MOST_PIDS:
+        seen[pid] = _Seen(_number(record.get("seq")), actor.get("ppid"), _number(actor.get("start")))
+
+
+def _line(actor: object, seen: dict[int, _Seen]) -> list[int]:
     """Up from the actor, as long as the journal has seen the parent act; the process ids of one run may repeat, so a
     parent that is younger than its child is none."""
-    chain: list[Record] = []
-    at = record.get("actor")
-    while isinstance(at, dict) and len(chain) < _DEEPEST:
-        parent = actors.get(at.get("ppid"))
-        if parent is None or parent in chain or _start(parent) > _start(at):
+    line: list[int] = []
+    if not isinstance(actor, dict):
+        return line
+    parent, start = actor.get("ppid"), _number(actor.get("start"))
+    while isinstance(parent, int) and len(line) < _DEEPEST:
+        at = seen.get(parent)
+        if at is None or at.seq in line or at.start > start:
             break
-        chain.append(parent)
-        at = parent
-    return tuple(chain)
+        line.append(at.seq)
+        parent, start = at.ppid, at.start
+    return line
 
 
-def _start(actor: Record) -> int:
-    start = actor.get("start")
-    return start if isinstance(start, int) else 0
+def _actors(folder: Path, line: list[int]) -> tuple[Record, ...]:
+    records = _fetch(folder, set(line))
+    return tuple(_after(records[number]) for number in line if number in records)
+
+
+def _after(record: Record) -> Record:
+    """The actor of a record as it goes on: after an exec it is what it has executed."""
+    actor, op = record.get("actor"), op_of(record)
+    told = actor if isinstance(actor, dict) else {}
+    if record.get("kind") == "exec" and record.get("phase") == "intent" and "path" in op:
+        return told | {"exe": op["path"], "argv": op.get("argv")}
+    return told
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _decision(record: Record, meta: Record) -> Mapping[str, object]:
@@ -165,7 +182,7 @@ def _rule_text(record: Record, meta: Record) -> Text:
     for each in listed if isinstance(listed, list) else []:
         if not isinstance(each, dict) or each.get("name") != name or not isinstance(each.get("path"), str):
             continue
-        content = read_regular(os.fsencode(each["path"]), _MOST_BYTES)
+        content = read_regular(_path(each["path"]), _MOST_BYTES)
         if content is None:
             return Text("gone", each["path"], int(number))
         if hashlib.sha256(content).hexdigest() != each.get("sha256"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from supervisor.journal.codec import encode, quote
@@ -136,33 +137,39 @@ class Recorder:
         ends = {"external": Outcome.SUCCEEDED, "gone": Outcome.SUCCEEDED, "failed": Outcome.FAILED}
         outcome = ends.get(how, Outcome.REVERTED)
         self.counts.reverted += outcome is Outcome.REVERTED
-        record: Record = {
-            "kind": kind_of(event),
-            "phase": "outcome",
-            "cause": seq,
-            "outcome": outcome.value,
-            "how": how,
-        }
-        told = {"quarantine": quarantine, "detail": detail, "diff": difference}
-        self._journal.append(record | {name: value for name, value in told.items() if value})
+        told = {"path": event.target.path, "how": how, "quarantine": quarantine, "detail": detail, "diff": difference}
+        self._journal.append(
+            {
+                "kind": kind_of(event),
+                "phase": "outcome",
+                "cause": seq,
+                "op": {name: value for name, value in told.items() if value},
+                "outcome": outcome.value,
+            }
+        )
 
     def warned(self, event: ContentEvent, verdict: Verdict) -> None:
         """Journal content that is let be although a rule speaks of it, or because it is other people's work."""
         self._tally(verdict)
-        prior = {"prior": True} if event.theirs or (event.prior != NOTHING_FOUND and not verdict.matches) else {}
-        self._journal.append(self._record(event, verdict, "outcome") | {"outcome": "succeeded"} | prior)
+        record = self._record(event, verdict, "outcome") | {"outcome": "succeeded"}
+        if event.theirs or (event.prior != NOTHING_FOUND and not verdict.matches):
+            record["op"]["prior"] = True
+        self._journal.append(record)
 
     def external(self, path: bytes, verdict: Verdict | None, why: str, *, diverges: bool) -> None:
         """Journal a file that somebody else changed, or (``diverges``) that is not as the run left it; ``verdict``:
         what a rule says of it, which keeps the run from PASSED."""
-        record: Record = {"kind": "external", "phase": "outcome", "op": {"path": path}, "binding": "post_hoc"}
-        record |= {name: value for name, value in (("divergence", diverges), ("reason", why)) if value}
+        told = {"path": path, "divergence": diverges, "reason": why}
+        record: Record = {
+            "kind": "external",
+            "phase": "outcome",
+            "op": {name: value for name, value in told.items() if value},
+            "binding": "post_hoc",
+        }
         if verdict is not None:
             self.counts.warned += 1
             self._tally(verdict)
-            first = verdict.matches[0]
-            record |= {"invariant": first.invariant.id, "invariant_kind": first.invariant.kind, "violation": True}
-            record |= {"message": first.message, **_decided(first.invariant)}
+            record |= {"verdict": Effect.WARN.word} | self._spoken(verdict)
         self._journal.append(record)
 
     def observed(self, event: Event, verdict: Verdict) -> int:
@@ -173,9 +180,14 @@ class Recorder:
         record = self._record(event, verdict, "outcome")
         return self._journal.append(record | {"outcome": Outcome.SUCCEEDED.value})
 
-    def note(self, kind: str, **fields: Any) -> int:
-        """A record of the run itself; not counted as an attempt."""
-        return self._journal.append({"kind": kind, "phase": "outcome", **fields})
+    def note(self, kind: str, **op: Any) -> int:
+        """A record of the run itself, or of others; not counted as an attempt."""
+        return self._journal.append({"kind": kind, "phase": "outcome", "op": op})
+
+    def begin(self, argv: Sequence[str], cwd: bytes) -> int:
+        """The first record of a run."""
+        told = {"argv": list(argv), "cwd": cwd}
+        return self._journal.append({"kind": "run.start", "phase": "outcome", "op": told, "policy_blob": self._policy})
 
     def _tally(self, verdict: Verdict) -> None:
         if verdict.effect in (Effect.OBSERVE, Effect.WARN):
@@ -191,23 +203,22 @@ class Recorder:
             record["actor"] = _actor(actor)
             record["action"] = actor.action
         record["binding"] = _binding(event)
-        if verdict.matches:
-            rule = verdict.matches[0].invariant
-            record |= {
-                "invariant": rule.id,
-                "invariant_kind": rule.kind,
-                "coverage": rule.coverage.word,
-                "matched": [match.invariant.id for match in verdict.matches],
-                "policy_blob": self._policy,
-                "message": verdict.matches[0].message,
-            }
-            record |= _decided(rule)
-        return record
+        return record | self._spoken(verdict)
 
-
-def _decided(rule: Invariant) -> Record:
-    """Where a rule stands, and why it does."""
-    return {name: value for name in ("source", "adr", "adr_blob", "why", "use") if (value := getattr(rule, name))}
+    def _spoken(self, verdict: Verdict) -> Record:
+        """Which invariants spoke, where the first of them stands, and why it does."""
+        if not verdict.matches:
+            return {}
+        first = verdict.matches[0]
+        rule = first.invariant
+        return {
+            "invariant": rule.id,
+            "invariant_kind": rule.kind,
+            "coverage": rule.coverage.word,
+            "matched": [match.invariant.id for match in verdict.matches],
+            "policy_blob": self._policy,
+            "message": first.message,
+        } | {name: value for name in ("source", "adr", "adr_blob", "why", "use") if (value := getattr(rule, name))}
 
 
 def _fs_op(event: FsEvent) -> str:
@@ -235,7 +246,7 @@ def kind_of(event: Event) -> str:
         case ExecEvent():
             return "exec"
         case NetEvent():
-            return f"net.{event.op}"
+            return "net.listen" if event.op == "bind" else f"net.{event.op}"
         case ProcessEvent():
             return "process"
         case LifecycleEvent():
@@ -284,9 +295,10 @@ def _op(event: Event) -> Record:
                 op["chain"] = list(event.chain)
             return op
         case NetEvent():
+            op = {"call": event.op, "transport": event.transport}
             if event.family == "unix":
-                return {"unix": event.unix, "transport": event.transport}
-            return {"host": event.host, "port": event.port, "transport": event.transport, "own": event.own}
+                return op | {"unix": event.unix}
+            return op | {"host": event.host, "port": event.port, "own": event.own}
         case ProcessEvent():
             return {"call": event.op, "pid": event.target, "detail": event.detail}
         case LifecycleEvent():

@@ -99,7 +99,7 @@ def supervise(order: Order) -> Result:
     try:
         journal = Journal(order.folder, order.run)
         recorder = Recorder(journal, order.policy.digest)
-        recorder.note("run.start", op={"argv": list(order.argv), "cwd": order.cwd}, policy_blob=order.policy.digest)
+        recorder.begin(order.argv, order.cwd)
     except StopRun as error:
         raise HostError(error.what, error.why, error.fix) from error  # nothing was started
     run = _Run(order, recorder, started)
@@ -353,7 +353,7 @@ class _Run:
         agent = end.status if end.status is not None else None
         agent_code = os.waitstatus_to_exitcode(agent) if agent is not None else None
         told: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
-        self._recorder.note("run.end", op=told, **told, counts=counted, ungoverned=counts.ungoverned)
+        self._recorder.note("run.end", **told, counts=counted, ungoverned=counts.ungoverned)
         ending.remove_stale_locks(self._judge.locks if self._judge is not None else {})
         self._order.oracles.close()
         if self._content is not None:

@@ -175,8 +175,8 @@ def test_what_is_left_alone(shop: Path, govrun: Govrun) -> None:
 def test_the_difference_can_be_had(shop: Path, govrun: Govrun) -> None:
     outcome = govrun("bash", "-c", "echo 'import requests  # mine' >> src/app.py; true; ls > /dev/null").ok()
     (record,) = reverted(outcome)
-    assert "+import requests  # mine" in str(record["diff"])
-    assert Path(str(record["quarantine"])).read_text().endswith("import requests  # mine\n")
+    assert "+import requests  # mine" in str(record["op"]["diff"])
+    assert Path(str(record["op"]["quarantine"])).read_text().endswith("import requests  # mine\n")
     assert "+import requests" in outcome.stderr
     intent = next(each for each in outcome.journal if each["seq"] == record["cause"])
     assert intent["invariant"] == "one-http-client"
@@ -313,7 +313,7 @@ def test_prior_content_comes_back(shop: Path, govrun: Govrun) -> None:
     assert (shop / "src" / "theirs.py").read_text() == "import requests\n# mine\n"
     assert not (shop / "src" / "mine.py").exists()
     assert len(reverted(outcome)) == 1
-    assert outcome.records(prior=True)
+    assert any(each.get("op", {}).get("prior") for each in outcome.journal)
 
 
 # ---- the agent --------------------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_edits_of_the_user_stay_and_are_seen(shop: Path, govrun: Govrun) -> None
     assert (shop / "src" / "user.py").read_text() == "import requests\n"
     seen = {Path(str(each["op"]["path"])).name: each for each in outcome.records(kind="external")}
     assert seen.keys() == {"user.py", "README.md", "go.txt"}
-    assert seen["user.py"]["violation"] is True
+    assert seen["user.py"]["verdict"] == "warn"
     assert "user.py" in outcome.stderr
     assert "WARNED" in outcome.stderr
 
@@ -443,11 +443,11 @@ def test_what_is_not_as_the_run_left_it_is_a_divergence(shop: Path, govrun: Govr
     outcome = running.wait().ok()
     found = outcome.records(kind="external")
     names = {os.path.relpath(str(each["op"]["path"]), shop): each for each in found}
-    assert {name for name, each in names.items() if "divergence" in each} == {
+    assert {name for name, each in names.items() if "divergence" in each["op"]} == {
         "src/edited.py", "src/replaced.py", "src/removed.py", "src/again.txt",
     }  # fmt: skip
-    assert {name for name, each in names.items() if "divergence" not in each} == {"go", "old"}
-    assert names["src/edited.py"]["violation"] is True
+    assert {name for name, each in names.items() if "divergence" not in each["op"]} == {"go", "old"}
+    assert names["src/edited.py"]["verdict"] == "warn"
     assert (source / "edited.py").read_text().endswith("import requests\n")
     assert "external=2 divergence=4" in outcome.stderr and "WARNED" in outcome.stderr
 
@@ -478,7 +478,7 @@ def test_what_the_user_wrote_before_the_run_did_is_theirs(shop: Path, govrun: Go
     assert (shop / "src" / "mine.py").read_text() == "import os\nimport requests\na = 1\n"
     seen = {Path(str(each["op"]["path"])).name: each for each in outcome.records(kind="external")}
     assert seen.keys() == {"mine.py", "fine.py", "moved.py", "go"}
-    assert {name for name, each in seen.items() if each.get("violation")} == {"mine.py", "moved.py"}
+    assert {name for name, each in seen.items() if each.get("verdict") == "warn"} == {"mine.py", "moved.py"}
 
 
 @pytest.mark.parametrize(
@@ -568,7 +568,7 @@ def test_what_the_user_broke_is_not_committed_by_a_detour(shop: Path, govrun: Go
     outcome = running.wait()
     assert "one-http-client" in outcome.stderr
     assert govrun.bare("git", "log", "-1", "--format=%s", cwd=shop).stdout == b"app\n"
-    seen = outcome.records(kind="external", violation=True)
+    seen = outcome.records(kind="external", verdict="warn")
     assert [Path(str(each["op"]["path"])).name for each in seen][:1] == ["app.py"]
 
 
@@ -598,7 +598,7 @@ def test_a_save_of_the_user_while_the_run_only_holds_the_file(shop: Path, govrun
     time.sleep(0.3)
     (shop / "go").touch()
     outcome = running.wait().ok()
-    seen = [each for each in outcome.records(kind="external") if each.get("violation")]
+    seen = [each for each in outcome.records(kind="external") if each.get("verdict") == "warn"]
     assert [Path(str(each["op"]["path"])).name for each in seen] == ["app.py"]
     assert (shop / "src" / "app.py").read_text().startswith("import os\n# an hour of work\n")
 

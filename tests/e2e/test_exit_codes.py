@@ -24,14 +24,14 @@ def test_own_code(govrun: Govrun, code: int) -> None:
     """Agents may use govrun's own numbers too; then the run's `end` tells them apart."""
     outcome = govrun("bash", "-c", f"exit {code}")
     assert outcome.code == code
-    assert outcome.records(kind="run.end")[-1]["reason"] == "exit"
+    assert outcome.records(kind="run.end")[-1]["op"]["reason"] == "exit"
 
 
 @pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV", "HUP", "PIPE"])
 def test_own_signal(govrun: Govrun, name: str) -> None:
     outcome = govrun("bash", "-c", f"kill -{name} $$")
     assert outcome.code == 128 + signal.Signals[f"SIG{name}"]
-    assert outcome.records(kind="run.end")[-1]["reason"] == "signal"
+    assert outcome.records(kind="run.end")[-1]["op"]["reason"] == "signal"
 
 
 def _told(text: str, *words: str) -> None:
@@ -68,7 +68,7 @@ def test_time_out(govrun: Govrun, repo: Path) -> None:
     (repo / "govrun.toml").write_text('version = 1\n[scope]\ntimeout = "1s"\n')
     outcome = govrun("bash", "-c", "sleep 60 & trap '' TERM; echo $! > pids; echo $$ >> pids; sleep 60; sleep 60")
     assert outcome.code == 124
-    assert outcome.records(kind="run.end")[-1]["reason"] == "timeout"
+    assert outcome.records(kind="run.end")[-1]["op"]["reason"] == "timeout"
     assert "timeout" in outcome.stderr
     for pid in (repo / "pids").read_text().split():
         assert not Path(f"/proc/{pid}").exists()

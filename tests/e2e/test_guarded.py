@@ -105,7 +105,7 @@ def test_nothing_of_the_run_s_own(protected: Path, govrun: Govrun, name: str, pa
 
 def test_what_comes_is_recorded(protected: Path, govrun: Govrun) -> None:
     outcome = govrun("bash", "-ec", "git checkout -q other; ls > /dev/null").ok()
-    names = {Path(str(each["op"]["path"])).name for each in outcome.records(prior=True)}
+    names = {Path(str(each["op"]["path"])).name for each in outcome.journal if each.get("op", {}).get("prior")}
     assert names == {"govrun.toml", "ci.yml", "settings.json"}
     assert "PASSED" in outcome.stderr
 

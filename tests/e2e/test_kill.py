@@ -117,7 +117,7 @@ def test_kill_verdict(govrun: Govrun, repo: Path, record_property: Callable[[str
     assert gone(pids) and not beats_on(repo)
     verdict = next(each for each in outcome.journal if each.get("verdict") == "kill")
     assert verdict["invariant"] == "scope.write"
-    assert outcome.records(kind="run.end")[-1]["reason"] == "invariant"
+    assert outcome.records(kind="run.end")[-1]["op"]["reason"] == "invariant"
     assert "scope.write" in outcome.stderr
     took = ended - datetime.fromisoformat(verdict["time"]).timestamp()
     record_property("milliseconds from verdict to last end", round(took * 1000))

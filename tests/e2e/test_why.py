@@ -51,7 +51,7 @@ def test_a_revert(ran: Outcome, govrun: Govrun) -> None:
     assert "ADR 0007 One client\\u202e for HTTP (docs/adr/0007-http.md)" in shown
     assert f"happened   taken back: it was removed, as nothing was there before (record {outcome['seq']})\n" in shown
     assert "| +import requests  # mine" in shown
-    assert f"rejected   {outcome['quarantine']}\n" in shown
+    assert f"rejected   {outcome['op']['quarantine']}\n" in shown
     assert "instead    httpx" in shown
     assert "by         bash -c " in shown
     assert "\u202e" not in shown
@@ -66,8 +66,9 @@ def test_a_revert(ran: Outcome, govrun: Govrun) -> None:
 def test_as_json(ran: Outcome, govrun: Govrun) -> None:
     (outcome,) = ran.records(phase="outcome", outcome="reverted")
     told = json.loads(govrun.cli("why", ran.run, str(outcome["seq"]), "--json").ok().stdout)
-    assert told["outcome"] == outcome
-    assert told["intent"]["seq"] == outcome["cause"]
+    assert told["records"] == [ran.journal[outcome["cause"] - 1], outcome]
+    assert (told["seq"], told["asked"]) == (outcome["cause"], outcome["seq"])
+    assert (told["outcome"], told["verdict"], told["op"]["how"]) == ("reverted", "revert", "removed")
     assert told["rule"]["state"] == "unchanged"
     assert told["rejected_kept"] is True
     assert told["decision"]["title"].startswith("One client")
@@ -87,7 +88,7 @@ def test_a_refusal_of_a_command_and_of_a_path(ran: Outcome, govrun: Govrun) -> N
 
 def test_a_rule_that_changed_since(ran: Outcome, govrun: Govrun, repo: Path) -> None:
     (outcome,) = ran.records(phase="outcome", outcome="reverted")
-    Path(str(outcome["quarantine"])).unlink()
+    Path(str(outcome["op"]["quarantine"])).unlink()
     (repo / "govrun.toml").write_text(PROFILE + "# more\n")
     shown = govrun.cli("why", "latest", str(outcome["seq"])).ok().stdout.decode()
     assert "has changed since" in shown

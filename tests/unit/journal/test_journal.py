@@ -119,7 +119,7 @@ def test_lines_are_stamped_and_chained(tmp_path: Path) -> None:
     lines = (tmp_path / JOURNAL).read_bytes().splitlines()
     first = json.loads(lines[0])
     assert list(first) == ["v", "run", "seq", "time", "kind", "op"]
-    assert (first["v"], first["run"], first["seq"]) == (1, RUN, 1)
+    assert (first["v"], first["run"], first["seq"]) == (2, RUN, 1)
     assert len(first["time"]) == len("2026-11-22T10:00:00.123Z")
     assert journal.head == chain.step(chain.step(chain.START, lines[0]), lines[1]).hex()
     assert json.loads((tmp_path / CHECKPOINTS).read_text()) == {"seq": 2, "chain": journal.head}

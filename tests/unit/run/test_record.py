@@ -97,7 +97,7 @@ def test_what_was_only_seen_is_counted_as_done(book: Book) -> None:
 
 
 def test_notes_of_the_run_itself_are_no_attempts(book: Book) -> None:
-    book.recorder.note("run.start", op={"argv": ["x"]})
+    book.recorder.begin(["x"], b"/")
     assert book.recorder.counts.attempted == 0
 
 

@@ -1,0 +1,229 @@
+"""What ``govrun log`` is asked for: which records, by what they are about, who acted, what was decided, and when."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from supervisor.journal.codec import bytes_of, raw_of
+from supervisor.journal.schema import KINDS, OUTCOMES, VERDICTS
+from supervisor.run.acts import is_refusal
+from supervisor.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from supervisor.invariants.globs import Globs
+
+Record = dict[str, object]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PLACES = ("path", "to", "target", "unix")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options as they were given. Those of one name are alternatives, those of different names all hold."""
+
+    paths: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    invariants: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    _: KW_ONLY
+    blocked: bool = False
+    since: str = ""
+    until: str = ""
+    seqs: str = ""
+
+
+class Filter:
+    """Compiled from ``asked``; ``tree`` and ``start`` (``2026-11-27T…``) are the run's. Errors: ``UsageError`` (2)."""
+
+    def __init__(self, asked: Asked, tree: str, start: str) -> None:
+        _one_of("--verdict", asked.verdicts, VERDICTS)
+        _one_of("--outcome", asked.outcomes, OUTCOMES)
+        groups = {kind.partition(".")[0] for kind in KINDS}
+        _one_of("--kind", asked.kinds, [*KINDS, *sorted(groups - KINDS.keys())])
+        self._asked = asked
+        self._kinds = (*asked.kinds, *(f"{kind}." for kind in asked.kinds))
+        self._places = _Places(asked.paths, tree) if asked.paths else None
+        self._commands = [_words_of("--command", text) for text in asked.commands]
+        self._since = moment("--since", asked.since, start) if asked.since else ""
+        self._until = moment("--until", asked.until, start) if asked.until else ""
+        self._first, self._last = _span(asked.seqs) if asked.seqs else (0, None)
+        self._everything = asked == Asked()
+
+    def __call__(self, record: Record, cause: Record | None) -> bool:
+        """Whether ``record`` is wanted. ``cause`` is the intent whose outcome it tells: what is not said here is said
+        there."""
+        return self._everything or (
+            self._when(record) and self._how(record, cause) and self._what(record, cause) and self._who(record, cause)
+        )
+
+    def _when(self, record: Record) -> bool:
+        seq, when = record.get("seq"), str(record.get("time", ""))
+        if isinstance(seq, int) and (seq < self._first or (self._last is not None and seq > self._last)):
+            return False
+        return self._since <= when and (not self._until or when <= self._until)
+
+    def _how(self, record: Record, cause: Record | None) -> bool:
+        asked = self._asked
+        if asked.blocked and not is_refusal(record):
+            return False
+        if asked.outcomes and record.get("outcome") not in asked.outcomes:
+            return False
+        if asked.verdicts and _either("verdict", record, cause) not in asked.verdicts:
+            return False
+        if not asked.invariants:
+            return True
+        spoke = _either("matched", record, cause)
+        named = [*(spoke if isinstance(spoke, list) else ()), _either("invariant", record, cause)]
+        return any(fnmatchcase(each, wanted) for each in named if isinstance(each, str) for wanted in asked.invariants)
+
+    def _what(self, record: Record, cause: Record | None) -> bool:
+        kind = str(record.get("kind", ""))
+        if self._kinds and kind not in self._kinds and not kind.startswith(self._kinds[len(self._asked.kinds) :]):
+            return False
+        return self._places is None or self._places.hold(record) or (cause is not None and self._places.hold(cause))
+
+    def _who(self, record: Record, cause: Record | None) -> bool:
+        if not self._commands:
+            return True
+        lines = [line for each in (record, cause) if each is not None for line in _lines(each)]
+        return any(_has(line, words) for line in lines for words in self._commands)
+
+
+def _either(name: str, record: Record, cause: Record | None) -> object:
+    value = record.get(name)
+    return value if value is not None or cause is None else cause.get(name)
+
+
+def _one_of(option: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for word in given:
+        if word not in known:
+            raise UsageError(f"{option}: {word!r:.60} is not one of its words", "", ", ".join(known), exit_code=2)
+
+
+class _Places:
+    """Patterns as in a profile: without a slash a name at any depth, else from the root of the tree, or absolute. What
+    lies below a match matches too."""
+
+    def __init__(self, patterns: Sequence[str], tree: str) -> None:
+        self._inside = raw_of(tree).rstrip(b"/") + b"/"
+        inside: list[str] = []
+        absolute: list[str] = []
+        for text in patterns:
+            pattern = os.path.expanduser(text) if text.startswith("~/") else text.removeprefix("./")
+            anchored = text.startswith("./") and "/" not in pattern
+            if not pattern.strip("/") or "\n" in pattern:
+                why = "it names nothing; a path, or a pattern such as src/** or *.py"
+                raise UsageError(f"--path: {text!r:.60} cannot be used", why, exit_code=2)
+            (absolute if pattern.startswith("/") else inside).append(f"/{pattern}" if anchored else pattern)
+            if "/" not in pattern and not anchored:
+                absolute.append(pattern)
+        self._below, self._anywhere = _globs(inside), _globs(absolute)
+
+    def hold(self, record: Record) -> bool:
+        op = record.get("op")
+        if not isinstance(op, dict):
+            return False
+        return any(self._holds(op[name]) for name in _PLACES if name in op)
+
+    def _holds(self, text: object) -> bool:
+        if not isinstance(text, str):
+            return False
+        path = bytes_of(text)
+        if self._anywhere and self._anywhere.match(path.lstrip(b"/")) is not None:
+            return True
+        return (
+            bool(self._below)
+            and path.startswith(self._inside)
+            and self._below.match(path[len(self._inside) :]) is not None
+        )
+
+
+def _globs(patterns: Sequence[str]) -> Globs:
+    from supervisor.invariants.globs import Globs
+    from supervisor.profile.model import Entry
+
+    # A pattern of the profile may be a negation or a comment; one of the command line is not.
+    entries = [Entry("\\" + each if each[0] in "!#" else each.rstrip("/"), "--path") for each in patterns]
+    try:
+        globs = Globs(entries)
+        globs.match(b"-")
+    except (ValueError, re.error) as error:
+        raise UsageError("--path: this pattern cannot be used", str(error), exit_code=2) from error
+    return globs
+
+
+def _words_of(option: str, text: str) -> list[str]:
+    words = text.split()
+    if not words:
+        raise UsageError(f"{option}: nothing to look for", "", "a program, or words of its command line", exit_code=2)
+    return words
+
+
+def _lines(record: Record) -> list[list[str]]:
+    """Command lines that a record tells of, as words: the actor's, and that of a program that is started."""
+    found = []
+    actor, op = record.get("actor"), record.get("op")
+    programs = [(actor.get("exe"), actor.get("argv"))] if isinstance(actor, dict) else []
+    if isinstance(op, dict) and ("argv" in op):
+        programs.append((op.get("path"), op["argv"]))
+    for path, argv in programs:
+        if isinstance(path, str):
+            found.append([path])
+        if isinstance(argv, list):
+            found.append([word for each in argv if isinstance(each, str) for word in each.split()])
+    return found
+
+
+def _has(line: list[str], words: list[str]) -> bool:
+    """Whether the words stand in a line one after another, each as it is or without its folders."""
+    count = len(words)
+    return any(all(map(_is, line[at : at + count], words)) for at in range(len(line) - count + 1))
+
+
+def _is(word: str, wanted: str) -> bool:
+    name = word.rpartition("/")[2]
+    if wanted in (word, name):
+        return True
+    return _MAGIC.search(wanted) is not None and (fnmatchcase(word, wanted) or fnmatchcase(name, wanted))
+
+
+def _span(text: str) -> tuple[int, int | None]:
+    """``12``, ``12-40``, ``12-`` or ``-40``."""
+    match = re.fullmatch(r"(\d{0,18})(-?)(\d{0,18})", text)
+    if match is None or not (match[1] or match[3]):
+        raise UsageError(f"--seq: {text!r:.60} is no range", "", "12, 12-40, 12- or =-40", exit_code=2)
+    first, last = int(match[1] or 0), int(match[3]) if match[3] else None
+    if not match[2]:
+        return first, first
+    if last is not None and last < first:
+        raise UsageError(f"--seq: {text!r:.60} is empty", "it ends before it begins", exit_code=2)
+    return first, last
+
+
+def moment(option: str, text: str, start: str) -> str:
+    """A moment as the journal writes it (UTC, milliseconds): ISO 8601, ``HH:MM[:SS]`` on the day the run began, or an
+    age such as ``90s``, ``10m``, ``2h``, ``1d``."""
+    import datetime as dt
+
+    utc = dt.UTC
+    try:
+        if age := re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", text):
+            when = dt.datetime.fromtimestamp(time.time() - float(age[1]) * _UNITS[age[2]], utc)
+        elif re.fullmatch(r"\d\d:\d\d(:\d\d(\.\d{1,6})?)?", text):
+            when = dt.datetime.fromisoformat(f"{start[:10]}T{text}")
+        else:
+            when = dt.datetime.fromisoformat(text)
+        when = when.replace(tzinfo=utc) if when.tzinfo is None else when.astimezone(utc)
+    except (ValueError, OverflowError) as error:
+        fix = "2026-11-27T10:30, 10:30, or an age such as 90s, 10m, 2h, 1d; UTC unless it says otherwise"
+        raise UsageError(f"{option}: {text!r:.60} is no time", "", fix, exit_code=2) from error
+    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
