@@ -15,8 +15,9 @@ _HELP = """Runtime governance for AI agents.
 
 govrun [OPTIONS] -- COMMAND ARGS…   runs a command under the invariants of this repository.
 
-Options of a run: --profile FILE, --agent NAME, --root DIR, --require enforced|supervised|observed, --fail-on warn|deny,
---accept yama, --dry-run (say what would bind and stop), --quiet (violations only).
+Options of a run: --profile FILE, --agent NAME, --root DIR, --accept yama,
+--require enforced|supervised|observed, --fail-on warn|deny,
+--dry-run (say what would bind and stop), --quiet (violations only).
 """
 
 

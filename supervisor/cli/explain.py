@@ -6,8 +6,10 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from supervisor.cli.text import emit, safe
 from supervisor.run.examples import is_asked
 from supervisor.run.start import Options, Prepared, prepare
+from supervisor.vocabulary.policy import Invariant
 
 if TYPE_CHECKING:
     import typer
@@ -24,28 +26,31 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Say what would bind a run in this directory: invariants, coverage, grants."""
         prepared = prepare(Options(command=("true",), agent=agent), os.environ)
-        if as_json:
-            print(json.dumps(document(prepared), indent=2))
-        else:
-            print("\n".join(plan(prepared)))
+        emit([json.dumps(document(prepared), indent=2)] if as_json else plan(prepared))
 
 
 def document(prepared: Prepared) -> dict[str, object]:
-    """Everything ``explain`` knows, ready for JSON."""
+    """Everything ``explain`` knows, ready for JSON; what records also say has the name it has there."""
     policy = prepared.policy
     return {
         "tree": str(prepared.place.tree),
         "agent": prepared.agent.name,
         "tier": prepared.host.tier,
-        "policy": policy.digest,
+        "policy_blob": policy.digest,
         "sources": [{"name": s.name, "sha256": s.sha256} for s in prepared.profile.sources],
         "warnings": list(prepared.profile.warnings),
         "withheld": list(prepared.environment.withheld),
-        "invariants": [found._asdict() | {"coverage": found.coverage.word} for found in policy.invariants.values()],
+        "invariants": [_invariant(found) for found in policy.invariants.values()],
         "grants": [{"path": _text(grant.path), "source": grant.source} for grant in policy.grants],
         "hidden": [_text(path) for path in (policy.state, *policy.hide)],
         "not_checked": _not_checked(prepared),
     }
+
+
+def _invariant(found: Invariant) -> dict[str, object]:
+    named = {"id": "invariant", "kind": "invariant_kind", "then": "verdict"}
+    known = found._asdict() | {"coverage": found.coverage.word}
+    return {named.get(name, name): value for name, value in known.items()}
 
 
 def _not_checked(prepared: Prepared) -> list[str]:
@@ -60,7 +65,11 @@ def _not_checked(prepared: Prepared) -> list[str]:
 
 
 def plan(prepared: Prepared) -> list[str]:
-    """The same as lines of text."""
+    """The same as lines of text. Whoever wrote the profile may be a stranger: nothing in it reaches a terminal raw."""
+    return [safe(line) for line in _plan(prepared)]
+
+
+def _plan(prepared: Prepared) -> list[str]:
     policy = prepared.policy
     lines = [f"tree     {prepared.place.tree}", f"agent    {prepared.agent.name}   tier {prepared.host.tier}", ""]
     width = max(len(found.id) for found in policy.invariants.values())

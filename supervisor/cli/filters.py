@@ -106,7 +106,8 @@ def _either(name: str, record: Record, cause: Record | None) -> object:
 def _one_of(option: str, given: Sequence[str], known: Sequence[str]) -> None:
     for word in given:
         if word not in known:
-            raise UsageError(f"{option}: {word!r:.60} is not one of its words", "", ", ".join(known), exit_code=2)
+            why, fix = f"{option} takes a word of a list", f"one of {', '.join(known)}"
+            raise UsageError(f"{option}: {word!r:.60} is none of its words", why, fix, exit_code=2)
 
 
 class _Places:
@@ -121,8 +122,8 @@ class _Places:
             pattern = os.path.expanduser(text) if text.startswith("~/") else text.removeprefix("./")
             anchored = text.startswith("./") and "/" not in pattern
             if not pattern.strip("/") or "\n" in pattern:
-                why = "it names nothing; a path, or a pattern such as src/** or *.py"
-                raise UsageError(f"--path: {text!r:.60} cannot be used", why, exit_code=2)
+                fix = "a path, or a pattern such as 'src/**' or '*.py'"
+                raise UsageError(f"--path: {text!r:.60} cannot be used", "it names nothing", fix, exit_code=2)
             (absolute if pattern.startswith("/") else inside).append(f"/{pattern}" if anchored else pattern)
             if "/" not in pattern and not anchored:
                 absolute.append(pattern)
@@ -157,14 +158,16 @@ def _globs(patterns: Sequence[str]) -> Globs:
         globs = Globs(entries)
         globs.match(b"-")
     except (ValueError, re.error) as error:
-        raise UsageError("--path: this pattern cannot be used", str(error), exit_code=2) from error
+        fix = "patterns are those of .gitignore; a backslash before *, ? and [ takes them as they are"
+        raise UsageError("--path: this pattern cannot be used", str(error), fix, exit_code=2) from error
     return globs
 
 
 def _words_of(option: str, text: str) -> list[str]:
     words = text.split()
     if not words:
-        raise UsageError(f"{option}: nothing to look for", "", "a program, or words of its command line", exit_code=2)
+        fix = "a program, or words of its command line"
+        raise UsageError(f"{option}: nothing to look for", "it holds no word", fix, exit_code=2)
     return words
 
 
@@ -200,12 +203,14 @@ def _span(text: str) -> tuple[int, int | None]:
     """``12``, ``12-40``, ``12-`` or ``-40``."""
     match = re.fullmatch(r"(\d{0,18})(-?)(\d{0,18})", text)
     if match is None or not (match[1] or match[3]):
-        raise UsageError(f"--seq: {text!r:.60} is no range", "", "12, 12-40, 12- or =-40", exit_code=2)
+        why = "records are numbered from 1"
+        raise UsageError(f"--seq: {text!r:.60} is no range", why, "12, 12-40, 12- or =-40", exit_code=2)
     first, last = int(match[1] or 0), int(match[3]) if match[3] else None
     if not match[2]:
         return first, first
     if last is not None and last < first:
-        raise UsageError(f"--seq: {text!r:.60} is empty", "it ends before it begins", exit_code=2)
+        why = "it ends before it begins"
+        raise UsageError(f"--seq: {text!r:.60} is empty", why, "the smaller number first", exit_code=2)
     return first, last
 
 
@@ -225,5 +230,5 @@ def moment(option: str, text: str, start: str) -> str:
         when = when.replace(tzinfo=utc) if when.tzinfo is None else when.astimezone(utc)
     except (ValueError, OverflowError) as error:
         fix = "2026-11-27T10:30, 10:30, or an age such as 90s, 10m, 2h, 1d; UTC unless it says otherwise"
-        raise UsageError(f"{option}: {text!r:.60} is no time", "", fix, exit_code=2) from error
+        raise UsageError(f"{option}: {text!r:.60} is no time", "it cannot be read as one", fix, exit_code=2) from error
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     def log(
         run: str = cli.Argument("latest", help=RUN_HELP),
         as_json: bool = cli.Option(False, "--json", help="The records, one JSON object per line."),
-        most: int | None = cli.Option(None, "-n", min=0, help="Only the last N of those that are left."),
+        most: int | None = cli.Option(None, "-n", min=0, metavar="N", help="Only the last N of those that are left."),
         blocked: bool = cli.Option(False, "--blocked", help="What was denied, reverted or killed."),
         path: list[str] = cli.Option(
             [], "--path", metavar="GLOB", help="About this path, or below it: src, 'src/**', '*.py', /etc."

@@ -111,9 +111,5 @@ def _say(error: GovrunError) -> None:
 
 def _command(words: list[str]) -> int:
     from supervisor.cli.commands import run_command
-    from supervisor.cli.text import emit
 
-    code = run_command(words)
-    if sys.stdout is not None:
-        emit(())  # what cannot be written is an error now, not a complaint of the interpreter's afterwards
-    return code
+    return run_command(words)

@@ -43,7 +43,9 @@ def register(app: typer.Typer) -> None:
     @app.command("runs")
     def runs(
         everything: bool = cli.Option(False, "--all", help="Every run of every tree."),
-        most: int | None = cli.Option(None, "-n", min=0, help=f"So many of the newest; {_MOST} without --all."),
+        most: int | None = cli.Option(
+            None, "-n", min=0, metavar="N", help=f"Only the newest N; {_MOST} without --all."
+        ),
         as_json: bool = cli.Option(False, "--json", help="One JSON object per run and line."),
     ) -> None:
         """List the runs of this tree, or of all trees where it has none: id, start, duration, status, counts, agent."""

@@ -50,7 +50,7 @@ def emit(lines: Iterable[str], stream: TextIO | None = None) -> None:
     out = sys.stdout if stream is None else stream
     if out is None:
         # Closed from the start: descriptor 1 may by now be a file that was opened since.
-        raise HostError("the output cannot be written", "standard output is closed", "open it, or use > /dev/null")
+        raise HostError("cannot write to standard output", "it is closed", "open it, or use > /dev/null")
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="backslashreplace")
     position = iter(lines)
@@ -74,7 +74,8 @@ def write(out: TextIO, text: str) -> None:
         raise
     except OSError as error:
         drop(out)
-        raise HostError("the output cannot be written", error.strerror or str(error), "free space there") from error
+        why = error.strerror or str(error)
+        raise HostError("cannot write to standard output", why, "free space there, or send it elsewhere") from error
 
 
 def drop(out: TextIO) -> None:

@@ -25,15 +25,21 @@ def register(app: typer.Typer) -> None:
 
     @app.command("why")
     def why(
-        first: str = cli.Argument("latest", metavar="[RUN|PATH]", help="A run as elsewhere; or a path, see below."),
-        second: str = cli.Argument("", metavar="[SEQ|PATH]", help="The number of a record, or a path; ./12 is a path."),
-        as_json: bool = cli.Option(False, "--json", help="JSON: one object; one per refusal where those are listed."),
+        first: str = cli.Argument("latest", metavar="RUN|PATH", help="A run, as elsewhere; or a path."),
+        second: str = cli.Argument("", metavar="SEQ|PATH", help="The number of a record, or a path; ./12 is a path."),
+        as_json: bool = cli.Option(False, "--json", help="One JSON object; of refusals, one per line."),
     ) -> None:
         """Explain: who tried what, which rule spoke, where it is written, and what followed.
 
-        With SEQ, one record of the run, as govrun log numbers them. With PATH, what the run did to it: the last act in
-        full, the earlier ones as lines. PATH alone: in the newest run of this tree that touched it. Paths are from the
-        working directory, else from the tree. RUN alone: the last refusals.
+        why RUN SEQ    one record of the run, as govrun log numbers them
+
+        why RUN PATH   what it did to a path: the last act in full, before it the others
+
+        why PATH       the same, of the newest run of this tree that touched it
+
+        why [RUN]      what was refused or taken back
+
+        A path is meant from the working directory, else from the tree.
         """
         from supervisor.cli.choice import choose
         from supervisor.journal.store import state_dir

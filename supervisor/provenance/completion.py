@@ -24,7 +24,7 @@ class Tally:
         """Count one record."""
         seq, cause, outcome = record.get("seq"), record.get("cause"), record.get("outcome")
         self.seq = seq if isinstance(seq, int) else self.seq
-        if record.get("invariant") and record.get("verdict") and not record.get("violation"):
+        if record.get("invariant") and record.get("verdict"):
             name = f"{record['invariant']}<-{record.get('adr') or record.get('source') or 'govrun'}"
             self.decisions[name] = self.decisions.get(name, 0) + 1
         if record.get("phase") == "intent":
@@ -40,7 +40,7 @@ class Tally:
         elif cause is not None and cause not in self._consequences:
             self.succeeded += outcome == "succeeded"
             self.failed += outcome == "failed"
-        elif cause is None and outcome == "succeeded" and record.get("kind") != "fs.write":
+        elif cause is None and outcome == "succeeded" and not _is_content(record):
             self.attempted += 1
             self.succeeded += 1
 
@@ -50,6 +50,12 @@ class Tally:
             "attempted": self.attempted, "succeeded": self.succeeded, "failed": self.failed, "blocked": self.blocked,
             "unknown": self.attempted - self.succeeded - self.failed - self.blocked, "reverts": self.reverts,
         }  # fmt: skip
+
+
+def _is_content(record: dict[str, object]) -> bool:
+    """What a file or a commit says was noticed: the write itself is counted where it was attempted."""
+    op = record.get("op")
+    return record.get("kind") == "fs.write" or (isinstance(op, dict) and "path" in op)
 
 
 def crashed(folder: Path) -> Ending:

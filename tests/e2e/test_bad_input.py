@@ -379,7 +379,7 @@ def test_limits_that_cannot_be_kept_are_named(govrun: Govrun, repo: Path) -> Non
     (repo / "govrun.toml").write_text("version = 1\n[scope]\nprocesses = 20\n")
     outcome = govrun("true").ok()
     explained = json.loads(govrun.cli("explain", "--json").ok().stdout)
-    found = next(each for each in explained["invariants"] if each["id"] == "scope.processes")
+    found = next(each for each in explained["invariants"] if each["invariant"] == "scope.processes")
     if found["coverage"] == "unenforceable":
         assert "scope.processes" in outcome.stderr
         refused(govrun(*MARK, options=["--require", "observed"]), "scope.processes", tree=repo)

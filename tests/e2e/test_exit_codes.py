@@ -235,7 +235,7 @@ def test_runs_and_log_as_json(govrun: Govrun) -> None:
 
 def test_explain_and_doctor_as_json(govrun: Govrun) -> None:
     explained = json.loads(govrun.cli("explain", "--json").ok().stdout)
-    assert "scope.write" in {each["id"] for each in explained["invariants"]}
+    assert "scope.write" in {each["invariant"] for each in explained["invariants"]}
     doctor = govrun.cli("doctor", "--json").ok()
     assert isinstance(json.loads(doctor.stdout), dict)
     assert govrun.cli("doctor").ok().stdout
