@@ -48,7 +48,9 @@ class Repository:
 
     def __init__(self, folder: Path, git: object) -> None:
         if not isinstance(git, dict) or not isinstance(git.get("common_dir"), str):
-            raise UsageError("this run has no repository", f"{folder.name}: nothing in meta.json under git", "govrun runs")
+            raise UsageError(
+                "this run has no repository", f"{folder.name}: nothing in meta.json under git", "govrun runs"
+            )
         self.run = folder.name
         self.common = Path(git["common_dir"])
         form = str(git.get("object_format", "sha1"))
