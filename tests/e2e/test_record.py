@@ -288,7 +288,7 @@ def test_recover_counts_what_the_journal_tells(govrun: Govrun, git: Git, repo: P
     assert outcome.run_dir is not None
     again = crashed(outcome.run_dir)
     (end,) = outcome.records(kind="run.end")
-    assert again.counts == {name: end["counts"][name] for name in again.counts}
+    assert again.counts == {name: end["op"]["counts"][name] for name in again.counts}
     told = json.loads((outcome.run_dir / "meta.json").read_text())["end"]
     assert again.upto == told["seq"]
     assert again.decisions == git.record(outcome.run)["end"]["decisions"]
