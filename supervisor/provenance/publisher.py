@@ -161,7 +161,8 @@ class Publisher:
         """Write what is pending; then, in one transaction, give every note of this run what only the end knows, and put
         the run's record at its ref. A run without a commit (any more) is noted on the commit it began at.
 
-        Raises ``GovrunError`` when that could not be done, ``ValueError`` for an unknown status.
+        The last call on this object but ``close``. Raises ``GovrunError`` when that could not be done, ``ValueError``
+        for an unknown status.
         """
         failed: GovrunError | None = None
         try:
@@ -185,6 +186,7 @@ class Publisher:
         self._record(told | {"ref": ref_of(self.run)})
         if failed is not None:
             raise failed
+        self._repository.tidy()
 
     def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""

@@ -56,6 +56,7 @@ class Repository:
         form = str(git.get("object_format", "sha1"))
         self.width = 64 if form == "sha256" else 40
         self._locks = folder.parent.parent / "locks"
+        self._served = (folder / OWN, folder / WINDOW)
         self._own = make_own(folder / OWN, self.common, form)
         self.reader = Git(self._own, timeout=120.0)
         self.importer = Git(self._own, objects=self.common / "objects", timeout=120.0)
@@ -66,6 +67,14 @@ class Repository:
     def close(self) -> None:
         """End the helper process."""
         self.objects.close()
+
+    def tidy(self) -> None:
+        """Take away the git directories that served this run only: the next one that needs them makes them again."""
+        import shutil
+
+        self.close()
+        for path in (*self._served, self._locks.parent / "git" / self.run):
+            shutil.rmtree(path, ignore_errors=True)
 
     def refresh(self) -> None:
         """Take over where a shallow clone's history ends."""
