@@ -111,7 +111,7 @@ _NET = ("call", "host", "port", "transport", "own", "unix")
 KINDS: Final[Mapping[str, Kind]] = {
     "exec": Kind("a program is started", ("path", "argv", "cwd", "stage", "chain")),
     "fs.create": Kind("a name is made", _FILE),
-    "fs.write": Kind("a file is opened for writing, or its content is judged", (*_FILE, *_CONTENT)),
+    "fs.write": Kind("a file is opened for writing, or its content is judged", (*_FILE, *_CONTENT[1:])),
     "fs.rename": Kind("a name is moved", _FILE),
     "fs.unlink": Kind("a name is removed", _FILE),
     "fs.link": Kind("a further name is given", _FILE),

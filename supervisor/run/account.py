@@ -107,7 +107,8 @@ def _judged(found: Account, record: Record, cause: Record | None) -> None:
         return
     if outcome in ("blocked", "reverted"):
         _count(found, record, rule, str(outcome))
-        _refused(found, record if "op" in record and "how" not in op_of(record) else cause or record, rule)
+        if outcome == "blocked":
+            _refused(found, record, rule)
     elif record.get("verdict") in ("warn", "observe") and (cause is None or "verdict" not in cause):
         _count(found, record, rule, "warned")
 

@@ -37,8 +37,8 @@ deny = ["pypi:pandas"]
 """
 RECORD = "---\nstatus: accepted\n---\n# 7. One client for HTTP\n"
 WORK = r"""
-echo 'x = 1' > src/mine.py; echo x > src/a.txt; echo y >> src/a.txt; mv src/a.txt src/b.txt; ln src/b.txt src/c.txt; ln -s b.txt src/d.txt
-chmod 600 src/b.txt; rm src/c.txt; mkdir src/e; rmdir src/e; no-such-program
+echo 'x = 1' > src/mine.py; echo x > src/a.txt; echo y >> src/a.txt; mv src/a.txt src/b.txt; ln src/b.txt src/c.txt
+ln -s b.txt src/d.txt; chmod 600 src/b.txt; rm src/c.txt; mkdir src/e; rmdir src/e; no-such-program
 echo x > src/kept.py; echo x > "$HOME/outside"; echo 'import requests' > src/new.py; ls > /dev/null
 echo 'import pandas' > src/odd.py; ls > /dev/null; printf '#!/bin/sh\n:\n' > src/tool; chmod 755 src/tool; src/tool
 /usr/bin/python3 - <<'EOF'
