@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from supervisor.git.layout import read_small
 from supervisor.inspection.kinds import is_lock, kind_of
 from supervisor.journal.store import state_path
 from supervisor.profile.adr import FOLDERS
@@ -34,17 +35,38 @@ _WRITTEN_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
     "package.json": ("package-lock.json*", "yarn.lock*", "pnpm-lock.yaml*", "node_modules/**"),
     "pyproject.toml": ("uv.lock*", "poetry.lock*", "pdm.lock*", ".tmp*"),  # .tmp*: what uv renames to it
     "Pipfile": ("Pipfile.lock*",),
-    "Cargo.toml": ("Cargo.lock*",),
+    "Cargo.toml": ("Cargo.lock*", "target/**"),
     "go.mod": ("go.sum*",),
+    "pom.xml": ("target/**",),
+    "build.gradle": (".gradle/**", "build/**"),
+    "build.gradle.kts": (".gradle/**", "build/**"),
     "Gemfile": ("Gemfile.lock*",),
     "composer.json": ("composer.lock*",),
 }
 _OTHER_RECORDS = ("docs/architecture/decisions", "docs/architecture/adr", "architecture/decisions", "docs/adrs")
+_INSTRUCTIONS = (
+    "AGENTS.md", "CLAUDE.md", "GEMINI.md", ".cursorrules", ".windsurfrules", ".clinerules", "CONVENTIONS.md",
+    ".github/copilot-instructions.md",
+)  # fmt: skip
+_AGENTS = (
+    ".claude", ".codex", ".gemini", ".cursor", ".opencode", "opencode.json", ".aider.conf.yml", ".amp", ".pi",
+    ".mcp.json", ".vscode",
+)  # fmt: skip
+# Denied name, what to use, id and command, for the languages whose packages are judged.
+_EXAMPLES: Final[Mapping[str, tuple[str, str, str, str]]] = {
+    "Python": ("pypi:requests", "httpx", "one-http-client", "pip install requests"),
+    "JavaScript": ("npm:moment", "date-fns", "one-date-library", "npm install moment"),
+    "TypeScript": ("npm:moment", "date-fns", "one-date-library", "npm install moment"),
+}
 _LEFT_OUT = frozenset((b".git", b"node_modules", b"__pycache__"))
 
 
 class Seen(NamedTuple):
-    """What a tree holds: names at its top (folders end in ``/``), how many have no plain name, and what stands out."""
+    """What a tree holds: names at its top (folders end in ``/``), how many have no plain name, and what stands out.
+
+    ``branch`` is the default branch, empty when there is none; ``instructions`` and ``agents`` are files that agents
+    read and folders of their settings.
+    """
 
     names: tuple[bytes, ...]
     odd: int
@@ -52,19 +74,24 @@ class Seen(NamedTuple):
     locks: tuple[str, ...]
     ci: tuple[str, ...]
     records: str
+    branch: str = ""
+    instructions: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
 
 
-def first_profile(environ: Mapping[str, str], *, force: bool) -> tuple[Path, str]:
-    """Write it at the top of the tree; its path and text. Errors: ``GovrunError``, also when one is there and ``force``
-    is not given."""
+def first_profile(environ: Mapping[str, str], *, force: bool = False, write: bool = True) -> tuple[Path, str]:
+    """Its path at the top of the tree, and its text, written there if ``write``. Errors: ``GovrunError``, also when one
+    is there and ``force`` is not given."""
     place = place_of(working_directory(), None)
     home = Path(os.path.realpath(home_folder(environ)))
     check_tree(place, home, state_path(environ), explicit=False)
     path = place.tree / NAME
-    if not force and os.path.lexists(path):
-        raise UsageError(f"there is a {NAME} already", str(path), "govrun explain shows it; --force replaces it")
+    if write and not force and os.path.lexists(path):
+        fix = "govrun explain shows it; --stdout prints a new one, --force replaces it"
+        raise UsageError(f"there is a {NAME} already", str(path), fix)
     text = text_of(look(place, environ))
-    _write(path, text, force=force)
+    if write:
+        _write(path, text, force=force)
     return path, text
 
 
@@ -100,7 +127,22 @@ def look(place: Place, environ: Mapping[str, str]) -> Seen:
         tuple(path.decode() for path in locks if _PLAIN.fullmatch(path.replace(b"/", b".")))[:8],
         tuple(name for name in _CI if os.path.lexists(place.tree / name)),
         next((name for name in (*FOLDERS, *_OTHER_RECORDS) if (place.tree / name).is_dir()), ""),
+        _default_branch(place),
+        tuple(name for name in _INSTRUCTIONS if os.path.isfile(place.tree / name)),
+        tuple(name for name in _AGENTS if os.path.lexists(place.tree / name)),
     )
+
+
+def _default_branch(place: Place) -> str:
+    """What origin calls its HEAD, else the branch that is checked out; empty where that has no plain name."""
+    repository = place.repository
+    if repository is None:
+        return ""
+    line = read_small(repository.common_dir / "refs/remotes/origin/HEAD") or ""
+    _, remote, name = line.strip().partition("ref: refs/remotes/origin/")
+    if not remote:
+        name = (repository.head_ref or "").removeprefix("refs/heads/")
+    return name if _PLAIN.fullmatch(os.fsencode(name.replace("/", "."))) else ""
 
 
 def _nearby(tree: Path) -> list[bytes]:
@@ -140,10 +182,13 @@ def text_of(seen: Seen) -> str:
         lines += ["", f'# Decision records: a rule can name one, as in adr = "0001".\nadr_dir = "{seen.records}"']
     lines += ["", "[scope]", *_write_lines(seen), *_protect_lines(seen)]
     lines += [
-        "# Hosts that may be reached. Without this line: every public one, and each is recorded.",
-        '# hosts = ["registry:pypi", "registry:npm"]',
-        "# The run is stopped after this time.",
-        'timeout = "2h"',
+        "",
+        "# Hosts that may be reached. Without this line: every public one, and each is recorded. Addresses are judged,",
+        "# names not yet. This is a database on this machine, and nothing else:",
+        '# hosts = ["127.0.0.1:5432"]',
+        "# Stops a run after this time, an interactive session too.",
+        '# timeout = "2h"',
+        *_branch_lines(seen),
         "",
         *_example(seen),
     ]
@@ -185,22 +230,42 @@ def _protect_lines(seen: Seen) -> list[str]:
     lines = []
     if seen.ci:
         lines.append(f"# The default pack protects CI definitions ({', '.join(seen.ci)}).")
+    if seen.agents:
+        lines.append(f"# It protects what the settings of agents and editors start ({', '.join(seen.agents)}).")
     legal = [f"/{name.decode()}" for name in seen.names if not name.endswith(b"/") and _LEGAL.fullmatch(name)]
+    kept = [f"/{name}" for name in seen.instructions]
+    if kept:
+        lines += [
+            "# Instructions stay writable, as agents are asked to keep them up to date. To keep them as they are,"
+        ]
+        lines += [f"# protect them too: {', '.join(_quoted(kept))}"]
     if legal:
         lines += ["# Read, never written, whatever else is allowed.", f"protect = [{', '.join(_quoted(legal))}]"]
     return lines
 
 
+def _branch_lines(seen: Seen) -> list[str]:
+    if not seen.branch:
+        return []
+    told = (
+        f"# Commits land on the branch that is checked out (the default one here: {seen.branch}); which branches move"
+    )
+    return [told, "# is not judged yet. A branch for the work of a run: git switch -c agent/topic"]
+
+
 def _example(seen: Seen) -> list[str]:
-    script = bool(seen.languages) and seen.languages[0] in ("JavaScript", "TypeScript")
-    deny, use = ('"npm:moment"', "date-fns") if script else ('"pypi:requests"', "httpx")
-    command = "npm install moment" if script else "pip install requests"
-    lines = [
-        "# A package that must not come in: refused at the command, taken out of manifests and sources.",
+    known = next((language for language in seen.languages if language in _EXAMPLES), "")
+    deny, use, name, command = _EXAMPLES[known or "Python"]
+    lines = ["# A package that must not come in: refused at the command, taken out of manifests and sources."]
+    if seen.languages and not known:
+        lines.append(
+            f"# Judged are those of Python and npm; rules for {seen.languages[0]} are read, and not judged yet."
+        )
+    lines += [
         "# [[dependency]]",
-        f'# id   = "{"one-date-library" if script else "one-http-client"}"',
+        f'# id   = "{name}"',
         '# why  = "one library for one thing"      # or adr = "0001"',
-        f"# deny = [{deny}]",
+        f'# deny = ["{deny}"]',
         f'# use  = "{use}"                          # what a denial tells to do instead',
         f'# examples = {{ denied = ["{command}"] }}   # asked at every start',
     ]

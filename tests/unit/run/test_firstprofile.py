@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def scope(tmp_path: Path, seen: Seen) -> set[str]:
     (tmp_path / "govrun.toml").write_text(text_of(seen))
     profile = load(tmp_path)
     assert not profile.warnings
-    assert profile.scope.timeout == 7200
+    assert profile.scope.timeout is None
     assert not profile.scope.write
     (tmp_path / "narrow").mkdir(exist_ok=True)
     (tmp_path / "narrow" / "govrun.toml").write_text(uncommented(text_of(seen)))
@@ -60,12 +61,23 @@ def test_many_names(tmp_path: Path) -> None:
 
 def test_every_setting_is_explained() -> None:
     seen = Seen((b"src/", b"LICENSE"), 2, ("TypeScript", "Python"), ("yarn.lock",), (".travis.yml",), "docs/adr")
+    seen = seen._replace(branch="main", instructions=("AGENTS.md",), agents=(".claude",))
     lines = text_of(seen).splitlines()
     for number, line in enumerate(lines):
         if line and line[0].isalpha():
             above = lines[number - 1]
             assert above.startswith("#"), line
-    assert "npm:moment" in text_of(seen)
+    text = text_of(seen)
+    for word in ("npm:moment", "here: main", '"/AGENTS.md"', "(.claude)", "yarn.lock", ".travis.yml", '["/LICENSE"]'):
+        assert word in text, word
+
+
+@pytest.mark.parametrize("language", ["Go", "Rust", "Java"])
+def test_a_language_that_is_not_judged_is_told(tmp_path: Path, language: str) -> None:
+    seen = NOTHING._replace(languages=(language, "Shell"))
+    assert f"rules for {language} are read, and not judged yet" in text_of(seen)
+    assert f"rules for {language}" not in text_of(NOTHING._replace(languages=(language, "Python")))
+    scope(tmp_path, seen)
 
 
 _NAME = st.from_regex(rb"[A-Za-z0-9_.@+][A-Za-z0-9_.@+ -]{0,8}[a-z]/?", fullmatch=True)
