@@ -98,7 +98,8 @@ def _lines(found: Checked, seconds: float) -> Iterator[str]:
         yield "note: no rule here speaks of content"
     there = sum(each.tolerated and each.blocks for each in found.violations)
     if there:
-        yield f"{_count(there, 'violation')} that are there already; a run tolerates those of its base"
+        verb = "is" if there == 1 else "are"
+        yield f"{_count(there, 'violation')} that {verb} there already; a run tolerates those of its base"
     broken = sum(each.blocks for each in found.violations)
     warned = len(found.violations) - broken
     parts = [_count(broken, "violation")] + ([_count(warned, "warning")] if warned else [])

@@ -1,4 +1,4 @@
-"""Transcripts of the README and of docs/errors.md are run, profiles loaded; commands, links and claims are true."""
+"""Transcripts of the README and of the docs are run, profiles loaded; commands, links and claims are true."""
 
 import fnmatch
 import json
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 ERRORS = (ROOT / "docs/errors.md").read_text()
+PROFILE = (ROOT / "docs/profile.md").read_text()
 TRANSCRIPTS = [
     (f"{name}-{number}", text)
-    for name, page in (("README", README), ("errors", ERRORS))
+    for name, page in (("README", README), ("errors", ERRORS), ("profile", PROFILE))
     for number, text in enumerate(re.findall(r"<!-- run -->\n```console\n(.*?)```", page, re.DOTALL), 1)
 ]
 PROFILES = re.findall(r"<!-- profile -->\n```toml\n(.*?)```", README, re.DOTALL)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from supervisor.inspection.kinds import INSTALLED, LOCKS, MANIFESTS, SOURCES, kind_of
+from supervisor.invariants.compile import Context, compile_policy
 from supervisor.profile.kinds import KINDS
 from supervisor.profile.layer import HEAD
 from supervisor.profile.load import load
 from supervisor.profile.scope import LISTS, PLAIN, TABLES, WORDS
+from supervisor.run.examples import require_examples
 from supervisor.vocabulary.errors import ProfileError
+from supervisor.vocabulary.policy import Coverage
 
 TEXT = (Path(__file__).parents[3] / "docs/profile.md").read_text()
 
@@ -21,14 +25,34 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
-def test_the_example_loads(tmp_path: Path) -> None:
-    (example,) = blocks("toml")
+EXAMPLES = blocks("toml")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with the decision records that the page speaks of."""
     (record,) = blocks("yaml")
     (tmp_path / "docs/adr").mkdir(parents=True)
     (tmp_path / "docs/adr/0007-http.md").write_text("Status: accepted\n")
     (tmp_path / "docs/adr/0008-pad.md").write_text(record)
-    (tmp_path / "govrun.toml").write_text(example)
-    assert [rule.id for rule in load(tmp_path).rules] == ["one-http-client", "no-left-pad"]
+    return tmp_path
+
+
+def test_the_first_example_is_read_with_its_records(tree: Path) -> None:
+    (tree / "govrun.toml").write_text(EXAMPLES[0])
+    assert [rule.id for rule in load(tree).rules] == ["one-http-client", "no-left-pad"]
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=range(1, len(EXAMPLES) + 1))
+def test_every_example_is_judged(tree: Path, text: str) -> None:
+    """They load, compile, their own examples hold, and this version judges all of it."""
+    (tree / "docs/adr/0008-pad.md").unlink()  # which carries a rule of its own
+    (tree / "govrun.toml").write_text(text)
+    profile = load(tree)
+    policy = compile_policy(profile, Context(os.fsencode(tree), b"/s", b"/home/x", (), None, (), (), (), (), 7))
+    unjudged = [rule.id for rule in policy.invariants.values() if rule.coverage is Coverage.UNENFORCEABLE]
+    assert unjudged == []
+    require_examples(policy)
 
 
 def test_the_error_text_is_real(tmp_path: Path) -> None:
