@@ -159,6 +159,21 @@ def test_named_commands_exist(govrun: "Govrun") -> None:
         assert govrun.cli(name, "--help").ok().stdout
 
 
+def test_changelog(govrun: "Govrun") -> None:
+    """The newest version is the one that is here; below each the groups of Keep a Changelog, none of them empty."""
+    from supervisor import __version__
+
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (unreleased|\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
+    assert versions[0][0] == __version__ and len(versions) == text.count("\n## ")
+    assert versions == sorted(versions, key=lambda each: [int(part) for part in each[0].split(".")], reverse=True)
+    assert all(date != "unreleased" for _, date in versions[1:])
+    groups = re.findall(r"^### (.*)\n\n(.*)", text, re.MULTILINE)
+    assert {name for name, _ in groups} <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert all(first.startswith("- ") for _, first in groups)
+    assert govrun.cli("--version").ok().stdout.decode().split() == ["govrun", __version__]
+
+
 @pytest.mark.parametrize(
     "page", sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]), ids=lambda path: path.name
 )
