@@ -195,12 +195,23 @@ def cache_folders(base: str) -> dict[str, str]:
     return {
         "PIP_CACHE_DIR": f"{base}/pip",
         "UV_CACHE_DIR": f"{base}/uv",
+        "UV_TOOL_DIR": f"{base}/uv-tools",
+        "UV_TOOL_BIN_DIR": f"{base}/bin",
         "POETRY_CACHE_DIR": f"{base}/poetry",
         "PDM_CACHE_DIR": f"{base}/pdm",
         "BLACK_CACHE_DIR": f"{base}/black",
         "PRE_COMMIT_HOME": f"{base}/pre-commit",
+        "VIRTUALENV_OVERRIDE_APP_DATA": f"{base}/virtualenv",
+        # A kernel starts what lies in IPython's profile; the user's own stays out of a run's reach in both directions.
+        "IPYTHONDIR": f"{base}/ipython",
+        "JUPYTER_RUNTIME_DIR": f"{base}/jupyter",
         "npm_config_cache": f"{base}/npm",
         "YARN_CACHE_FOLDER": f"{base}/yarn",
+        "YARN_GLOBAL_FOLDER": f"{base}/yarn-global",
+        # pnpm up to 10 takes its cache from XDG_CACHE_HOME alone, besides a name that npm warns of at each call.
+        "PNPM_HOME": f"{base}/pnpm",
+        "pnpm_config_cache_dir": f"{base}/pnpm/cache",
+        "pnpm_config_state_dir": f"{base}/pnpm/state",
         "CARGO_HOME": f"{base}/cargo",
         "GOCACHE": f"{base}/go-build",
         "GOMODCACHE": f"{base}/go-mod",
