@@ -26,6 +26,7 @@ from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.run import ending, handshake, scratch
 from supervisor.run.external import Touched, look, report_all
+from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
 from supervisor.run.publishing import Publishing
@@ -159,7 +160,7 @@ class _Run:
         self._loop: Loop | None = None
         self._judge: Judge | None = None
         self._refs: RefWatch | None = None
-        self._helpers: dict[int, int] = {}
+        self._helpers = Helpers()
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
         self._touched = Touched(time.time_ns(), order.given)
         self._inspector = self._start_inspector()
@@ -173,22 +174,14 @@ class _Run:
         return start_inspector()
 
     def keep(self) -> frozenset[int]:
-        """Processes below the supervisor that are govrun's own. One that died may have left its id to the run."""
-        own = set(self._order.oracles.pids())
-        if self._publishing.pid:
-            own.add(self._publishing.pid)
-        if self._inspector is not None and self._inspector.pid is not None:
-            own.add(self._inspector.pid)
-        if self._content is not None and self._content.prior is not None and self._content.prior.objects.pid:
-            own.add(self._content.prior.objects.pid)
-        return frozenset(pid for pid in own if self._is_helper(pid))
-
-    def _is_helper(self, pid: int) -> bool:
-        try:
-            parent, _, start = process.family(pid)
-        except OSError:
-            return False
-        return parent == os.getpid() and self._helpers.setdefault(pid, start) == start
+        """Processes below the supervisor that are govrun's own."""
+        prior = self._content.prior if self._content is not None else None
+        own = (
+            self._publishing.pid,
+            self._inspector.pid if self._inspector is not None else 0,
+            prior.objects.pid if prior is not None else 0,
+        )
+        return self._helpers.of((*self._order.oracles.pids(), *own))
 
     # -- start --------------------------------------------------------------------------------------------------
 
