@@ -120,6 +120,10 @@ def _unix(rules: HostRules, event: NetEvent) -> Ruling:
     deciding = _admitted(rules, lambda rule: rule.kind == "unix" and _glob(rule.pattern, name))
     if deciding is not None:
         return Ruling(False, "", deciding.entry.source)
+    if event.agent == "signer":
+        return FREE  # it is led to a relay, which bounds what is asked
+    if event.agent:
+        return Ruling(True, f"{event.op} to {told}: the signing agent is for git alone, to sign commits and tags")
     message = f"{event.op} to the UNIX socket {told}: no program of this run listens there, and hosts does not name it"
     return Ruling(True, message, _narrowing(rules))
 

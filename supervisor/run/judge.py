@@ -348,6 +348,10 @@ class Judge:
             return result
         event, act = result
         verdict = decide(self._policy, self.state, event)
+        if verdict.blocks and parts.signers is not None:  # where hosts names the agent, nothing is in between
+            event = parts.signers.seen(call, event)
+            verdict = decide(self._policy, self.state, event)
+            act = act if verdict.blocks else parts.signers.led(act)
         if not verdict.blocks and event.op == "bind" and event.unix[:1] == b"/":
             verdict = self._bind_path(call, event) or verdict
         if verdict.blocks:

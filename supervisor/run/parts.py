@@ -19,6 +19,7 @@ from supervisor.vocabulary.acts import Held, Reply
 
 if TYPE_CHECKING:
     from supervisor.run.content_parts import ContentParts
+    from supervisor.run.signing import Signers
     from supervisor.surfaces.network import Network
 
 
@@ -43,6 +44,7 @@ class Parts(NamedTuple):
     git_tools: tuple[bytes, ...]
     unverified: bool
     open_folders: frozenset[bytes]
+    signers: Signers | None = None
 
 
 class Waiting(NamedTuple):

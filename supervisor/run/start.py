@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from supervisor.confine import terminal
 from supervisor.confine.domains import Domain, agent_domain, supervisor_domain
@@ -17,6 +17,7 @@ from supervisor.enforce.explain import safe
 from supervisor.enforce.kill import stop_tree, survivors
 from supervisor.git import refs as git_refs
 from supervisor.git.neutral import find_git
+from supervisor.git.signing import wanted as signed
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.journal.store import make_state, new_run, read_meta, state_path, update_meta, write_meta, write_refs
 from supervisor.kernel import filter as bpf
@@ -45,6 +46,9 @@ from supervisor.vocabulary.errors import GovrunError, HostError, StopRun, UsageE
 from supervisor.vocabulary.host import HostFacts
 from supervisor.vocabulary.policy import Coverage
 from supervisor.vocabulary.verdicts import Effect
+
+if TYPE_CHECKING:
+    from supervisor.run.signing import Grant
 
 _LAST_PATIENCE = 60.0  # seconds that the guard works on what the supervisor could not end
 # Not SIGPIPE and SIGXFSZ: this interpreter ignores them for itself, whatever it found.
@@ -83,6 +87,7 @@ class Prepared(NamedTuple):
     state: Path
     caches: Path
     program: str
+    signing: Grant | None
 
 
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
@@ -108,6 +113,8 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     _check_examples(policy)
     if locks is not None and locks.warnings:
         profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
+    signing, warnings = _signing(place, home, environ)
+    profile = profile._replace(warnings=(*profile.warnings, *warnings))
     scope = profile.scope
     environment = build(
         environ,
@@ -118,7 +125,22 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         added={name: entry.value for name, entry in scope.env_set.items()},
         caches=cache_folders(str(caches)),
     )
-    return Prepared(options, place, profile, agent, policy, host, environment, state, caches, program)
+    if signing is not None:
+        environment.variables.update(signing.variables)
+    return Prepared(options, place, profile, agent, policy, host, environment, state, caches, program, signing)
+
+
+def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Grant | None, tuple[str, ...]]:
+    """What signed commits need, and why there will be none; nothing is loaded where nobody signs."""
+    if (repository := place.repository) is None:
+        return None, ()
+    wanted = signed(place.tree, (repository.git_dir, repository.common_dir), environ)
+    if wanted is None:
+        return None, ()
+    from supervisor.run.signing import plan
+
+    found = plan(wanted, home, environ)
+    return found.grant, (found.warning,) if found.warning else ()
 
 
 def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
@@ -175,6 +197,11 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
         _leave(folder)
         raise HostError(error.what, error.why, error.fix) from error  # nothing was started
     temporary = scratch.make(prepared.policy.temp, run)
+    variables = scratch.shown(prepared.environment.variables, prepared.profile.scope, temporary)
+    if prepared.signing is not None:
+        from supervisor.run.signing import place_keyring
+
+        variables = variables | place_keyring(prepared.signing, temporary)
     if not prepared.options.quiet:
         for line in banner(prepared, run):
             say(line)
@@ -182,7 +209,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     read, write = os.pipe2(os.O_CLOEXEC)
     process.become_subreaper()
     order = _order(prepared, run, folder, seccomp, write, tty, say)._replace(
-        scratch=temporary, environment=scratch.shown(prepared.environment.variables, prepared.profile.scope, temporary)
+        scratch=temporary, environment=variables, signing=prepared.signing
     )
     guard = os.getpid()
     child = os.fork()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import resource
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +19,12 @@ from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.journal.store import update_meta
 from supervisor.journal.writer import Journal
-from supervisor.kernel import caps, landlock, libc, process, scheduling
+from supervisor.kernel import landlock, libc, process
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.run import ending, handshake, scratch
 from supervisor.run.external import Touched, look, report_all
+from supervisor.run.givingup import give_up
 from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
@@ -49,9 +48,9 @@ from supervisor.vocabulary.verdicts import Effect, Verdict
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
     from supervisor.run.content_parts import ContentParts
+    from supervisor.run.signing import Grant, Signers
     from supervisor.surfaces.network import Network
 
-_NICE = -15  # where the user may; measured steadiest wake-ups
 
 
 class Order(NamedTuple):
@@ -85,6 +84,7 @@ class Order(NamedTuple):
     ignored: tuple[int, ...]
     say: Callable[[str], None]
     scratch: bytes
+    signing: Grant | None = None
 
 
 class Result(NamedTuple):
@@ -96,7 +96,7 @@ class Result(NamedTuple):
 def supervise(order: Order) -> Result:
     """Everything from the fork of the supervisor to the end of the record. Raises ``StopRun`` and ``HostError``."""
     started = time.monotonic()
-    _prepare_self(order)
+    give_up(order.own_domain)
     try:
         journal = Journal(order.folder, order.run)
         recorder = Recorder(journal, order.policy.digest)
@@ -117,26 +117,6 @@ def supervise(order: Order) -> Result:
     run.publish(chain)
     _tell(order.guard, b"exit %d\n" % result.code)
     return result
-
-
-def _prepare_self(order: Order) -> None:
-    """Before the child exists: everything that a bug of ours could use against the user is given up."""
-    process.become_subreaper()
-    for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGQUIT, signal.SIGIO, signal.SIGURG):
-        signal.signal(number, signal.SIG_IGN)
-    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
-    scheduling.prefer(_NICE)
-    caps.drop_all()
-    try:
-        with order.own_domain.ruleset() as domain:
-            domain.restrict_self()
-    except OSError as error:
-        why = f"{error}\na container or another sandbox may keep Landlock away"
-        raise HostError("the supervisor could not enter its Landlock domain", why, "govrun doctor") from error
 
 
 class _Run:
@@ -164,6 +144,7 @@ class _Run:
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
         self._touched = Touched(time.time_ns(), order.given)
         self._inspector = self._start_inspector()
+        self._signers = _signers(order)
         self._content: ContentParts | None = None
 
     def _start_inspector(self) -> Inspector | None:
@@ -180,6 +161,7 @@ class _Run:
             self._publishing.pid,
             self._inspector.pid if self._inspector is not None else 0,
             prior.objects.pid if prior is not None else 0,
+            self._signers.pid if self._signers is not None else 0,
         )
         return self._helpers.of((*self._order.oracles.pids(), *own))
 
@@ -279,6 +261,7 @@ class _Run:
             git_tools=order.git_tools,
             unverified=order.unverified,
             open_folders=order.agent_domain.open_folders,
+            signers=self._signers,
         )
 
     def _settle(self) -> None:
@@ -349,6 +332,8 @@ class _Run:
         self._recorder.note("run.end", **told, counts=counted, ungoverned=counts.ungoverned)
         ending.remove_stale_locks(self._judge.locks if self._judge is not None else {})
         self._order.oracles.close()
+        if self._signers is not None:
+            self._signers.close()
         if self._content is not None:
             self._content.close()
         scratch.remove(self._order.scratch)
@@ -403,6 +388,14 @@ def _network() -> Network:
     from supervisor.surfaces.sockets import OwnSockets
 
     return Network(OwnSockets())
+
+
+def _signers(order: Order) -> Signers | None:
+    if order.signing is None:
+        return None
+    from supervisor.run.signing import Signers
+
+    return Signers(order.signing, order.git_tools)
 
 
 def _tell(pipe: int, line: bytes) -> None:

@@ -191,7 +191,8 @@ class NetEvent(NamedTuple):
     ``family``: ``inet``, ``inet6``, ``unix``, ``other``; ``transport``: ``tcp``, ``udp``, ``stream``, ``dgram`` …
     ``host`` is the literal address; v4-mapped addresses read as v4. ``unix``: canonical path, or ``\\0name`` for the
     abstract space. ``own``: every listener behind the address was opened by the run. ``local``: the
-    address belongs to this machine.
+    address belongs to this machine. ``agent``: the peer is the user's signing agent, and git's signer asks (``signer``)
+    or somebody else (``other``); empty for every other peer.
     """
 
     actor: Actor
@@ -204,6 +205,7 @@ class NetEvent(NamedTuple):
     own: bool = False
     local: bool = False
     refusal: str = ""
+    agent: str = ""
 
 
 class ProcessEvent(NamedTuple):
