@@ -105,20 +105,7 @@ FEATURES: Mapping[str, Callable[[], int]] = {
     "yama": _yama,
     **{
         name: _program(name)
-        for name in (
-            "gcc",
-            "make",
-            "git",
-            "npm",
-            "node",
-            "tmux",
-            "strace",
-            "bwrap",
-            "socat",
-            "setpriv",
-            "sqlite3",
-            "jq",
-        )
+        for name in "gcc make git npm node tmux strace bwrap socat setpriv sqlite3 jq ssh-agent gpg direnv".split()
     },
 }
 # Who runs the suite is no feature of the host: it runs as both, so a mismatch is a skip wherever it happens.
