@@ -82,7 +82,7 @@ def ssh_identities(answer: bytes, key: bytes) -> bytes:
 
 
 def gpg_line(line: bytes, grips: Collection[bytes]) -> tuple[bytes, bytes]:
-    """(line to hand to the agent, line to answer with): one of them is empty."""
+    """(line to hand to the agent, lines to answer with): one of them is empty."""
     word, _, rest = line.partition(b" ")
     word, rest = word.upper(), rest.strip()
     match word:
@@ -94,6 +94,8 @@ def gpg_line(line: bytes, grips: Collection[bytes]) -> tuple[bytes, bytes]:
             return b"", b"OK"  # the text of the agent's question is not the run's to choose
         case b"GETINFO" if _INFO.fullmatch(rest):
             return line, b""
+        case b"HAVEKEY" if re.fullmatch(rb"--list(?:=\d+)?", rest):
+            return b"", b"D " + _escaped(b"".join(bytes.fromhex(grip.decode()) for grip in grips)) + b"\nOK"
         case b"HAVEKEY":
             asked = [grip for grip in rest.split() if grip in grips]
             return (b"HAVEKEY " + b" ".join(asked), b"") if asked else (b"", NO_KEY)
@@ -104,3 +106,7 @@ def gpg_line(line: bytes, grips: Collection[bytes]) -> tuple[bytes, bytes]:
         case b"PKSIGN" if re.fullmatch(rb"(?:-- )?[0-9A-F]*", rest):
             return line, b""
     return b"", FORBIDDEN
+
+
+def _escaped(data: bytes) -> bytes:
+    return data.replace(b"%", b"%25").replace(b"\r", b"%0D").replace(b"\n", b"%0A")
