@@ -10,11 +10,15 @@ from typing import NamedTuple
 from supervisor.invariants.packages import canonical
 
 _DEEPEST = 4
+_MOST_CUTS = 16
 # npm moves a package aside under its name and eight characters of a digest.
 _ASIDE = r"\.(.+)-[A-Za-z0-9]{6,}"
 # `require("x")` takes the file `node_modules/x.js` where there is no folder of the name.
 _MODULE_FILE = r"(.+)\.(?:js|json|node|cjs|mjs|jsx|[cm]?ts|tsx)"
 _METADATA = r"(.+?)(?:-([^-]+)(?:-.*)?)?\.(?:dist-info|egg-info|egg|egg-link)"
+# What yarn (2 and later) keeps packages in, and runs them from: `is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip`. Of a scoped
+# name the slash is a hyphen as well.
+_ARCHIVE = r"(.+)-npm-(\d.*?)-[0-9a-f]{8,}(?:-[0-9a-f]+)?\.zip"
 # ensurepip brings these with every environment.
 INSTALLERS = frozenset(("pip", "setuptools", "wheel", "distribute"))
 
@@ -32,6 +36,8 @@ class Arrival(NamedTuple):
 
 def may_arrive(path: bytes) -> bool:
     """The cheap first question about every path: could anything be said of it at all?"""
+    if path.endswith(b".zip") and b"-npm-" in path:
+        return True
     return b"/node_modules/" in path or b"-packages/" in path or b".dist-info" in path
 
 
@@ -45,6 +51,11 @@ def arrivals(path: bytes) -> Iterator[Arrival]:
             yield from _npm(parts[at + 1 : at + 4])
         elif part in ("site-packages", "dist-packages"):
             yield from _pypi(parts[at + 1 :])
+    archive = re.fullmatch(_ARCHIVE, parts[-1])
+    if archive is not None:
+        names = tuple(_archived(archive[1]))
+        # Where it may be several, it is none of them for certain, and says nothing of what is not allowed.
+        yield from (Arrival("npm", name, archive[2], file=len(names) > 1) for name in names)
     for part in parts:
         if part.endswith(".dist-info"):
             yield from _metadata(part)
@@ -71,6 +82,15 @@ def _npm(parts: list[str]) -> Iterator[Arrival]:
         module = re.fullmatch(_MODULE_FILE, first) if last else None
         if module is not None:
             yield Arrival("npm", canonical("npm", scope + module[1]), file=True)
+
+
+def _archived(name: str) -> Iterator[str]:
+    """Every name that yarn writes so."""
+    if not name.startswith("@"):
+        yield canonical("npm", name)
+        return
+    cuts = [at for at, sign in enumerate(name) if sign == "-"]
+    yield from (canonical("npm", f"{name[:at]}/{name[at + 1 :]}") for at in cuts[:_MOST_CUTS])
 
 
 def _pypi(parts: list[str]) -> Iterator[Arrival]:

@@ -326,6 +326,14 @@ PLACES = [
     ("pypi:requests", b"/v/site-packages/requests-2.0-py3.12.egg", True),
     ("pypi:requests", b"/v/site-packages/requests", True),
     ("pypi:requests", b"/v/site-packages/requests/api.py", True),
+    ("npm:is-odd", b"/w/.yarn/cache/is-odd-npm-0.1.2-9d980a850b-0a1b2c3d4e.zip", True),
+    ("npm:is-odd", b"/h/.cache/yarn/is-odd-npm-0.1.2-9d980a850b-10.zip", True),
+    ("npm:is-odd", b"/w/.yarn/cache/is-odd-npm-0.1.2-9d980a850b.zip", True),
+    ("npm:is-odd", b"/w/.yarn/cache/is-odd-even-npm-0.1.2-9d980a850b.zip", False),
+    ("npm:is-odd", b"/w/docs/is-odd-npm-notes.zip", False),
+    ("npm:is-odd <0.1", b"/w/.yarn/cache/is-odd-npm-0.1.2-9d980a850b.zip", False),
+    ("npm:@scope/odd", b"/w/.yarn/cache/@scope-odd-npm-0.1.2-9d980a850b.zip", True),
+    ("npm:@a-b/c-d", b"/w/.yarn/cache/@a-b-c-d-npm-1.0.0-rc.1-9d980a850b-0a1b2c3d4e.zip", True),
     ("pypi:requests", b"/v/site-packages/requests/__pycache__/api.pyc", False),
     ("pypi:requests", b"/v/site-packages/pip/_vendor/requests/api.py", False),
     ("pypi:requests", b"/v/site-packages/requests_mock", False),
@@ -392,6 +400,9 @@ def test_allow_only_and_arrival() -> None:
         (b"/w/node_modules/.bin", False),
         (b"/w/node_modules/.package-lock.json", False),
         (b"/w/node_modules/moment", True),
+        (b"/w/.yarn/cache/moment-npm-2.0.0-9d980a850b.zip", True),
+        (b"/w/.yarn/cache/react-npm-2.0.0-9d980a850b.zip", False),
+        (b"/w/.yarn/cache/@react-dom-npm-2.0.0-9d980a850b.zip", True),
     ):
         assert bool(list(judge_arrival(found, path))) is denied, path
 
