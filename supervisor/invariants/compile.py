@@ -6,6 +6,7 @@ the banner, in ``explain`` and in the record, and a ``require`` above it stops t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from supervisor.invariants.globs import Globs
 from supervisor.invariants.hosts import compile_hosts
 from supervisor.invariants.hosts import unjudged as unjudged_hosts
 from supervisor.invariants.packages import JUDGED, unreadable
+from supervisor.invariants.places import below, is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import Entry, Profile, Rule, Scope
 from supervisor.vocabulary.errors import ProfileError
@@ -64,7 +66,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     scope = profile.scope
     hide, in_tree = _hidden(scope, context)
     granted = [Entry(host, "agent pack") for host in context.agent_hosts]
-    protect = Globs(entry for entry in scope.protect if not entry.value.startswith("~/"))
+    protect = Globs((*(e for e in scope.protect if not e.value.startswith("~/")), *_of_agents(context)))
     at_home = Globs(entry._replace(value=entry.value[1:]) for entry in scope.protect if entry.value.startswith("~/"))
     invariants = {found.id: found for found in _invariants(profile, context, bool(in_tree))}
     policy = CompiledPolicy(
@@ -93,6 +95,15 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     )
     _check_required(profile, invariants)
     return policy
+
+
+def _of_agents(context: Context) -> Iterator[Entry]:
+    """What agent packs protect, where the tree holds their state folders too (``--root`` at the home folder)."""
+    for grant in context.grants:
+        if is_under(grant.path, context.tree):
+            base = re.sub(rb"([*?\[\]\\])", rb"\\\1", below(grant.path, context.tree))
+            for entry in grant.protect.entries:
+                yield entry._replace(value=f"/{base.decode('utf-8', 'surrogateescape')}{entry.value}")
 
 
 def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[Entry, ...]]:
@@ -136,6 +147,9 @@ def _built_in(context: Context) -> Iterator[Invariant]:
         yield rule(
             "govrun.code", "the code that supervises a run cannot be changed by it", "an installed copy of govrun"
         )
+    if any(grant.protect for grant in context.grants):
+        why = "the agent program would run what is written there in a later session that nobody supervises"
+        yield rule("govrun.agent", why, "ask the person who started the run to make this change")
     yield rule("govrun.path", "a path that cannot be resolved safely is refused", "name the file by its plain path")
     exec_coverage = supervised if context.verified else Coverage.OBSERVED
     yield rule("govrun.exec", "what runs must be what was judged", coverage=exec_coverage)

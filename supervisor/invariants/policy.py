@@ -14,11 +14,14 @@ from supervisor.vocabulary.verdicts import Effect
 
 
 class Grant(NamedTuple):
-    """A place outside the tree that the run may write, and who says so. ``folder``: with everything in it."""
+    """A place outside the tree that the run may write, and who says so. ``folder``: with everything in it but what
+    ``protect`` matches below it. ``leads``: the folders on the way there."""
 
     path: bytes
     source: str
     folder: bool = True
+    protect: Globs = Globs(())
+    leads: Globs = Globs(())
 
 
 class GitDir(NamedTuple):

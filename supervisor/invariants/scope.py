@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from supervisor.invariants import gitdir
-from supervisor.invariants.places import Place, Zone, is_under, locate
+from supervisor.invariants.places import Place, Zone, below, is_under, locate
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Match
 
 WRITE, PROTECT, HIDE = "scope.write", "scope.protect", "scope.hide"
 STATE, POLICY, PATH, CODE = "govrun.state", "govrun.policy", "govrun.path", "govrun.code"
+PROGRAM = "govrun.agent"
 
 
 def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
@@ -155,6 +156,7 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
             yield from _in_tree(policy, event, target, place.relative, new=new)
         case Zone.GRANTED:
             yield from _at_home(policy, target)
+            yield from _in_state(policy, event, target, new=new)
             yield from _in_repository(policy, event, target, new=new)
             if (
                 place.relative == b""
@@ -181,6 +183,21 @@ def _at_home(policy: CompiledPolicy, target: Target) -> Iterator[Match]:
         if entry is not None:
             rule, effect = policy.rule(PROTECT, entry.source)
             yield Match(rule, effect, f"{_show(target.path)} is protected (~{entry.value})")
+
+
+def _in_state(policy: CompiledPolicy, event: FsEvent, target: Target, *, new: bool) -> Iterator[Match]:
+    """What an agent program keeps beside its state, and would run in a session that nobody supervises."""
+    for grant in policy.grants:
+        if not grant.protect or not is_under(target.path, grant.path):
+            continue
+        relative = below(target.path, grant.path)
+        entry = grant.protect.match(relative)  # a protected folder itself may be made: agents do so at their start
+        if entry is not None:
+            told = f"{_show(target.path)} is protected ({grant.source.removeprefix('pack:')} {entry.value})"
+            yield Match(policy.invariant(PROGRAM), _at_least_deny(policy), told)
+        elif _becomes_link(event, target, new=new) and grant.leads.exact(relative) is not None:
+            told = f"{_show(target.path)} leads to protected files and cannot become a symbolic link"
+            yield Match(policy.invariant(PROGRAM), _at_least_deny(policy), told)
 
 
 def _is_folder(policy: CompiledPolicy, place: Place) -> bool:

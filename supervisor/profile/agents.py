@@ -13,13 +13,14 @@ from supervisor.profile.hosts import host
 from supervisor.profile.model import AgentPack
 from supervisor.profile.packs import pack_names, packs_folder, read_document
 from supervisor.profile.problems import Problems, Spot, nearest, shown
-from supervisor.profile.values import Check, home_glob, list_of, text, variable
+from supervisor.profile.values import Check, list_of, state_glob, text, variable
 
 GENERIC: Final = "generic"
 KEYS: Final[tuple[tuple[str, Check], ...]] = (
     ("programs", list_of(text)),
     ("packages", list_of(text)),
-    ("state", list_of(home_glob)),
+    ("state", list_of(state_glob)),
+    ("protect", list_of(state_glob)),
     ("hosts", list_of(host)),
     ("executables", list_of(text)),
     ("keep", list_of(variable)),
@@ -79,6 +80,9 @@ def _read(name: str, problems: Problems) -> AgentPack:
                 out[key] = checks[key](spot.to(key), value)
             else:
                 spot.to(key).unknown(key, "an agent pack", checks)
+        for pattern in out.get("protect") or ():
+            if not any(pattern.startswith(folder.removesuffix("**")) for folder in out.get("state") or ()):
+                spot.to("protect").bad(f'{shown(pattern)} lies in no folder of "state", so nobody may write it anyway')
     elif not problems.errors:
         problems.error(f"agent pack {name}", 0, "does not exist")
     problems.raise_if_any()

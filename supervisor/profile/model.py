@@ -124,12 +124,14 @@ class Contract(Rule):
 
 
 class AgentPack(NamedTuple):
-    """What a shipped pack says of one agent program. ``state`` are globs with ``~``, ``keep`` environment names."""
+    """What a shipped pack says of one agent program. ``state`` and ``protect`` are globs with ``~``: what the run may
+    write, and what in it stays as it is since the program would run it later; ``keep`` are environment names."""
 
     name: str
     programs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     executables: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()

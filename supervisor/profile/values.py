@@ -154,6 +154,14 @@ def home_glob(spot: Spot, value: object) -> str | None:
     return glob(spot, value, home=True)
 
 
+def state_glob(spot: Spot, value: object) -> str | None:
+    """A glob of an agent pack: it begins in the home folder."""
+    pattern = home_glob(spot, value)
+    if pattern is not None and not pattern.startswith("~/"):
+        return spot.bad(f'{shown(pattern)}: write "~/folder/**" or "~/file"')
+    return pattern
+
+
 def scope_glob(spot: Spot, value: object) -> str | None:
     """A glob of ``[scope]``. Warns where somebody probably means a path of the machine."""
     pattern = glob(spot, value, home=True)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.git.layout import Repository, discover
 from supervisor.invariants.compile import Context, compile_policy
 from supervisor.invariants.dependency import is_judged
+from supervisor.invariants.globs import Globs
 from supervisor.invariants.places import is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
-from supervisor.profile.model import AgentPack, Profile
+from supervisor.profile.model import AgentPack, Entry, Profile
 from supervisor.vocabulary.errors import UsageError
 from supervisor.vocabulary.host import HostFacts
 
@@ -130,9 +131,14 @@ def cache_base(environ: dict[str, str], home: Path, tree: Path) -> Path:
 def grants(agent: AgentPack, home: Path, caches: Path) -> tuple[Grant, ...]:
     """Places outside the tree that the run may write. They come from shipped packs and from this list only."""
     found = [Grant(os.fsencode(os.path.realpath(caches)), "package caches of this tree")]
+    source = f"pack:agents/{agent.name}"
     for pattern in agent.state:
         path, folder = _state_path(pattern, home)
-        found.append(Grant(os.fsencode(os.path.realpath(path)), f"pack:agents/{agent.name}", folder))
+        # Below the folder as the pack names it, to hold where that leads: people keep such folders behind links.
+        base = pattern.removesuffix("**").rstrip("/") + "/"
+        inside = [entry for entry in agent.protect if folder and entry.startswith(base)]
+        protect = Globs(Entry("/" + entry[len(base) :], source) for entry in inside)
+        found.append(Grant(os.fsencode(os.path.realpath(path)), source, folder, protect, protect.leads()))
     return tuple(found)
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from supervisor.invariants.globs import Globs
 from supervisor.invariants.places import Zone, locate
-from supervisor.vocabulary.events import FsOp, Kind
+from supervisor.invariants.policy import CompiledPolicy, Grant
+from supervisor.profile.model import Entry
+from supervisor.vocabulary.events import FsEvent, FsOp, Kind
 from supervisor.vocabulary.verdicts import Effect
 from tests.property.world import (
     AGENT,
@@ -80,6 +83,47 @@ def test_hidden_and_state_folders_inside_a_grant_stay_closed() -> None:
     assert ruling(wide, write(HOME + b"/x")) == ""
     assert ruling(wide, write(HOME + b"/.ssh/id")) == "scope.hide"
     assert ruling(wide, write(STATE + b"/x")) == "govrun.state"
+
+
+PROGRAMS = Globs([Entry("/config.toml", "pack:agents/x"), Entry("/plugins/**", "pack:agents/x")])
+
+
+def agent_policy() -> CompiledPolicy:
+    """The agent's folder holds files that the agent program runs later."""
+    policy = policy_of(grants=(Grant(AGENT, "pack:agents/x", True, PROGRAMS, PROGRAMS.leads()),))
+    assert policy.invariants["govrun.agent"].use
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("act", "rule"),
+    [
+        (write(AGENT + b"/history"), ""),
+        (write(AGENT + b"/sub/config.toml"), ""),
+        (write(AGENT + b"/config.toml"), "govrun.agent"),
+        (create(AGENT + b"/config.toml"), "govrun.agent"),
+        (unlink(AGENT + b"/config.toml"), "govrun.agent"),
+        (meta(AGENT + b"/config.toml"), "govrun.agent"),
+        (create(AGENT + b"/plugins", Kind.DIR), ""),
+        (create(AGENT + b"/plugins/a/b.js"), "govrun.agent"),
+        (create(AGENT + b"/plugins", Kind.LINK), "govrun.agent"),
+        (create(AGENT + b"/other", Kind.LINK), ""),
+        (rename(AGENT + b"/new", AGENT + b"/config.toml"), "govrun.agent"),
+        (rename(AGENT + b"/config.toml", b"src/a"), "govrun.agent"),
+        (rename(AGENT + b"/mine", AGENT + b"/plugins", Kind.DIR, beneath=(b"a.js",)), "govrun.agent"),
+        (rename(AGENT + b"/plugins", AGENT + b"/gone", Kind.DIR, beneath=(b"a.js",)), "govrun.agent"),
+    ],
+)
+def test_what_an_agent_program_would_run_later(act: FsEvent, rule: str) -> None:
+    assert ruling(agent_policy(), act) == rule
+
+
+def test_what_an_agent_program_would_run_later_in_a_tree_that_holds_it() -> None:
+    odd = TREE + b"/h*me/.x"
+    policy = policy_of(grants=(Grant(odd, "pack:agents/x", True, PROGRAMS, PROGRAMS.leads()),))
+    assert ruling(policy, write(odd + b"/plugins/a")) == "scope.protect"
+    assert ruling(policy, write(odd + b"/history")) == ""
+    assert ruling(policy, write(TREE + b"/hume/.x/plugins/a")) == ""
 
 
 def test_a_hidden_folder_in_temporary_space_is_hidden_and_a_tree_there_is_a_tree() -> None:

@@ -121,7 +121,9 @@ def test_the_program_may_be_unreadable(tmp_path: Path) -> None:
 
 def test_broken_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "agents").mkdir()
-    (tmp_path / "agents/x.toml").write_text("programs = ['x']\nstat = []\nhosts = ['x']\n")
+    (tmp_path / "agents/x.toml").write_text(
+        "programs = ['x']\nstat = []\nhosts = ['x']\nstate = ['~/.x/**']\nprotect = ['~/.y/a']\n"
+    )
     monkeypatch.setattr("supervisor.profile.packs.packs_folder", lambda: str(tmp_path))
     monkeypatch.setattr("supervisor.profile.agents.packs_folder", lambda: str(tmp_path))
     with pytest.raises(ProfileError) as caught:
@@ -129,4 +131,5 @@ def test_broken_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.why.splitlines() == [
         'agent pack x:2: unknown key "stat" in an agent pack (did you mean "state"?)',
         'agent pack x:3: "x" has no port; write x:443 or x:*',
+        'agent pack x:5: "~/.y/a" lies in no folder of "state", so nobody may write it anyway',
     ]
