@@ -120,10 +120,11 @@ class Explainer:
         self._told: set[tuple[int, str, str]] = set()
         self._folders: dict[tuple[str, str], tuple[int, float]] = {}  # how often told, and when it was last asked for
 
-    def tell(self, tid: int, tgid: int, verdict: Verdict) -> bool:
+    def tell(self, tid: int, tgid: int, verdict: Verdict, *, again: bool = False) -> bool:
         """Tell the process why. True when it was written where the process can be read, or need not be told again: once
         per violation and process, where a rule about paths refuses every name of a folder alike that is one violation.
-        Many processes in a row are told so of one folder only a few times."""
+        Many processes in a row are told so of one folder only a few times. ``again``: nobody may read it there, so it
+        is told with the next command too."""
         first = verdict.matches[0]
         what = (first.invariant.id, first.message)
         alike = _ALIKE.fullmatch(first.message)
@@ -136,10 +137,16 @@ class Explainer:
             self._told.clear()
         self._told.add(key)
         line = reason(first, verdict.effect)
-        if self._write(tid, line + "\n"):
-            return True
-        self._put(line, _own())
-        return False
+        written = self._write(tid, line + "\n")
+        if again or not written:
+            told = line.replace("govrun: ", "govrun: before this command: ", 1) if again else line
+            self._put(told, _stderr_of(tid) if written else _own())
+        return written
+
+    def notice(self, tid: int, line: str) -> bool:
+        """Something that is no verdict: that a program cannot do its work in a run, and what to do. True when it was
+        written."""
+        return self._write(tid, safe(line) + "\n")
 
     def _is_noise(self, folder: tuple[str, str]) -> bool:
         now = self._clock()
@@ -171,6 +178,8 @@ class Explainer:
         if not self._queue:
             return
         at = _stderr_of(tid)
+        if at is not None and at == _inode(os.devnull):
+            return  # thrown away: the next one may be read
         while self._queue:  # one by one: a pipe may take a part only
             if (at is None or self._queue[0].told != at) and not self._write(tid, self._queue[0].text):
                 return
@@ -211,8 +220,12 @@ class Explainer:
 
 def _stderr_of(tid: int) -> tuple[int, int] | None:
     """What standard error of a process is, so that nothing is told twice there."""
+    return _inode(f"/proc/{tid}/fd/2")
+
+
+def _inode(path: str) -> tuple[int, int] | None:
     try:
-        info = os.stat(f"/proc/{tid}/fd/2")
+        info = os.stat(path)
     except OSError:
         return None
     return info.st_dev, info.st_ino

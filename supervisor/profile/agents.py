@@ -6,6 +6,7 @@ Chosen by ``--agent``, else by what the command line runs: the program, the scri
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -56,6 +57,12 @@ def load_agent(name: str | None, program: Sequence[str]) -> AgentPack:
             if wanted.intersection(found.programs) or wanted.intersection(found.packages):
                 return found
     return _read(GENERIC, problems) if GENERIC in known else AgentPack(GENERIC)
+
+
+def late_agents() -> tuple[AgentPack, ...]:
+    """All packs of known agents: what a command that is none itself may go on to start."""
+    problems = Problems()
+    return tuple(_read(name, problems) for name in pack_names("agents") if name != GENERIC)
 
 
 def _mentions(pack: str, wanted: frozenset[str]) -> bool:
@@ -169,9 +176,10 @@ def _script(path: str) -> Iterator[str]:
         yield "/".join(parts[:2]) if parts[0].startswith("@") else parts[0]
         return
     try:
-        if not os.path.isfile(path):
-            return
-        with open(path, "rb") as file:
+        # A name may lead to something else by now, a FIFO for one: never wait for it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return
             head = file.read(2048)
     except OSError:
         return

@@ -142,6 +142,11 @@ def grants(agent: AgentPack, home: Path, caches: Path) -> tuple[Grant, ...]:
     return tuple(found)
 
 
+def state_places(agent: AgentPack, home: Path) -> list[bytes]:
+    """Where an agent program keeps its state."""
+    return [os.fsencode(os.path.realpath(_state_path(pattern, home)[0])) for pattern in agent.state]
+
+
 def home_grants(profile: Profile, home: Path) -> tuple[Grant, ...]:
     """Folders in the home folder that every layer which sets ``write`` names (``~/remote.git/**``)."""
     layers = profile.scope.write

@@ -6,14 +6,23 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from supervisor.enforce.explain import reason
 from supervisor.invariants.policy import GitDir
 from supervisor.profile.problems import plain
 from supervisor.provenance.feed import last_problem
 from supervisor.run.leftovers import steps_left
 from supervisor.run.loop import End
 from supervisor.run.record import Counts
-from supervisor.vocabulary.verdicts import Effect
+from supervisor.surfaces.paths import Refused
+from supervisor.vocabulary.errors import GovrunError
+from supervisor.vocabulary.verdicts import Effect, Verdict
+
+if TYPE_CHECKING:
+    from supervisor.run.commits import Commits
+    from supervisor.run.external import Touched
+    from supervisor.run.record import Recorder
 
 EXIT_FAILED, EXIT_STOPPED, EXIT_ENFORCED, EXIT_TIMEOUT = 121, 122, 123, 124
 _STEPS = 20  # of a rebase that are named
@@ -45,6 +54,20 @@ def say_what_waits(git: GitDir | None, started: float, say: Say) -> None:
         for step in steps[:_STEPS]:
             say(f"  {plain(step[:200])}")
         say("  use: git rebase --abort, or read git rebase --edit-todo first")
+
+
+def look_at_index(commits: Commits, git: GitDir | None, touched: Touched, recorder: Recorder, say: Say) -> None:
+    """What is staged is nobody's commit yet, and not taken away: the user's next one would take it up."""
+    if git is None or not touched.is_after(git.path + b"/index"):
+        return
+    try:
+        for found in commits.staged():
+            warned = Verdict(Effect.WARN, found.verdict.matches)
+            recorder.warned(found.event, warned)
+            message = reason(warned.matches[0], Effect.WARN, "noticed in the index")
+            say(f"{message} · take it out: git restore --staged PATH")
+    except (GovrunError, Refused) as error:
+        recorder.note("gap", reason="the index could not be looked at", detail=str(error))
 
 
 def say_what_is_missing(folder: Path, say: Say, why: str = "") -> None:

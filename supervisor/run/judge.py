@@ -14,7 +14,8 @@ from supervisor.enforce.explain import reason
 from supervisor.enforce.links import renew
 from supervisor.git.commandline import FETCHING, command_of
 from supervisor.invariants.places import Place, Zone, locate
-from supervisor.invariants.policy import RunState
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.scope import PROGRAM
 from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
@@ -64,6 +65,10 @@ class Judge:
         self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._net))
         execute = self.programs.start
         self._families |= {"execve": execute, "execveat": execute, "prctl": self._prctl}
+
+    def adopt(self, policy: CompiledPolicy) -> None:
+        """Another policy from here on: an agent pack was chosen late, which grants more."""
+        self._policy = self.programs.policy = policy
 
     def answer(self, name: str, tid: int, args: Args) -> Reply | Waiting:
         """The reply to one call. Whatever goes wrong on the way ends in an errno, never in CONTINUE."""
@@ -275,6 +280,8 @@ class Judge:
         if not isinstance(event, FsEvent | GitConfigEvent):
             return
         note_touched(event, self._inside, self._parts.touched)
+        if event.target.kind is not Kind.CHAR:
+            self._parts.agent.changed(event.actor.pid)
         if isinstance(event, GitConfigEvent):
             return
         match event.op:
@@ -411,7 +418,9 @@ class Judge:
         parts = self._parts
         message = reason(verdict.matches[0], verdict.effect)
         parts.recorder.blocked(event, verdict, number, message, cause)
-        if not parts.explainer.tell(caller.tid, caller.tgid, verdict):
+        # An agent program tries to keep its own house at every start; its model has not asked for that.
+        again = parts.agent.is_agent(caller.tgid) and verdict.matches[0].invariant.id != PROGRAM
+        if not parts.explainer.tell(caller.tid, caller.tgid, verdict, again=again):
             self._told(message)
         if verdict.effect is Effect.KILL:
             self._stop(verdict)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.enforce.explain import Explainer
 from supervisor.invariants.policy import CompiledPolicy
+from supervisor.run.agent import Agent
 from supervisor.run.external import Touched
 from supervisor.run.record import Recorder
 from supervisor.run.refs import RefWatch
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
     git_tools: tuple[bytes, ...]
     unverified: bool
     open_folders: frozenset[bytes]
+    agent: Agent
     signers: Signers | None = None
 
 

@@ -28,7 +28,7 @@ class Programs:
         self, parts: Parts, state: RunState, settle: Callable[[], None], refuse: Refuse, warn: Callable[..., None]
     ) -> None:
         self._parts = parts
-        self._policy = parts.policy
+        self.policy = parts.policy
         self.state = state
         self._settle = settle
         self._refuse = refuse
@@ -43,9 +43,9 @@ class Programs:
         except Refused as refused:
             target = Target(b"", Kind.OTHER)
             event = ExecEvent(call.actor, target, b"", (), b"", "call", refusal=str(refused))
-            return self._refuse(call.caller, event, decide(self._policy, self.state, event))
+            return self._refuse(call.caller, event, decide(self.policy, self.state, event))
         judged = self._with_packages(judged)
-        verdict = decide(self._policy, self.state, judged.event)
+        verdict = decide(self.policy, self.state, judged.event)
         if verdict.blocks:
             return self._refuse(call.caller, judged.event, verdict)
         for path in judged.event.hidden:
@@ -66,7 +66,7 @@ class Programs:
 
     def _with_packages(self, judged: Judged) -> Judged:
         """What a package manager would bring in, where a rule speaks of packages."""
-        if not self._policy.dependencies:
+        if not self.policy.dependencies:
             return judged
         event = judged.event
         return judged._replace(event=event._replace(installs=installation(event.argv, event.target.path)))
@@ -77,21 +77,22 @@ class Programs:
         try:
             self.tracer.start(started)
         except OSError as error:
-            if (self._policy.debug or parts.unverified) and error.errno == errno.EPERM:
+            if (self.policy.debug or parts.unverified) and error.errno == errno.EPERM:
                 # A debugger of the run traces it, or this host forbids tracing and the user accepted that: coverage of
                 # commands is `observed`, and says so.
                 parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
                 return CONTINUE
             untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
-            verdict = decide(self._policy, self.state, untraced)
+            verdict = decide(self.policy, self.state, untraced)
             return self._refuse(caller, untraced, verdict, cause=started.seq)
-        parts.explainer.flush_to(caller.tid)
+        if parts.agent.reads(caller.tgid, started.judged.event.target.path):
+            parts.explainer.flush_to(caller.tid)
         return CONTINUE
 
     def _hidden(self, call: Call, path: bytes) -> None:
         """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""
         event = FsEvent(call.actor, FsOp.READ, "execve", Target(path, Kind.OTHER))
-        verdict = decide(self._policy, self.state, event)
+        verdict = decide(self.policy, self.state, event)
         if verdict.blocks:
             self._refuse(call.caller, event, verdict)
 
@@ -101,7 +102,7 @@ class Programs:
         event = found or started.judged.event._replace(
             stage="stop", refusal="the program or its arguments changed while it was started"
         )
-        verdict = decide(self._policy, self.state, event)
+        verdict = decide(self.policy, self.state, event)
         if verdict.blocks:
             caller = Caller(pid, pid)
             self._refuse(caller, event, verdict, cause=started.seq)
@@ -109,6 +110,7 @@ class Programs:
         parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
         try:
             parts.processes.executed(pid, event.target.path, event.argv)
+            parts.agent.executed(pid, event)
         except OSError:
             return True  # killed meanwhile
         return True

@@ -23,10 +23,11 @@ from supervisor.journal.store import make_state, new_run, read_meta, state_path,
 from supervisor.kernel import filter as bpf
 from supervisor.kernel import landlock, probe, process
 from supervisor.kernel.gaps import gaps
-from supervisor.profile.agents import load_agent
+from supervisor.profile.agents import GENERIC, late_agents, load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
 from supervisor.run import scratch
+from supervisor.run.agent import Late
 from supervisor.run.compose import (
     Given,
     Place,
@@ -37,6 +38,7 @@ from supervisor.run.compose import (
     handed_in,
     home_folder,
     place_of,
+    state_places,
     working_directory,
 )
 from supervisor.run.ending import EXIT_FAILED
@@ -88,6 +90,7 @@ class Prepared(NamedTuple):
     caches: Path
     program: str
     signing: Grant | None
+    late: Late
 
 
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
@@ -109,7 +112,11 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     caches = cache_base(dict(environ), home, place.tree)
     verified = host.yama < 2
     locks = base_locks(place.tree, profile)
-    policy = compile_for(place, profile, agent, host, state, home, caches, verified=verified, locks=locks)
+
+    def policy_for(pack: AgentPack) -> CompiledPolicy:
+        return compile_for(place, profile, pack, host, state, home, caches, verified=verified, locks=locks)
+
+    policy = policy_for(agent)
     _check_examples(policy)
     if locks is not None and locks.warnings:
         profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
@@ -127,7 +134,11 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     )
     if signing is not None:
         environment.variables.update(signing.variables)
-    return Prepared(options, place, profile, agent, policy, host, environment, state, caches, program, signing)
+    late = late_agents() if agent.name == GENERIC and options.agent is None else ()
+    chosen_late = Late(late, policy_for, environment.withheld)
+    return Prepared(
+        options, place, profile, agent, policy, host, environment, state, caches, program, signing, chosen_late
+    )
 
 
 def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Grant | None, tuple[str, ...]]:
@@ -358,13 +369,15 @@ def filter_of(prepared: Prepared, *, keep: bool) -> bytes:
 def domains(prepared: Prepared, given: Given) -> tuple[Domain, Domain]:
     """The Landlock domains of the agent and of the supervisor."""
     policy = prepared.policy
+    # Landlock cannot be widened later, and knows only what is there: the state folders of agents used before.
+    late = [p for pack in prepared.late.packs for p in state_places(pack, Path(os.fsdecode(policy.home)))]
     writable = [policy.tree, policy.state, *policy.temp, *(grant.path for grant in policy.grants)]
     if policy.git is not None:
         writable += [policy.git.path, policy.git.common]
     scopes = landlock.scopes(prepared.host.landlock_abi)
     return (
         agent_domain((policy.state, *policy.hide), scopes, given.terminals),
-        supervisor_domain([*writable, *given.files]),
+        supervisor_domain([*writable, *given.files, *late]),
     )
 
 
@@ -405,6 +418,8 @@ def _order(
         ignored=tuple(n for n in _DISPOSITIONS if signal.getsignal(n) is signal.SIG_IGN),
         say=say,
         scratch=b"",
+        agent=prepared.agent,
+        late=prepared.late,
     )
 
 

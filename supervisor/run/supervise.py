@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.confine.child import Launch, become
 from supervisor.confine.domains import Domain
 from supervisor.decide import decide
-from supervisor.enforce.explain import Explainer, reason
+from supervisor.enforce.explain import Explainer
 from supervisor.enforce.kill import stop_tree
 from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
@@ -22,7 +22,9 @@ from supervisor.journal.writer import Journal
 from supervisor.kernel import landlock, libc, process
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
+from supervisor.profile.model import AgentPack
 from supervisor.run import ending, handshake, scratch
+from supervisor.run.agent import Agent, Late, adopted
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.givingup import give_up
 from supervisor.run.helpers import Helpers
@@ -37,11 +39,11 @@ from supervisor.surfaces.execs import Execs
 from supervisor.surfaces.files import Files
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
-from supervisor.surfaces.paths import Refused, Resolver
+from supervisor.surfaces.paths import Resolver
 from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
-from supervisor.vocabulary.errors import GovrunError, HostError, StopRun
+from supervisor.vocabulary.errors import HostError, StopRun
 from supervisor.vocabulary.events import LifecycleEvent
 from supervisor.vocabulary.verdicts import Effect, Verdict
 
@@ -84,6 +86,8 @@ class Order(NamedTuple):
     ignored: tuple[int, ...]
     say: Callable[[str], None]
     scratch: bytes
+    agent: AgentPack
+    late: Late
     signing: Grant | None = None
 
 
@@ -261,8 +265,14 @@ class _Run:
             git_tools=order.git_tools,
             unverified=order.unverified,
             open_folders=order.agent_domain.open_folders,
+            agent=Agent(order.agent, processes, order.late.packs, self._adopt),
             signers=self._signers,
         )
+
+    def _adopt(self, pack: AgentPack) -> None:
+        if self._judge is not None:
+            self._judge.adopt(adopted(pack, self._order.late, self._recorder, self._order.say))
+        update_meta(self._order.folder, agent=pack.name)
 
     def _settle(self) -> None:
         if self._content is not None:
@@ -357,22 +367,10 @@ class _Run:
             for line in error.lines():
                 self._order.say(line)
             return End("internal", None)
-        self._look_at_index()
+        if self._content.commits is not None:
+            git = self._order.policy.git
+            ending.look_at_index(self._content.commits, git, self._touched, self._recorder, self._order.say)
         return End("invariant", None) if self._verdict is not None and end.reason == "exit" else end
-
-    def _look_at_index(self) -> None:
-        """What is staged is nobody's commit yet, and not taken away: the user's next one would take it up."""
-        commits, git = self._content.commits if self._content is not None else None, self._order.policy.git
-        if commits is None or git is None or not self._touched.is_after(git.path + b"/index"):
-            return
-        try:
-            for found in commits.staged():
-                warned = Verdict(Effect.WARN, found.verdict.matches)
-                self._recorder.warned(found.event, warned)
-                message = reason(warned.matches[0], Effect.WARN, "noticed in the index")
-                self._order.say(f"{message} · take it out: git restore --staged PATH")
-        except (GovrunError, Refused) as error:
-            self._recorder.note("gap", reason="the index could not be looked at", detail=str(error))
 
     def _look_for_others(self) -> None:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""

@@ -25,6 +25,8 @@ from supervisor.journal.reader import Reader
 from supervisor.journal.writer import Journal
 from supervisor.kernel.libc import RENAME_EXCHANGE
 from supervisor.profile.load import load
+from supervisor.profile.model import AgentPack
+from supervisor.run.agent import Agent
 from supervisor.run.external import Touched
 from supervisor.run.judge import RESERVED_PRCTL, Judge, Parts, Waiting
 from supervisor.run.record import Recorder
@@ -97,7 +99,7 @@ class Court:
                 signals=Signals(processes, True), network=cast("Any", None), recorder=self.recorder,
                 explainer=Explainer(lambda path: False), refs=None, settle=lambda: None, room=cast("Any", None),
                 judges_content=False, git_tools=(b"/usr/bin/git",), unverified=False,
-                open_folders=frozenset({os.fsencode(root / "home")}),
+                open_folders=frozenset({os.fsencode(root / "home")}), agent=Agent(AgentPack("generic"), processes),
             ),
             self.told.append,
             self.stopped.append,

@@ -1,0 +1,126 @@
+"""Which process of a run is the agent: the one that was started, or what a launcher or a script of the user starts.
+
+An agent that edits files in its own process keeps its standard error to itself; what is refused there has to be told
+with the next command that it runs for its model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.profile.agents import candidates
+from supervisor.profile.model import AgentPack
+from supervisor.run.record import Recorder
+from supervisor.surfaces.processes import Processes
+from supervisor.vocabulary.events import ExecEvent
+
+_SHELLS = frozenset(b"sh bash dash zsh ksh ash fish".split())
+_LOOKED_AT = 4  # words of a command line that may name the agent program
+
+
+class Late(NamedTuple):
+    """Packs that may still be chosen after the start, the policy under one of them, and the names of the variables
+    that were withheld."""
+
+    packs: tuple[AgentPack, ...] = ()
+    policy: Callable[[AgentPack], CompiledPolicy] | None = None
+    withheld: tuple[str, ...] = ()
+
+
+def adopted(pack: AgentPack, late: Late, recorder: Recorder, say: Callable[[str], None]) -> CompiledPolicy:
+    """The policy from here on, recorded and told."""
+    if late.policy is None:
+        raise ValueError("no pack can be chosen any more")
+    policy = late.policy(pack)
+    granted = [grant.path for grant in policy.grants if grant.source == f"pack:agents/{pack.name}"]
+    recorder.note("policy", op={"agent": pack.name, "grants": granted}, policy_blob=policy.digest)
+    say(f"govrun: {pack.name} is started here: what its pack names applies from now on")
+    for line in _lacks(pack, granted, late.withheld):
+        say(f"  {line}")
+    return policy
+
+
+def _lacks(pack: AgentPack, granted: Iterable[bytes], withheld: Iterable[str]) -> Iterator[str]:
+    missing = [os.fsdecode(path) for path in granted if not os.path.lexists(path)]
+    names = [name for name in withheld if name in pack.keep]
+    if names:
+        yield f"withheld all the same: {', '.join(names)}"
+    if missing:
+        yield f"cannot be written, since it was not there at the start: {', '.join(missing)}"
+    if names or missing:
+        yield f"fix: govrun --agent {pack.name} -- …"
+
+
+class Agent:
+    """``pack`` is what the run was started with. ``late`` are packs that may still be chosen, and ``adopt`` is told
+    which: by an exec of the process that was started, before it has changed anything."""
+
+    def __init__(
+        self,
+        pack: AgentPack,
+        processes: Processes,
+        late: Iterable[AgentPack] = (),
+        adopt: Callable[[AgentPack], None] = lambda _: None,
+    ) -> None:
+        self._pack = pack
+        self._processes = processes
+        self._late = tuple(late)
+        self._adopt = adopt
+        self._exe = b""
+        self._words = _words((pack, *self._late))
+
+    def executed(self, pid: int, event: ExecEvent) -> None:
+        """A process runs a new image. It is the agent when the one that was the agent so far started it and a pack
+        names it; an agent that starts itself again, as a helper, stays what it is."""
+        processes = self._processes
+        record = processes.of(pid)
+        if not self._words or processes.root not in (pid, record.ppid):
+            return
+        exe = os.readlink(b"/proc/%d/exe" % pid)
+        if pid != processes.root and exe == self._exe:
+            return
+        pack = self._named(event)
+        if pack is None:
+            return
+        if pack is not self._pack:
+            self._pack = pack
+            self._adopt(pack)
+        self.settled()
+        processes.root, self._exe = pid, exe
+
+    def _named(self, event: ExecEvent) -> AgentPack | None:
+        given = (event.target.path, *event.argv[1:_LOOKED_AT])
+        if not any(word in part for word in self._words for part in given):
+            return None
+        found = frozenset(candidates([os.fsdecode(part) for part in (event.target.path, *event.argv[1:])]))
+        packs = (pack for pack in (self._pack, *self._late) if not found.isdisjoint((*pack.programs, *pack.packages)))
+        return next(packs, None)
+
+    def changed(self, pid: int) -> None:
+        """A process changed a file: once the first one of the run did, what the run may write stays as it is."""
+        if self._late and pid == self._processes.root:
+            self.settled()
+
+    def settled(self) -> None:
+        if self._late:
+            self._late = ()
+            self._words = _words((self._pack,))
+
+    def is_agent(self, tgid: int) -> bool:
+        """Whether a known agent program itself acts, and not a command of it."""
+        return bool(self._pack.programs) and tgid == self._processes.root
+
+    def reads(self, pid: int, path: bytes) -> bool:
+        """Whether the standard error of a program that starts is read by the agent's model. A known agent runs commands
+        for it in a shell; what it starts directly is for itself, such as git for the name of the branch."""
+        if not self._pack.programs:
+            return True
+        record = self._processes.of(pid)
+        return record.ppid == self._processes.root and path.rpartition(b"/")[2] in _SHELLS
+
+
+def _words(packs: Iterable[AgentPack]) -> tuple[bytes, ...]:
+    return tuple({os.fsencode(word) for pack in packs for word in (*pack.programs, *pack.packages)})

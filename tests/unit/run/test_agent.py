@@ -1,0 +1,118 @@
+"""Which process is the agent, and where its model reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.profile.model import AgentPack
+from supervisor.run.agent import Agent
+from supervisor.surfaces.processes import Processes
+from supervisor.vocabulary.events import Actor, ExecEvent, Kind, Target
+
+PACK = AgentPack("x", programs=("x-agent",))
+GENERIC = AgentPack("generic")
+
+
+class Family:
+    """A process (this one) that is the run's, its children real ones that wait, each an image of its own file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.processes = Processes(os.getppid())
+        self.processes.root = os.getpid()
+        self.adopted: list[AgentPack] = []
+
+    def child(self, image: str = "cat") -> int:
+        path = self.folder / image
+        if not path.exists():
+            shutil.copy("/bin/cat", path)
+        self.children.append(subprocess.Popen([str(path)], stdin=subprocess.PIPE))
+        return self.children[-1].pid
+
+    def agent(self, pack: AgentPack = PACK, late: tuple[AgentPack, ...] = ()) -> Agent:
+        return Agent(pack, self.processes, late, self.adopted.append)
+
+    @staticmethod
+    def runs(path: str, *argv: str) -> ExecEvent:
+        target, words = Target(path.encode(), Kind.FILE), tuple(w.encode() for w in (path, *argv))
+        return ExecEvent(Actor(1, 1, 1, b"", (), 1), target, path.encode(), words, b"/", "stop")
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Iterator[Family]:
+    made = Family(tmp_path)
+    yield made
+    for child in made.children:
+        child.communicate()
+
+
+def test_the_agent_is_found_below_its_launcher(family: Family) -> None:
+    agent, me = family.agent(), os.getpid()
+    agent.executed(me, family.runs("/usr/bin/node", "/opt/bin/x-agent", "--flag"))
+    assert agent.is_agent(me)
+    native = family.child("native")
+    agent.executed(native, family.runs("/opt/lib/x-agent"))
+    assert agent.is_agent(native)
+    assert not agent.is_agent(me)
+
+
+def test_what_the_agent_starts_is_not_the_agent(family: Family) -> None:
+    agent, me = family.agent(), os.getpid()
+    agent.executed(me, family.runs("/opt/bin/x-agent"))
+    for command in (("/bin/sh", "-c", "x-agentless"), ("/usr/bin/git", "log", "x-agent")):
+        agent.executed(family.child(), family.runs(*command))
+    assert agent.is_agent(me)
+
+
+def test_an_agent_that_starts_itself_as_a_helper_stays_the_agent(family: Family) -> None:
+    agent = family.agent()
+    agent.executed(os.getpid(), family.runs("/usr/bin/node", "/opt/bin/x-agent"))
+    first = family.child("native")
+    agent.executed(first, family.runs("/opt/lib/x-agent"))
+    # A child of the first in earnest would take a second fork: here the first is made its parent.
+    second = family.child("native")
+    family.processes.of(second).ppid = first
+    agent.executed(second, family.runs("/opt/lib/x-agent", "--helper"))
+    assert agent.is_agent(first)
+
+
+def test_a_pack_is_chosen_when_a_script_starts_the_agent(family: Family) -> None:
+    agent = family.agent(GENERIC, (AgentPack("y", programs=("y-agent",)), PACK))
+    agent.executed(os.getpid(), family.runs("/bin/sh", "-c", "./run-it; x-agent"))
+    agent.executed(family.child(), family.runs("/usr/bin/cut", "-c1"))
+    assert family.adopted == []
+    child = family.child()
+    agent.executed(child, family.runs("/opt/bin/x-agent"))
+    assert family.adopted == [PACK]
+    assert agent.is_agent(child)
+
+
+def test_no_pack_is_chosen_once_the_run_has_changed_something(family: Family) -> None:
+    agent = family.agent(GENERIC, (PACK,))
+    agent.changed(family.child())  # a command of the script, not the script itself
+    agent.changed(os.getpid())
+    agent.executed(family.child(), family.runs("/opt/bin/x-agent"))
+    assert family.adopted == []
+
+
+def test_no_pack_is_chosen_by_what_a_command_starts(family: Family) -> None:
+    agent, command = family.agent(GENERIC, (PACK,)), family.child()
+    deeper = family.child()
+    family.processes.of(deeper).ppid = command
+    agent.executed(deeper, family.runs("/opt/bin/x-agent"))
+    assert family.adopted == []
+
+
+@pytest.mark.parametrize(
+    ("program", "read"), [("/bin/bash", True), ("/usr/bin/zsh", True), ("/usr/bin/git", False), ("/x/bash-it", False)]
+)
+def test_a_known_agent_reads_what_its_shells_say(family: Family, program: str, read: bool) -> None:
+    assert family.agent().reads(family.child(), program.encode()) is read
+    assert family.agent(GENERIC).reads(family.child(), program.encode())
