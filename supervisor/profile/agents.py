@@ -25,6 +25,7 @@ KEYS: Final[tuple[tuple[str, Check], ...]] = (
     ("hosts", list_of(host)),
     ("executables", list_of(text)),
     ("keep", list_of(variable)),
+    ("unconfined", text),
 )
 # Runner, and the words that follow it before the package.
 RUNNERS: Final = (

@@ -125,7 +125,8 @@ class Contract(Rule):
 
 class AgentPack(NamedTuple):
     """What a shipped pack says of one agent program. ``state`` and ``protect`` are globs with ``~``: what the run may
-    write, and what in it stays as it is since the program would run it later; ``keep`` are environment names."""
+    write, and what in it stays as it is since the program would run it later; ``keep`` are environment names.
+    ``unconfined``: how the agent is started without a sandbox of its own, which cannot work inside a run."""
 
     name: str
     programs: tuple[str, ...] = ()
@@ -135,6 +136,7 @@ class AgentPack(NamedTuple):
     hosts: tuple[str, ...] = ()
     executables: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    unconfined: str = ""
 
 
 class SourceFile(NamedTuple):

@@ -18,6 +18,7 @@ from supervisor.surfaces.processes import Processes
 from supervisor.vocabulary.events import ExecEvent
 
 _SHELLS = frozenset(b"sh bash dash zsh ksh ash fish".split())
+_SANDBOXES = frozenset(b"bwrap unshare firejail nsjail".split())
 _LOOKED_AT = 4  # words of a command line that may name the agent program
 
 
@@ -120,6 +121,16 @@ class Agent:
             return True
         record = self._processes.of(pid)
         return record.ppid == self._processes.root and path.rpartition(b"/")[2] in _SHELLS
+
+    def sandbox(self, event: ExecEvent) -> str:
+        """What to tell when a program starts that needs namespaces or mounts of its own; empty for all others. It will
+        fail, and blame the kernel or the machine for it."""
+        name = event.target.path.rpartition(b"/")[2]
+        if name not in _SANDBOXES or event.argv[1:2] in ((b"--version",), (b"--help",)):
+            return ""
+        use = self._pack.unconfined or "start the program that needs it without a sandbox of its own"
+        why = "a run gets no namespaces and no mounts, and what it starts is confined already"
+        return f"govrun: {name.decode()} cannot work inside a run · why: {why} · instead: {use}"
 
 
 def _words(packs: Iterable[AgentPack]) -> tuple[bytes, ...]:

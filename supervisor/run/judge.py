@@ -57,7 +57,7 @@ class Judge:
         self.state = RunState()
         self.locks: dict[bytes, tuple[int, int]] = {}
         self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
-        self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn)
+        self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn, told)
         self.tracer = self.programs.tracer
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
         self._families.update(dict.fromkeys(parts.files.calls, self._file))

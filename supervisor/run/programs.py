@@ -22,10 +22,17 @@ Refuse = Callable[..., Reply]
 
 
 class Programs:
-    """``settle`` judges what has been written so far; ``refuse`` and ``warn`` answer and tell."""
+    """``settle`` judges what has been written so far; ``refuse`` and ``warn`` answer and tell; ``tell`` says a line to
+    the user."""
 
     def __init__(
-        self, parts: Parts, state: RunState, settle: Callable[[], None], refuse: Refuse, warn: Callable[..., None]
+        self,
+        parts: Parts,
+        state: RunState,
+        settle: Callable[[], None],
+        refuse: Refuse,
+        warn: Callable[..., None],
+        tell: Callable[[str], None],
     ) -> None:
         self._parts = parts
         self.policy = parts.policy
@@ -33,6 +40,8 @@ class Programs:
         self._settle = settle
         self._refuse = refuse
         self._warn = warn
+        self._tell = tell
+        self._said: set[str] = set()
         self.tracer = Tracer(self._arrived, self._never_ran)
 
     def start(self, call: Call) -> Reply | Waiting:
@@ -53,6 +62,8 @@ class Programs:
         seq = parts.recorder.intent(judged.event, verdict)
         if verdict.effect is Effect.WARN:
             self._warn(call.caller, verdict)
+        if line := parts.agent.sandbox(judged.event):
+            self._tell_of_sandbox(call.caller, line)
         started = Started(call.caller.tid, call.caller.tgid, judged, seq)
         if self.tracer.is_free(call.caller.tid, call.caller.tgid):
             return self._follow(call.caller, started)
@@ -63,6 +74,13 @@ class Programs:
 
         held = Held(retry, lambda: None)
         return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
+
+    def _tell_of_sandbox(self, caller: Caller, line: str) -> None:
+        """To the process, and once to the user as well: an agent may not show what its sandbox says."""
+        self._parts.explainer.notice(caller.tid, line)
+        if line not in self._said:
+            self._said.add(line)
+            self._tell(line)
 
     def _with_packages(self, judged: Judged) -> Judged:
         """What a package manager would bring in, where a rule speaks of packages."""
