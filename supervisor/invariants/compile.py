@@ -18,7 +18,7 @@ from supervisor.invariants.hosts import unjudged as unjudged_hosts
 from supervisor.invariants.packages import JUDGED, unreadable
 from supervisor.invariants.places import below, is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
-from supervisor.profile.model import Entry, Profile, Rule, Scope
+from supervisor.profile.model import Entry, Layers, Profile, Rule, Scope
 from supervisor.vocabulary.errors import ProfileError
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect
@@ -54,6 +54,7 @@ class Context(NamedTuple):
     resolvers: tuple[str, ...]
     agent_hosts: tuple[str, ...]
     abi: int
+    agent_programs: tuple[str, ...] = ()
     verified: bool = True
     locked: frozenset[tuple[str, str]] = frozenset()
     with_lock: frozenset[str] = frozenset()
@@ -65,7 +66,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     _check_ranges(profile)
     scope = profile.scope
     hide, in_tree = _hidden(scope, context)
-    granted = [Entry(host, "agent pack") for host in context.agent_hosts]
+    granted, _ = _provider(context)
     protect = Globs((*(e for e in scope.protect if not e.value.startswith("~/")), *_of_agents(context)))
     at_home = Globs(entry._replace(value=entry.value[1:]) for entry in scope.protect if entry.value.startswith("~/"))
     invariants = {found.id: found for found in _invariants(profile, context, bool(in_tree))}
@@ -84,7 +85,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         home_protect=at_home,
         hide=hide,
         hosts=compile_hosts(scope.hosts, context.resolvers, granted, context.home.decode("utf-8", "surrogateescape")),
-        commands=compile_commands(scope.commands),
+        commands=compile_commands(_with_programs(scope, context)),
         words=dict(scope.layers),
         scope_then=EFFECTS[scope.then],
         debug=scope.debug,
@@ -104,6 +105,20 @@ def _of_agents(context: Context) -> Iterator[Entry]:
             base = re.sub(rb"([*?\[\]\\])", rb"\\\1", below(grant.path, context.tree))
             for entry in grant.protect.entries:
                 yield entry._replace(value=f"/{base.decode('utf-8', 'surrogateescape')}{entry.value}")
+
+
+def _provider(context: Context) -> tuple[list[Entry], list[str]]:
+    """Hosts of the agent pack: addresses, which are granted, and names, which are not as long as a name cannot be
+    judged: its port would open every public host to a run whose profile lists the few it may reach."""
+    entries = [Entry(host, "agent pack") for host in context.agent_hosts]
+    names = unjudged_hosts((), entries)
+    return [entry for entry in entries if entry not in names], [entry.value for entry in names]
+
+
+def _with_programs(scope: Scope, context: Context) -> Layers:
+    """A profile that lists commands need not list what the agent itself consists of."""
+    own = tuple(Entry(name, "agent pack") for name in context.agent_programs)
+    return tuple((*layer, *own) for layer in scope.commands)
 
 
 def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[Entry, ...]]:
@@ -129,7 +144,7 @@ def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[En
 
 def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
     yield from _built_in(context)
-    yield from _scope(profile.scope, hides_in_tree, context.verified)
+    yield from _scope(profile.scope, hides_in_tree, context)
     for rule in (*profile.rules, *profile.contracts):
         yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
 
@@ -164,11 +179,12 @@ def _built_in(context: Context) -> Iterator[Invariant]:
     yield rule("git.internals", "git would run or trust what is written there")
 
 
-def _scope(scope: Scope, hides_in_tree: bool, verified: bool) -> Iterator[Invariant]:
-    def rule(key: str, coverage: Coverage, note: str, why: str) -> Invariant:
+def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Invariant]:
+    def rule(key: str, coverage: Coverage, note: str, why: str, use: str = "") -> Invariant:
         source = scope.sources.get(key, "govrun")
-        return Invariant(f"scope.{key}", "scope", scope.then, why, source=source, coverage=coverage, note=note)
+        return Invariant(f"scope.{key}", "scope", scope.then, why, use, source=source, coverage=coverage, note=note)
 
+    verified = context.verified
     effective = EFFECTS[scope.then]
     acts = Coverage.SUPERVISED if effective >= Effect.ASK else Coverage.OBSERVED
     yield rule("write", acts, "Landlock holds the tree's boundary; patterns inside it by notify", "")
@@ -180,7 +196,9 @@ def _scope(scope: Scope, hides_in_tree: bool, verified: bool) -> Iterator[Invari
     note = "notify, on the copied address"
     if names:
         note += "; every public host is open on the ports that names stand for"
-    yield rule("hosts", min(acts, Coverage.OBSERVED) if names else acts, note, "")
+    provider = " ".join(_provider(context)[1]) if scope.hosts else ""
+    use = f"if the agent cannot reach its model: hosts has to name {provider}" if provider else ""
+    yield rule("hosts", min(acts, Coverage.OBSERVED) if names else acts, note, "", use)
     if names:
         listed = ", ".join(entry.value for entry in names[:8])
         yield rule("hosts.names", Coverage.UNENFORCEABLE, f"names are not judged yet: {listed}", "")

@@ -235,6 +235,7 @@ def compile_for(
         code=own_code((tree, *(grant.path for grant in granted))),
         resolvers=resolvers(),
         agent_hosts=agent.hosts,
+        agent_programs=agent.executables,
         abi=host.landlock_abi,
         verified=verified,
         locked=locks.named if locks is not None else frozenset(),

@@ -309,3 +309,20 @@ def test_nothing_is_hidden_without_a_rule() -> None:
     assert policy.hide == ()
     assert effect(policy, read(HOME + b"/.ssh/id")) is Effect.ALLOW
     assert policy.tree == TREE
+
+
+def test_an_agent_pack_names_hosts_that_open_nothing_more() -> None:
+    """A name is judged by its port alone, so granting one would open every public host there."""
+    listed = 'version = 1\n[scope]\nwhy = "w"\nhosts = ["192.0.2.7:443"]\n'
+    policy = policy_of(listed, agent_hosts=("api.example:443", "192.0.2.8:8443"))
+    assert [rule.entry.value for rule in policy.hosts.granted] == ["192.0.2.8:8443"]
+    assert "hosts has to name api.example:443" in policy.invariants["scope.hosts"].use
+    assert "scope.hosts.names" not in policy.invariants
+    assert policy_of(agent_hosts=("api.example:443",)).invariants["scope.hosts"].use == ""
+
+
+def test_an_agent_pack_adds_its_programs_to_listed_commands() -> None:
+    listed = 'version = 1\n[scope]\nwhy = "w"\ncommands = ["ls"]\n'
+    names = [[entry.value for entry in names] for names, _ in policy_of(listed, agent_programs=("x",)).commands.layers]
+    assert names == [["ls", "x"]]
+    assert policy_of(agent_programs=("x",)).commands.layers == ()
