@@ -150,12 +150,14 @@ def _messages(request: dict[str, Any]) -> list[Any]:
     return found
 
 
-def npm_program(cache: Path, name: str, package: str) -> Path:
-    """The program ``name`` of an npm package with its version, installed once."""
+def npm_program(cache: Path, name: str, package: str, before: str = "") -> Path:
+    """The program ``name`` of an npm package with its version, installed once. ``before``: a date, for packages that
+    leave the versions of their dependencies open."""
     folder = cache / package.strip("@").replace("/", "-")
     if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
         command = ["npm", "install", "--prefix", str(folder), "--no-fund", "--no-audit", package]
+        command += ["--before", before] if before else []
         done = subprocess.run(command, capture_output=True, timeout=900)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         (folder / "complete").touch()
