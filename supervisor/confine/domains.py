@@ -17,6 +17,10 @@ from supervisor.kernel import landlock
 DEVICES = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/ptmx")
 DEVICE_FOLDERS = (b"/dev/pts",)
 _MOST_SIBLINGS = 20_000
+_REPLACE = (
+    landlock.WRITE_FILE | landlock.TRUNCATE | landlock.MAKE_REG | landlock.MAKE_DIR | landlock.REMOVE_FILE
+    | landlock.REMOVE_DIR
+)  # fmt: skip
 _WRITE_DEVICE = landlock.WRITE_FILE | landlock.TRUNCATE | landlock.READ
 
 
@@ -50,10 +54,13 @@ def agent_domain(hidden: Iterable[bytes], scoped: int, terminals: Iterable[bytes
     return Domain(landlock.WRITE_ALL | landlock.READ, scoped, tuple(rules), ancestors | {b"/dev"})
 
 
-def supervisor_domain(writable: Iterable[bytes]) -> Domain:
-    """Writes only beneath ``writable``: the floor under the supervisor's own path handling."""
+def supervisor_domain(writable: Iterable[bytes], around: Iterable[bytes] = ()) -> Domain:
+    """Writes only beneath ``writable``: the floor under the supervisor's own path handling. ``around``: folders of
+    single files that are replaced. The kernel knows no rule for one name, so that all of the folder is granted, but
+    only what that takes: no links, sockets or devices, and nothing that moves in from another folder."""
     places = (*writable, *DEVICES, *DEVICE_FOLDERS)
-    return Domain(landlock.WRITE_ALL, 0, tuple((path, landlock.WRITE_ALL) for path in places))
+    rules = [(path, landlock.WRITE_ALL) for path in places] + [(path, _REPLACE) for path in around]
+    return Domain(landlock.WRITE_ALL, 0, tuple(rules))
 
 
 def _above(folders: Iterable[bytes]) -> Iterable[bytes]:

@@ -41,6 +41,10 @@ def below(path: bytes, base: bytes) -> bytes:
     return path[len(base) + 1 :] if path != base else b""
 
 
+def _lies_beside(path: bytes, file: bytes) -> bool:
+    return path.startswith(file + b".") and b"/" not in path[len(file) :]
+
+
 def locate(policy: CompiledPolicy, path: bytes) -> Place:
     """The zone of ``path``. State and hidden folders lie outside the tree (compilation sees to it), so the common case
     is answered first."""
@@ -60,7 +64,11 @@ def locate(policy: CompiledPolicy, path: bytes) -> Place:
     if git is not None:
         return git
     for grant in policy.grants:
-        if path == grant.path or (grant.folder and is_under(path, grant.path)):
+        if (
+            path == grant.path
+            or (grant.folder and is_under(path, grant.path))
+            or (grant.beside and _lies_beside(path, grant.path))
+        ):
             return Place(Zone.GRANTED, grant.path, below(path, grant.path), grant.source)
     for temp in policy.temp:
         if is_under(path, temp):

@@ -15,13 +15,15 @@ from supervisor.vocabulary.verdicts import Effect
 
 class Grant(NamedTuple):
     """A place outside the tree that the run may write, and who says so. ``folder``: with everything in it but what
-    ``protect`` matches below it. ``leads``: the folders on the way there."""
+    ``protect`` matches below it. ``leads``: the folders on the way there. ``beside``: a file, and the names that begin
+    with its own and a dot: programs lock it and write its next version there."""
 
     path: bytes
     source: str
     folder: bool = True
     protect: Globs = Globs(())
     leads: Globs = Globs(())
+    beside: bool = False
 
 
 class GitDir(NamedTuple):

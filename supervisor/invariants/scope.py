@@ -168,7 +168,7 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
                     policy.invariant(WRITE), _at_least_deny(policy), "a granted folder itself cannot be removed"
                 )
         case Zone.TEMP:
-            if not _may_touch_temp(target, place, new=new):
+            if not _may_touch_temp(target, place, new=new) and not _closes(policy, event, target, place):
                 message = f"{_show(target.path)} was there before this run"
                 yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
         case Zone.OUTSIDE:
@@ -210,6 +210,12 @@ def _may_touch_temp(target: Target, place: Place, *, new: bool) -> bool:
     if target.made:
         return True
     return new and target.kind is Kind.ABSENT and b"/" not in place.relative
+
+
+def _closes(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place) -> bool:
+    """An agent keeps others out of a folder of its own in the home folder: what it finds so, it sets so again."""
+    at_home = target.path.startswith(policy.home + b"/")
+    return at_home and place.relative == b"" and event.call.endswith(("chmod", "chmodat")) and event.mode == 0o700
 
 
 def _in_repository(policy: CompiledPolicy, event: FsEvent, target: Target, *, new: bool) -> Iterator[Match]:

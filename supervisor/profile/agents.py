@@ -14,7 +14,7 @@ from supervisor.profile.hosts import host
 from supervisor.profile.model import AgentPack
 from supervisor.profile.packs import pack_names, packs_folder, read_document
 from supervisor.profile.problems import Problems, Spot, nearest, shown
-from supervisor.profile.values import Check, list_of, state_glob, text, variable
+from supervisor.profile.values import Check, home_glob, list_of, state_glob, text, variable, variables
 
 GENERIC: Final = "generic"
 KEYS: Final[tuple[tuple[str, Check], ...]] = (
@@ -26,6 +26,11 @@ KEYS: Final[tuple[tuple[str, Check], ...]] = (
     ("executables", list_of(text)),
     ("keep", list_of(variable)),
     ("unconfined", text),
+    ("own", list_of(home_glob)),
+    ("set", variables),
+    ("state_from", home_glob),
+    ("state_in", home_glob),
+    ("starts", list_of(text)),
 )
 # Runner, and the words that follow it before the package.
 RUNNERS: Final = (

@@ -124,9 +124,15 @@ class Contract(Rule):
 
 
 class AgentPack(NamedTuple):
-    """What a shipped pack says of one agent program. ``state`` and ``protect`` are globs with ``~``: what the run may
-    write, and what in it stays as it is since the program would run it later; ``keep`` are environment names.
-    ``unconfined``: how the agent is started without a sandbox of its own, which cannot work inside a run."""
+    """What a shipped pack says of one agent program. Paths begin with ``~``, ``keep`` are environment names.
+
+    ``state``: folders (``/**``) and files that it writes; ``protect``: what in them stays as it is, since the program
+    would run it later. ``own``: folders where the run may change only the names it created itself, since sessions
+    outside it use the others. ``set``: variables and their values, which may begin with ``~``. ``state_from``,
+    ``state_in``: a JSON file of the user's, and where runs have their own of it; ``starts``: keys that are always the
+    user's, since the agent runs what they say (``servers``, ``projects.*.servers``). ``unconfined``: how the agent is
+    started without a sandbox of its own, which cannot work inside a run.
+    """
 
     name: str
     programs: tuple[str, ...] = ()
@@ -137,6 +143,11 @@ class AgentPack(NamedTuple):
     executables: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     unconfined: str = ""
+    own: tuple[str, ...] = ()
+    set: Mapping[str, str] = NOTHING
+    state_from: str = ""
+    state_in: str = ""
+    starts: tuple[str, ...] = ()
 
 
 class SourceFile(NamedTuple):

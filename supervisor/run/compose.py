@@ -138,13 +138,18 @@ def grants(agent: AgentPack, home: Path, caches: Path) -> tuple[Grant, ...]:
         base = pattern.removesuffix("**").rstrip("/") + "/"
         inside = [entry for entry in agent.protect if folder and entry.startswith(base)]
         protect = Globs(Entry("/" + entry[len(base) :], source) for entry in inside)
-        found.append(Grant(os.fsencode(os.path.realpath(path)), source, folder, protect, protect.leads()))
+        found.append(Grant(os.fsencode(os.path.realpath(path)), source, folder, protect, protect.leads(), not folder))
     return tuple(found)
 
 
 def state_places(agent: AgentPack, home: Path) -> list[bytes]:
     """Where an agent program keeps its state."""
     return [os.fsencode(os.path.realpath(_state_path(pattern, home)[0])) for pattern in agent.state]
+
+
+def own_folders(agent: AgentPack, home: Path) -> tuple[bytes, ...]:
+    """Where the run may change only names that it created, as in temporary space."""
+    return tuple(os.fsencode(os.path.realpath(_state_path(pattern, home)[0])) for pattern in agent.own)
 
 
 def home_grants(profile: Profile, home: Path) -> tuple[Grant, ...]:
@@ -229,7 +234,7 @@ def compile_for(
         tree=tree,
         state=os.fsencode(state),
         home=os.fsencode(home),
-        temp=temp,
+        temp=(*temp, *own_folders(agent, home)),
         git=git,
         grants=granted,
         code=own_code((tree, *(grant.path for grant in granted))),

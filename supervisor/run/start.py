@@ -37,6 +37,7 @@ from supervisor.run.compose import (
     compile_for,
     handed_in,
     home_folder,
+    own_folders,
     place_of,
     state_places,
     working_directory,
@@ -91,6 +92,7 @@ class Prepared(NamedTuple):
     program: str
     signing: Grant | None
     late: Late
+    home: Path
 
 
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
@@ -129,7 +131,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         passed=[entry.value for entry in scope.env_pass],
         dropped=[entry.value for entry in scope.env_drop if not entry.source.startswith("pack:")],
         withheld_too=[entry.value for entry in scope.env_drop if entry.source.startswith("pack:")],
-        added={name: entry.value for name, entry in scope.env_set.items()},
+        added=_settings(agent, home, environ) | {name: entry.value for name, entry in scope.env_set.items()},
         caches=cache_folders(str(caches)),
     )
     if signing is not None:
@@ -137,8 +139,18 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     late = late_agents() if agent.name == GENERIC and options.agent is None else ()
     chosen_late = Late(late, policy_for, environment.withheld)
     return Prepared(
-        options, place, profile, agent, policy, host, environment, state, caches, program, signing, chosen_late
+        options, place, profile, agent, policy, host, environment, state, caches, program, signing, chosen_late, home
     )
+
+
+def _settings(agent: AgentPack, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the agent's pack sets in its environment. Errors: ``UsageError`` where the user has set it: the state that
+    the pack describes would not be there, and what lies elsewhere is no run's to write."""
+    for name in agent.set:
+        if name in environ:
+            why = f"the {agent.name} pack keeps runs to the state in {', '.join(agent.set.values())}"
+            raise UsageError(f"{name} is set", why, f"env -u {name} govrun …, or --agent generic")
+    return {name: str(home) + value[1:] if value.startswith("~/") else value for name, value in agent.set.items()}
 
 
 def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Grant | None, tuple[str, ...]]:
@@ -200,6 +212,10 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     """Run the command; returns the exit code of govrun. Called once per process. Errors: ``GovrunError``."""
     make_state(prepared.state)
     _make_folders(prepared)
+    if prepared.agent.state_in:
+        from supervisor.run.agentstate import bring
+
+        bring(prepared.agent, prepared.home)
     seccomp = filter_of(prepared, keep=True)
     run, folder = new_run(prepared.state)
     try:
@@ -341,11 +357,9 @@ def _levels(policy: CompiledPolicy) -> dict[Coverage, int]:
 
 def folders_to_make(prepared: Prepared) -> tuple[bytes, ...]:
     """Folders that the run may write have to exist before the domains are entered: a grant is on an inode."""
-    return tuple(
-        grant.path
-        for grant in prepared.policy.grants
-        if grant.folder and grant.source.startswith(("pack:", "package caches"))
-    )
+    shipped = (grant for grant in prepared.policy.grants if grant.source.startswith(("pack:", "package caches")))
+    wanted = (grant.path if grant.folder else os.path.dirname(grant.path) for grant in shipped)
+    return (*wanted, *own_folders(prepared.agent, prepared.home))
 
 
 def cannot_make(path: bytes, why: str) -> HostError:
@@ -377,7 +391,9 @@ def domains(prepared: Prepared, given: Given) -> tuple[Domain, Domain]:
     scopes = landlock.scopes(prepared.host.landlock_abi)
     return (
         agent_domain((policy.state, *policy.hide), scopes, given.terminals),
-        supervisor_domain([*writable, *given.files, *late]),
+        supervisor_domain(
+            [*writable, *given.files, *late], [os.path.dirname(grant.path) for grant in policy.grants if grant.beside]
+        ),
     )
 
 

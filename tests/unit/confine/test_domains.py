@@ -104,6 +104,12 @@ def test_the_supervisors_own_domain_holds_its_places_and_the_devices_of_its_chil
     assert all(rights & landlock.WRITE_FILE for rights in rules.values())
 
 
+def test_around_a_single_file_only_what_replacing_it_takes_is_granted() -> None:
+    rules = dict(supervisor_domain([b"/w/tree"], [b"/h/ada/.agent"]).rules)
+    assert rules[b"/h/ada/.agent"] & landlock.MAKE_REG
+    assert not rules[b"/h/ada/.agent"] & (landlock.MAKE_SYM | landlock.MAKE_SOCK | landlock.REFER)
+
+
 def test_an_unreadable_folder_grants_nothing_in_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.scandir
 

@@ -76,6 +76,31 @@ def test_where_a_path_lies(path: bytes, zone: Zone, relative: bytes) -> None:
     assert (found.zone, found.relative) == (zone, relative)
 
 
+def test_a_file_is_granted_with_the_names_that_programs_replace_it_by() -> None:
+    policy = policy_of(grants=(Grant(AGENT_FILE, "pack:agents/x", folder=False, beside=True),))
+    for free in (AGENT_FILE, AGENT_FILE + b".lock", AGENT_FILE + b".tmp.1.ab"):
+        assert ruling(policy, create(free)) == "", free
+    for other in (AGENT_FILE + b"x", AGENT_FILE + b".d/x", AGENT_FILE + b"/x", HOME + b"/.agent", HOME + b"/.bashrc"):
+        assert ruling(policy, create(other)) == "scope.write", other
+    assert ruling(policy, rename(AGENT_FILE + b".tmp", AGENT_FILE, onto=Kind.FILE)) == ""
+    assert ruling(policy, rename(AGENT_FILE + b".tmp", HOME + b"/.bashrc")) == "scope.write"
+
+
+def test_in_an_agents_own_folder_only_what_the_run_made_is_its_to_change() -> None:
+    """Sessions beside the run source or obey what they put there."""
+    own = AGENT + b"/own"
+    policy = policy_of(temp=(b"/tmp", own), grants=())
+    assert ruling(policy, create(own + b"/1.sh")) == ""
+    assert ruling(policy, write(own + b"/1.sh", made=True)) == ""
+    assert ruling(policy, write(own + b"/2.sh")) == "scope.write"
+    assert ruling(policy, rename(own + b"/1.sh", own + b"/2.sh", onto=Kind.FILE, made=True)) == "scope.write"
+    assert ruling(policy, create(own + b"/theirs/x")) == "scope.write"
+    assert ruling(policy, unlink(own, Kind.DIR)) == "scope.write"
+    assert ruling(policy, meta(own, Kind.DIR, mode=0o700)._replace(call="chmod")) == ""
+    assert ruling(policy, meta(own, Kind.DIR, mode=0o777)._replace(call="chmod")) == "scope.write"
+    assert ruling(policy, meta(b"/tmp", Kind.DIR, mode=0o700)._replace(call="chmod")) == "scope.write"
+
+
 def test_hidden_and_state_folders_inside_a_grant_stay_closed() -> None:
     policy = policy_of()
     grant = policy.grants[0]._replace(path=HOME)
