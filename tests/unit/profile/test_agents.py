@@ -134,3 +134,27 @@ def test_broken_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         'agent pack x:3: "x" has no port; write x:443 or x:*',
         'agent pack x:5: "~/.y/a" lies in no folder of "state", so nobody may write it anyway',
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "claude -p x",
+        "/opt/x/bin/claude",
+        "npx @anthropic-ai/claude-code -p x",
+        "npx -y @anthropic-ai/claude-code@2.1.0",
+        "bunx @anthropic-ai/claude-code",
+        "pnpm dlx @anthropic-ai/claude-code",
+    ],
+)
+def test_claude_code(line: str) -> None:
+    """Its state is granted piece by piece; what its other sessions run is not."""
+    pack = load_agent(None, line.split())
+    assert pack.name == "claude"
+    assert "~/.claude/**" not in pack.state and "~/.claude.json" not in pack.state
+    assert not [path for path in pack.state if "settings" in path or "shell-snapshots" in path]
+    assert "~/.claude/shell-snapshots/**" in pack.own
+    assert pack.set == {"CLAUDE_CONFIG_DIR": "~/.claude"}
+    assert pack.state_in == "~/.claude/.claude.json"
+    assert "mcpServers" in pack.starts and "projects.*.mcpServers" in pack.starts
+    assert "ANTHROPIC_API_KEY" in pack.keep
