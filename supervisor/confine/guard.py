@@ -17,6 +17,8 @@ from typing import NamedTuple
 from supervisor.confine import terminal
 
 _PATIENCE = 10.0  # seconds that the publisher gets for the last notes
+_ALONE = 1.0  # seconds that an agent gets to end by itself when its terminal was closed
+_KILLED = 121  # the least exit code of a run that was stopped, or whose agent was killed
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -38,6 +40,9 @@ class Guard:
         self._pipe = pipe
         self._tty = tty
         self._in_front = tty >= 0
+        self._modes = terminal.modes(tty)
+        self._minds_hangups = tty >= 0 and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        self._alone_until: float | None = None
         self._group = 0
         self._publisher = 0
         self._left: frozenset[int] = frozenset()
@@ -65,6 +70,8 @@ class Guard:
         finally:
             if self._in_front:
                 terminal.give(self._tty, os.getpgrp())
+                if self._code is None or self._code >= _KILLED:
+                    terminal.restore(self._tty, self._modes)
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -76,10 +83,20 @@ class Guard:
         poll.register(pidfd, select.POLLIN)
         poll.register(self._pipe, select.POLLIN)
         poll.register(wakeup, select.POLLIN)
+        if self._minds_hangups:
+            poll.register(self._tty, 0)  # that it was closed is told in any case
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            left = None if self._alone_until is None else self._alone_until - time.monotonic()
+            if left is not None and left <= 0:
+                left = self._kill_the_agent()
+            ready = {fd for fd, _ in poll.poll(None if left is None else left * 1000)}
             if wakeup in ready:
                 os.read(wakeup, 4096)
+                self._forward()
+            if self._tty in ready:
+                poll.unregister(self._tty)
+                self._alone_until = time.monotonic() + _ALONE
+                self._pending.append(signal.SIGHUP)  # the kernel tells the foreground group alone
                 self._forward()
             if self._pipe in ready and not self._read():
                 poll.unregister(self._pipe)
@@ -102,6 +119,19 @@ class Guard:
 
     def _note(self, number: int, _frame: object) -> None:
         self._pending.append(number)
+
+    def _kill_the_agent(self) -> float | None:
+        """Its terminal was closed and it has not ended: nobody is left who could see what it does. Whoever wants that
+        starts it with nohup, or without a terminal. The supervisor ends what else there is. Seconds until the next
+        look, None when that was all."""
+        if not self._group:
+            return 0.05  # it is just being started
+        self._alone_until = None
+        try:
+            os.kill(self._group, signal.SIGKILL)  # it leads its group, and is not reaped before the run has ended
+        except OSError:
+            pass
+        return None
 
     def _forward(self) -> None:
         """To the agent; what came before it is there is kept for it."""

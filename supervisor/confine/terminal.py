@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import termios
+
+Modes = list[int | list[bytes | int]]
 
 
 def open_foreground() -> int:
@@ -28,6 +31,27 @@ def is_ours(fd: int) -> bool:
         return fd >= 0 and os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:
         return False
+
+
+def modes(fd: int) -> Modes | None:
+    """How the terminal is set (termios(3)), None where there is none."""
+    try:
+        return termios.tcgetattr(fd) if fd >= 0 else None
+    except termios.error:
+        return None
+
+
+def restore(fd: int, saved: Modes | None) -> None:
+    """Set the terminal as it was: a program that was killed could not do so itself. Only for whoever has it."""
+    if saved is None:
+        return
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, saved)  # not TCSADRAIN: output that was stopped (Ctrl-S) never drains
+    except termios.error:
+        pass  # it is gone
+    finally:
+        signal.signal(signal.SIGTTOU, before)
 
 
 def give(fd: int, group: int) -> None:

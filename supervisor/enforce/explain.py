@@ -213,7 +213,7 @@ class Explainer:
         # A description of our own, which does not block; the process's stays as it is.
         fd = os.open(b"/proc/self/fd/%d" % copy, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            return not (stat.S_ISCHR(info.st_mode) and _is_drawn_on(fd)) and os.write(fd, data) == len(data)
+            return not (stat.S_ISCHR(info.st_mode) and is_drawn_on(fd)) and os.write(fd, data) == len(data)
         finally:
             os.close(fd)
 
@@ -235,8 +235,9 @@ def _own() -> tuple[int, int] | None:
     return _stderr_of(os.getpid())
 
 
-def _is_drawn_on(fd: int) -> bool:
-    """A terminal without line editing belongs to a full-screen program; a line written there would be lost in it."""
+def is_drawn_on(fd: int) -> bool:
+    """A terminal without line editing belongs to a full-screen program, or to a shell at its prompt: a line that is
+    written there tears what they have drawn."""
     try:
         return not termios.tcgetattr(fd)[_LFLAG] & _ICANON
     except termios.error:

@@ -43,6 +43,7 @@ from supervisor.run.compose import (
     working_directory,
 )
 from supervisor.run.ending import EXIT_FAILED
+from supervisor.run.screen import Screen
 from supervisor.run.supervise import Order, supervise
 from supervisor.run.world import Oracles, git_tools
 from supervisor.vocabulary.errors import GovrunError, HostError, StopRun, UsageError
@@ -270,8 +271,12 @@ def _leave(folder: Path) -> None:
 
 def _supervisor(order: Order) -> int:
     """The forked half. Never returns into the caller's code, whatever happens."""
+    screen = Screen(order.say)
     try:
-        return supervise(order).code
+        try:
+            return supervise(order._replace(say=screen)).code
+        finally:
+            screen.flush()
     except GovrunError as error:
         for line in error.lines():
             order.say(line)
