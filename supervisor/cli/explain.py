@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.cli.text import emit, safe
 from supervisor.run.examples import is_asked
-from supervisor.run.start import Options, Prepared, prepare
+from supervisor.run.prepare import Options, Prepared, prepare
 from supervisor.vocabulary.policy import Invariant
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from supervisor.profile.model import Entry, Layers
     from supervisor.run.plan import Plan
-    from supervisor.run.start import Options
+    from supervisor.run.prepare import Options
 
 _WIDTH = 100
 _LABEL = 11

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from supervisor.kernel import probe
-from supervisor.run.start import Options, launch, prepare
+from supervisor.run.prepare import Options, prepare
+from supervisor.run.start import launch
 from supervisor.vocabulary.errors import UsageError
 
 _VALUES = {"--profile", "--agent", "--root", "--require", "--fail-on", "--accept", "--tree"}

@@ -16,8 +16,8 @@ _ASIDE = r"\.(.+)-[A-Za-z0-9]{6,}"
 # `require("x")` takes the file `node_modules/x.js` where there is no folder of the name.
 _MODULE_FILE = r"(.+)\.(?:js|json|node|cjs|mjs|jsx|[cm]?ts|tsx)"
 _METADATA = r"(.+?)(?:-([^-]+)(?:-.*)?)?\.(?:dist-info|egg-info|egg|egg-link)"
-# What yarn (2 and later) keeps packages in and runs them from: `is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip`. The slash of
-# a scoped name is a hyphen there.
+# What yarn (2 and later) keeps packages in and runs them from: `is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip`. The slash
+# of a scoped name is a hyphen there.
 _ARCHIVE = r"(.+)-npm-(\d.*?)-[0-9a-f]{8,}(?:-[0-9a-f]+)?\.zip"
 # ensurepip brings these with every environment.
 INSTALLERS = frozenset(("pip", "setuptools", "wheel", "distribute"))

@@ -66,9 +66,11 @@ def load_agent(name: str | None, program: Sequence[str]) -> AgentPack:
 
 
 def late_agents() -> tuple[AgentPack, ...]:
-    """All packs of known agents: what a command that is none itself may go on to start."""
+    """Packs of known agents that a launcher may go on to start: but for those that need a place prepared, or a variable
+    set, before that."""
     problems = Problems()
-    return tuple(_read(name, problems) for name in pack_names("agents") if name != GENERIC)
+    packs = (_read(name, problems) for name in pack_names("agents") if name != GENERIC)
+    return tuple(pack for pack in packs if not (pack.set or pack.own or pack.state_in))
 
 
 def _mentions(pack: str, wanted: frozenset[str]) -> bool:

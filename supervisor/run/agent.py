@@ -18,8 +18,25 @@ from supervisor.surfaces.processes import Processes
 from supervisor.vocabulary.events import ExecEvent
 
 _SHELLS = frozenset(b"sh bash dash zsh ksh ash fish".split())
+_LAUNCHERS = _SHELLS | frozenset(b"env nohup timeout nice setsid stdbuf ionice chrt".split())
 _SANDBOXES = frozenset(b"bwrap unshare firejail nsjail".split())
 _LOOKED_AT = 4  # words of a command line that may name the agent program
+
+
+def launches(program: str) -> bool:
+    """Whether a program, as it is found on disk, only starts others: a shell, ``env`` and its like, or a shell script.
+    Any other that no pack names may itself be the agent, and starting a further one is its model's idea."""
+    real = os.path.realpath(program)
+    if os.path.basename(os.fsencode(real)) in _LAUNCHERS:
+        return True
+    try:
+        fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            head = file.read(256)
+    except OSError:
+        return False
+    words = head[2:].partition(b"\n")[0].split() if head.startswith(b"#!") else []
+    return any(os.path.basename(word) in _SHELLS for word in words[:3])
 
 
 class Late(NamedTuple):
@@ -57,7 +74,7 @@ def _lacks(pack: AgentPack, granted: Iterable[bytes], withheld: Iterable[str]) -
 
 class Agent:
     """``pack`` is what the run was started with. ``late`` are packs that may still be chosen, and ``adopt`` is told
-    which: by an exec of the process that was started, before it has changed anything."""
+    which: by an exec of the launcher that was started, or of a child of its own, before the run changed anything."""
 
     def __init__(
         self,
@@ -85,6 +102,8 @@ class Agent:
             return
         pack = self._named(event)
         if pack is None:
+            if pid == processes.root and os.path.basename(exe) not in _LAUNCHERS:
+                self.settled()  # what was to be launched is here, and nobody knows it
             return
         if pack is not self._pack:
             self._pack = pack
@@ -100,9 +119,9 @@ class Agent:
         packs = (pack for pack in (self._pack, *self._late) if not found.isdisjoint((*pack.programs, *pack.packages)))
         return next(packs, None)
 
-    def changed(self, pid: int) -> None:
-        """A process changed a file: once the first one of the run did, what the run may write stays as it is."""
-        if self._late and pid == self._processes.root:
+    def changed(self, path: bytes) -> None:
+        """The run changed a file: from then on what it may write stays as it is. A launcher may ask git something."""
+        if self._late and b"/.git/" not in path:
             self.settled()
 
     def settled(self) -> None:

@@ -281,7 +281,7 @@ class Judge:
             return
         note_touched(event, self._inside, self._parts.touched)
         if event.target.kind is not Kind.CHAR:
-            self._parts.agent.changed(event.actor.pid)
+            self._parts.agent.changed(event.target.path)
         if isinstance(event, GitConfigEvent):
             return
         match event.op:

@@ -14,16 +14,8 @@ from supervisor.profile.agents import GENERIC, candidates
 from supervisor.profile.model import AgentPack, SourceFile
 from supervisor.profile.packs import pack_names
 from supervisor.run.compose import handed_in
-from supervisor.run.start import (
-    Options,
-    Prepared,
-    cannot_make,
-    check_host,
-    domains,
-    filter_of,
-    folders_to_make,
-    prepare,
-)
+from supervisor.run.prepare import Options, Prepared, check_host, prepare
+from supervisor.run.start import cannot_make, domains, filter_of, folders_to_make
 
 
 class Layer(NamedTuple):

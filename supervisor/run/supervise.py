@@ -19,7 +19,7 @@ from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.journal.store import update_meta
 from supervisor.journal.writer import Journal
-from supervisor.kernel import landlock, libc, process
+from supervisor.kernel import landlock, libc
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.profile.model import AgentPack
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from supervisor.run.content_parts import ContentParts
     from supervisor.run.signing import Grant, Signers
     from supervisor.surfaces.network import Network
-
 
 
 class Order(NamedTuple):

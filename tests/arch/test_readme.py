@@ -111,7 +111,8 @@ def test_the_table_of_coverage_is_true(govrun: "Govrun") -> None:
     """Row by row, against what `explain` says of a profile with all of it."""
     (govrun.cwd / "govrun.toml").write_text(EVERYTHING)
     found = {
-        each["id"]: each["coverage"] for each in json.loads(govrun.cli("explain", "--json").ok().stdout)["invariants"]
+        each["invariant"]: each["coverage"]
+        for each in json.loads(govrun.cli("explain", "--json").ok().stdout)["invariants"]
     }
     claims = rows(README, "invariant")
     expected = {

@@ -203,6 +203,13 @@ done
 """
 
 
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has just ended
+
+
 def kill_family(running: Running, victims: str) -> None:
     """SIGKILL everything of a run at one moment, or only one process of it."""
     guard = psutil.Process(running.process.pid)
@@ -213,7 +220,7 @@ def kill_family(running: Running, victims: str) -> None:
         while not (chosen := guard.children()[:1]):
             time.sleep(0.01)
     else:
-        chosen = [child for child in family if "supervisor.provenance.publish" in child.cmdline()]
+        chosen = [child for child in family if b"supervisor.provenance.publish" in command_of(child.pid)]
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for member in chosen:
             try:
@@ -240,7 +247,8 @@ def recovered(govrun: Govrun, folder: Path) -> None:
     again = govrun.cli("recover").ok()
     assert folder.name not in again.stdout.decode()  # nothing is owed any more
     # A process that was stopped and killed in the middle of a write may leave git's lock of a ref.
-    assert govrun.cli("log", folder.name).code == 0
+    if (folder / "journal.jsonl").exists():
+        assert govrun.cli("log", folder.name).code == 0
 
 
 @pytest.mark.timeout(600)

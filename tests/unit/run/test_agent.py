@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.profile.model import AgentPack
-from supervisor.run.agent import Agent
+from supervisor.run.agent import Agent, launches
 from supervisor.surfaces.processes import Processes
 from supervisor.vocabulary.events import Actor, ExecEvent, Kind, Target
 
@@ -85,8 +85,8 @@ def test_an_agent_that_starts_itself_as_a_helper_stays_the_agent(family: Family)
 
 def test_a_pack_is_chosen_when_a_script_starts_the_agent(family: Family) -> None:
     agent = family.agent(GENERIC, (AgentPack("y", programs=("y-agent",)), PACK))
-    agent.executed(os.getpid(), family.runs("/bin/sh", "-c", "./run-it; x-agent"))
     agent.executed(family.child(), family.runs("/usr/bin/cut", "-c1"))
+    agent.changed(b"/t/.git/index")
     assert family.adopted == []
     child = family.child()
     agent.executed(child, family.runs("/opt/bin/x-agent"))
@@ -96,10 +96,38 @@ def test_a_pack_is_chosen_when_a_script_starts_the_agent(family: Family) -> None
 
 def test_no_pack_is_chosen_once_the_run_has_changed_something(family: Family) -> None:
     agent = family.agent(GENERIC, (PACK,))
-    agent.changed(family.child())  # a command of the script, not the script itself
-    agent.changed(os.getpid())
+    agent.changed(b"/t/notes")
     agent.executed(family.child(), family.runs("/opt/bin/x-agent"))
     assert family.adopted == []
+
+
+def test_no_pack_is_chosen_once_something_else_was_launched(family: Family) -> None:
+    """It may be an agent that nobody knows: what it starts next is its model's idea."""
+    agent = family.agent(GENERIC, (PACK,))
+    agent.executed(os.getpid(), family.runs("/usr/bin/python3", "my-agent.py"))
+    agent.executed(family.child(), family.runs("/opt/bin/x-agent"))
+    assert family.adopted == []
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("#!/bin/sh\n", True),
+        ("#!/usr/bin/env -S bash -e\n", True),
+        ("#!/usr/bin/env python3\n", False),
+        ("#!", False),
+        ("", False),
+    ],
+)
+def test_a_script_for_a_shell_launches(tmp_path: Path, program: str, told: bool) -> None:
+    path = tmp_path / "x"
+    path.write_text(program)
+    assert launches(str(path)) is told
+
+
+def test_programs_that_launch() -> None:
+    assert launches("/bin/sh") and launches("/usr/bin/env")
+    assert not launches("/bin/true") and not launches("/nowhere") and not launches("/dev/null")
 
 
 def test_no_pack_is_chosen_by_what_a_command_starts(family: Family) -> None:

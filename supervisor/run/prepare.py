@@ -1,0 +1,184 @@
+"""From a command line to everything that is known before a process is forked: find the place, load what binds,
+compile and check. Starts nothing, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from supervisor.confine.environment import Environment, build, cache_folders
+from supervisor.git.neutral import find_git
+from supervisor.git.signing import wanted as signed
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.journal.store import state_path
+from supervisor.kernel import probe
+from supervisor.kernel.gaps import gaps
+from supervisor.profile.agents import GENERIC, late_agents, load_agent
+from supervisor.profile.load import load
+from supervisor.profile.model import AgentPack, Profile
+from supervisor.run.agent import Late, launches
+from supervisor.run.compose import (
+    Place,
+    base_locks,
+    cache_base,
+    check_tree,
+    compile_for,
+    home_folder,
+    place_of,
+    working_directory,
+)
+from supervisor.vocabulary.errors import HostError, UsageError
+from supervisor.vocabulary.host import HostFacts
+
+if TYPE_CHECKING:
+    from supervisor.run.signing import Grant
+
+
+class Options(NamedTuple):
+    """The command line of a start. ``as_json`` is how ``dry_run`` is printed."""
+
+    command: tuple[str, ...]
+    profile: Path | None = None
+    agent: str | None = None
+    root: Path | None = None
+    require: str | None = None
+    require_committed: bool = False
+    fail_on: str | None = None
+    accept: tuple[str, ...] = ()
+    dry_run: bool = False
+    as_json: bool = False
+    quiet: bool = False
+
+
+class Prepared(NamedTuple):
+    """Everything that is known before a process is forked."""
+
+    options: Options
+    place: Place
+    profile: Profile
+    agent: AgentPack
+    policy: CompiledPolicy
+    host: HostFacts
+    environment: Environment
+    state: Path
+    caches: Path
+    program: str
+    signing: Grant | None
+    late: Late
+    home: Path
+
+
+def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
+    """Find, load, compile and check. Starts nothing and changes nothing. Errors: ``GovrunError``."""
+    home = Path(os.path.realpath(home_folder(environ)))
+    place = place_of(working_directory(), options.root)
+    host = probe.start_facts()
+    check_host(host, options.accept)
+    program = _program(options.command[0], environ)
+    state = state_path(environ)
+    check_tree(place, home, state, explicit=options.root is not None)
+    if place.repository is not None:
+        find_git()  # without it nothing that the run commits could be judged or noted
+    profile = load(place.tree, profile=options.profile)
+    if options.require is not None:
+        profile = profile._replace(require=options.require)
+    _check_committed(profile, options)
+    agent = load_agent(options.agent, options.command)
+    caches = cache_base(dict(environ), home, place.tree)
+    verified = host.yama < 2
+    locks = base_locks(place.tree, profile)
+
+    def policy_for(pack: AgentPack) -> CompiledPolicy:
+        return compile_for(place, profile, pack, host, state, home, caches, verified=verified, locks=locks)
+
+    policy = policy_for(agent)
+    _check_examples(policy)
+    if locks is not None and locks.warnings:
+        profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
+    signing, warnings = _signing(place, home, environ)
+    profile = profile._replace(warnings=(*profile.warnings, *warnings))
+    scope = profile.scope
+    environment = build(
+        environ,
+        keep=agent.keep,
+        passed=[entry.value for entry in scope.env_pass],
+        dropped=[entry.value for entry in scope.env_drop if not entry.source.startswith("pack:")],
+        withheld_too=[entry.value for entry in scope.env_drop if entry.source.startswith("pack:")],
+        added=_settings(agent, home, environ) | {name: entry.value for name, entry in scope.env_set.items()},
+        caches=cache_folders(str(caches)),
+    )
+    if signing is not None:
+        environment.variables.update(signing.variables)
+    may_launch = agent.name == GENERIC and options.agent is None and launches(program)
+    late = late_agents() if may_launch else ()
+    chosen_late = Late(late, policy_for, environment.withheld)
+    return Prepared(
+        options, place, profile, agent, policy, host, environment, state, caches, program, signing, chosen_late, home
+    )
+
+
+def _settings(agent: AgentPack, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the agent's pack sets in its environment. Errors: ``UsageError`` where the user has set it: the state that
+    the pack describes would not be there, and what lies elsewhere is no run's to write."""
+    for name in agent.set:
+        if name in environ:
+            why = f"the {agent.name} pack keeps runs to the state in {', '.join(agent.set.values())}"
+            raise UsageError(f"{name} is set", why, f"env -u {name} govrun …, or --agent generic")
+    return {name: str(home) + value[1:] if value.startswith("~/") else value for name, value in agent.set.items()}
+
+
+def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Grant | None, tuple[str, ...]]:
+    """What signed commits need, and why there will be none; nothing is loaded where nobody signs."""
+    if (repository := place.repository) is None:
+        return None, ()
+    wanted = signed(place.tree, (repository.git_dir, repository.common_dir), environ)
+    if wanted is None:
+        return None, ()
+    from supervisor.run.signing import plan
+
+    found = plan(wanted, home, environ)
+    return found.grant, (found.warning,) if found.warning else ()
+
+
+def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
+    for gap in gaps(host):
+        if gap.blocks and gap.flag not in accepted:
+            fix = gap.fix + (f"\nor: govrun --accept {gap.flag} …" if gap.flag else "")
+            raise HostError(gap.what, gap.why, fix)
+
+
+def _check_examples(policy: CompiledPolicy) -> None:
+    """An example that does not hold stops the start; only rules that have some pay for it."""
+    if any(rule.denied or rule.allowed for rule in policy.dependencies.rules):
+        from supervisor.run.examples import require_examples
+
+        require_examples(policy)
+
+
+def _program(name: str, environ: Mapping[str, str]) -> str:
+    """The file to execute. Exit codes 127 and 126 as shells give them."""
+    # Not shutil.which: importing it costs as much as loading the profile.
+    folders = [""] if "/" in name else environ.get("PATH", os.defpath).split(":")
+    for folder in folders:
+        found = os.path.join(folder, name) if folder else name
+        if os.access(found, os.X_OK) and not os.path.isdir(found):
+            return found if "/" in found else "./" + found
+    if "/" in name and os.path.exists(name):
+        why, fix = "it is not executable for you", "chmod +x, or name the interpreter before it"
+        if os.path.isdir(name):
+            why, fix = "it is a folder", "name a program in it"
+        raise UsageError(f"cannot execute {name!r}", why, fix, exit_code=126)
+    why = "no such file" if "/" in name else f"PATH has no such program: {environ.get('PATH', os.defpath)}"
+    raise UsageError(f"command not found: {name!r}", why, "check the spelling and PATH", exit_code=127)
+
+
+def _check_committed(profile: Profile, options: Options) -> None:
+    if not (profile.require_committed or options.require_committed):
+        return
+    raise UsageError(
+        "whether the profile is committed cannot be checked yet",
+        "`require_committed` needs the comparison with the base commit, which a later version makes",
+        "leave it out",
+    )
