@@ -136,7 +136,7 @@ def test_the_table_of_coverage_is_true(govrun: "Govrun") -> None:
     (govrun.cwd / "govrun.toml").write_text('version = 1\n[scope]\nhosts = ["127.0.0.1:1"]\n')
     addresses = json.loads(govrun.cli("explain", "--json").ok().stdout)["invariants"]
     claim = next(text for row, text in claims.items() if row.startswith("`hosts`: addresses"))
-    assert [each["coverage"] for each in addresses if each["id"] == "scope.hosts"] == [claim]
+    assert [each["coverage"] for each in addresses if each["invariant"] == "scope.hosts"] == [claim]
 
 
 def test_what_is_not_judged_is_named() -> None:
