@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import threading
 import time
@@ -79,7 +81,8 @@ PROTOCOLS = (("/responses", _responses), ("/chat/completions", _chat), (":stream
 
 
 class ScriptedModel:
-    """Answers the n-th request with the n-th step, the last one for good. ``requests`` are the bodies it was sent."""
+    """Answers the n-th request that offers its tools with the n-th step, the last one for good. ``requests`` are their
+    bodies."""
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
@@ -119,6 +122,9 @@ class ScriptedModel:
         self.thread.start()
 
     def next(self, request: dict[str, Any]) -> tuple[Step, int]:
+        offered = json.dumps(request.get("tools"))
+        if not any(isinstance(step, Call) and json.dumps(step.tool) in offered for step in self.steps):
+            return Say("a title"), len(self.requests)  # asked beside the work, whenever the agent likes
         with self._lock:
             number = len(self.requests)
             self.requests.append(request)
@@ -170,3 +176,62 @@ def wait_for(look: Callable[[], str], wanted: str, seconds: float = 20) -> str:
     while wanted not in (found := look()) and time.monotonic() < end:
         time.sleep(0.05)
     return found
+
+
+class Terminal:
+    """A program in a tmux server of its own."""
+
+    def __init__(
+        self, words: list[str | bytes], cwd: Path, env: dict[str, str], size: tuple[int, int] = (100, 30)
+    ) -> None:
+        self._name = f"govrun-{os.getpid()}-{time.monotonic_ns()}"
+        command = " ".join(shlex.quote(os.fsdecode(word)) for word in words)
+        # The shell stays, so that what is said at the end can be read.
+        script = f"{command}; echo ended with $?; exec cat"
+        clean = {"PATH": env["PATH"], "TMUX_TMPDIR": "/tmp"}
+        given = [
+            word for name, value in (env | {"TERM": "xterm-256color"}).items() for word in ("-e", f"{name}={value}")
+        ]
+        width, height = map(str, size)
+        self._tmux = ["tmux", "-L", self._name, "-f", "/dev/null"]
+        start = [
+            *self._tmux,
+            "new-session",
+            "-d",
+            "-x",
+            width,
+            "-y",
+            height,
+            *given,
+            "-c",
+            str(cwd),
+            "sh",
+            "-c",
+            script,
+        ]
+        subprocess.run(start, check=True, env=clean, capture_output=True)
+        self._env = clean
+
+    def _run(self, *words: str) -> str:
+        return subprocess.run([*self._tmux, *words], env=self._env, capture_output=True, text=True).stdout
+
+    def screen(self) -> str:
+        return self._run("capture-pane", "-p")
+
+    def keys(self, *keys: str) -> None:
+        """Keys as tmux names them; anything else is typed."""
+        self._run("send-keys", *keys)
+
+    def resize(self, width: int, height: int) -> None:
+        self._run("resize-window", "-x", str(width), "-y", str(height))
+
+    def wait(self, *wanted: str, seconds: float = 60) -> str:
+        """The screen once it shows all of ``wanted``; AssertionError with what it shows instead."""
+        end = time.monotonic() + seconds
+        while any(text not in (screen := self.screen()) for text in wanted):
+            assert time.monotonic() < end, f"{wanted} did not show up:\n{screen}"
+            time.sleep(0.1)
+        return screen
+
+    def close(self) -> None:
+        self._run("kill-server")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.agent_kit import Call, Say, ScriptedModel, Step, npm_program, wait_for
+from tests.e2e.agent_kit import Call, Say, ScriptedModel, Step, Terminal, npm_program, wait_for
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun
@@ -165,6 +165,38 @@ def test_its_own_sandbox_cannot_work_and_says_why(
     for number in (0, 1):
         assert "--sandbox danger-full-access" in model.seen(number), model.seen(number)
     assert "--sandbox danger-full-access" in outcome.stderr
+
+
+@pytest.mark.needs("tmux")
+def test_codex_in_a_terminal(
+    govrun: Govrun, repo: Path, codex: Path, scripted: Callable[[list[Step]], ScriptedModel]
+) -> None:
+    model = scripted([shell("echo hi > src/new.py; echo x > ../outside"), Say("all is done")])
+    with (govrun.home / ".codex/config.toml").open("a") as settings:
+        settings.write(f'[projects."{repo}"]\ntrust_level = "trusted"\n')
+        settings.write('[notice.model_migrations]\n"gpt-5.5" = "gpt-6-sol"\n')
+    # The server that it shares between sessions would outlive the run, and is copied to be run later.
+    words = govrun.argv("--", codex, "--no-daemon", *UNCONFINED)
+    terminal = Terminal(words, repo, govrun.env | ENVIRONMENT)
+    try:
+        terminal.wait("Ask Codex to do anything")
+        terminal.resize(72, 40)
+        terminal.keys("go on")
+        terminal.wait("› go on")
+        terminal.keys("Enter")
+        screen = terminal.wait("all is done", "echo hi > src/new.py", "Ask Codex to do anything")
+        rows = screen.splitlines()
+        assert next(row for row, line in enumerate(rows) if "? for shortcuts" in line) >= 30  # where 30 rows had none
+        assert screen.count("govrun:") == 1  # in its command's output, and not across what it draws
+        assert "denied by scope.write" in model.seen(0), model.seen(0)
+        terminal.keys("/quit")
+        terminal.wait("› /quit")
+        terminal.keys("Enter")
+        terminal.wait("ended with 0", "PASSED · exit 0")
+    finally:
+        terminal.close()
+    assert (repo / "src/new.py").exists()
+    assert not (repo.parent / "outside").exists()
 
 
 def test_scripted_model_works_bare(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.agent_kit import Call, Say, ScriptedModel, Step, npm_program, wait_for
+from tests.e2e.agent_kit import Call, Say, ScriptedModel, Step, Terminal, npm_program, wait_for
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun
@@ -145,6 +145,28 @@ def test_a_second_run_continues_the_session(
     assert b"second" in again.stdout
     heard = model.heard(2)
     assert "remember the answer" in heard and "the answer is known" in heard and "go on" in heard
+
+
+@pytest.mark.needs("tmux")
+def test_pi_in_a_terminal(
+    govrun: Govrun, repo: Path, pi: Path, scripted: Callable[[list[Step]], ScriptedModel]
+) -> None:
+    model = scripted([shell("echo hi > src/new.py; echo x > ../outside"), Say("all is done")])
+    terminal = Terminal(govrun.argv("--", pi, *MODEL), repo, govrun.env | ENVIRONMENT)
+    try:
+        terminal.wait("─" * 100)  # it draws lines as wide as its terminal
+        terminal.resize(72, 40)
+        screen = terminal.wait("─" * 72)
+        assert "─" * 73 not in screen
+        terminal.keys("go on", "Enter")
+        screen = terminal.wait("all is done", "echo hi > src/new.py")
+        assert "denied by scope.write" in model.seen(0), model.seen(0)
+        terminal.keys("C-d")
+        terminal.wait("ended with 0", "PASSED · exit 0")
+    finally:
+        terminal.close()
+    assert (repo / "src/new.py").exists()
+    assert not (repo.parent / "outside").exists()
 
 
 def test_scripted_model_works_bare(
