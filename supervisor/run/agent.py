@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.profile.agents import candidates
+from supervisor.profile.agents import INTERPRETERS, candidates
 from supervisor.profile.model import AgentPack
 from supervisor.run.record import Recorder
 from supervisor.surfaces.processes import Processes
@@ -88,17 +88,20 @@ class Agent:
         self._late = tuple(late)
         self._adopt = adopt
         self._exe = b""
+        self._arguments: tuple[bytes, ...] = ()
         self._words = _words((pack, *self._late))
 
     def executed(self, pid: int, event: ExecEvent) -> None:
         """A process runs a new image. It is the agent when the one that was the agent so far started it and a pack
-        names it; an agent that starts itself again, as a helper, stays what it is."""
+        names it; an agent that starts itself again stays what it is, unless it does so with its own arguments: then
+        it hands over (to have more memory, for one), and does not use a helper."""
         processes = self._processes
         record = processes.of(pid)
         if not self._words or processes.root not in (pid, record.ppid):
             return
         exe = os.readlink(b"/proc/%d/exe" % pid)
-        if pid != processes.root and exe == self._exe:
+        arguments = _arguments(exe, event.argv)
+        if pid != processes.root and exe == self._exe and arguments != self._arguments:
             return
         pack = self._named(event)
         if pack is None:
@@ -109,7 +112,7 @@ class Agent:
             self._pack = pack
             self._adopt(pack)
         self.settled()
-        processes.root, self._exe = pid, exe
+        processes.root, self._exe, self._arguments = pid, exe, arguments
 
     def _named(self, event: ExecEvent) -> AgentPack | None:
         given = (event.target.path, *event.argv[1:_LOOKED_AT])
@@ -150,6 +153,16 @@ class Agent:
         use = self._pack.unconfined or "start the program that needs it without a sandbox of its own"
         why = "a run gets no namespaces and no mounts, and what it starts is confined already"
         return f"govrun: {name.decode()} cannot work inside a run · why: {why} · instead: {use}"
+
+
+def _arguments(exe: bytes, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """What follows the program, or the script that an interpreter runs."""
+    words = list(argv[1:])
+    if exe.rpartition(b"/")[2].startswith(tuple(map(os.fsencode, INTERPRETERS))):
+        while words and words[0].startswith(b"-"):
+            del words[0]
+        del words[:1]
+    return tuple(words)
 
 
 def _words(packs: Iterable[AgentPack]) -> tuple[bytes, ...]:

@@ -83,6 +83,19 @@ def test_an_agent_that_starts_itself_as_a_helper_stays_the_agent(family: Family)
     assert agent.is_agent(first)
 
 
+def test_an_agent_that_starts_itself_anew_hands_over(family: Family) -> None:
+    shutil.copy("/bin/cat", family.folder / "node")
+    agent, launcher, second = family.agent(), family.child("node"), family.child("node")
+    family.processes.root = launcher
+    agent.executed(launcher, family.runs(str(family.folder / "node"), "/opt/bin/x-agent", "-p", "go"))
+    family.processes.of(second).ppid = launcher
+    again = ("--max-old-space-size=9", "/opt/lib/x-agent", "-p")
+    agent.executed(second, family.runs(str(family.folder / "node"), *again, "other"))
+    assert agent.is_agent(launcher)
+    agent.executed(second, family.runs(str(family.folder / "node"), *again, "go"))
+    assert agent.is_agent(second)
+
+
 def test_a_pack_is_chosen_when_a_script_starts_the_agent(family: Family) -> None:
     agent = family.agent(GENERIC, (AgentPack("y", programs=("y-agent",)), PACK))
     agent.executed(family.child(), family.runs("/usr/bin/cut", "-c1"))
