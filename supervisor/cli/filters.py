@@ -119,14 +119,18 @@ class _Places:
         inside: list[str] = []
         absolute: list[str] = []
         for text in patterns:
-            pattern = os.path.expanduser(text) if text.startswith("~/") else text.removeprefix("./")
-            anchored = text.startswith("./") and "/" not in pattern
-            if not pattern.strip("/") or "\n" in pattern:
-                fix = "a path, or a pattern such as 'src/**' or '*.py'"
+            pattern = os.path.expanduser(text) if text.startswith("~/") else text
+            words = pattern.split("/")
+            if not pattern or ".." in words or "\n" in pattern:
+                fix = "a path, or a pattern such as 'src/**' or '*.py'; no '..'"
                 raise UsageError(f"--path: {text!r:.60} cannot be used", "it names nothing", fix, exit_code=2)
-            (absolute if pattern.startswith("/") else inside).append(f"/{pattern}" if anchored else pattern)
-            if "/" not in pattern and not anchored:
-                absolute.append(pattern)
+            if pattern.startswith("/"):
+                absolute.append(pattern if pattern.strip("/") else "**")
+            elif words[0] == ".":
+                inside.append("/" + "/".join(words[1:]) if any(words[1:]) else "**")
+            else:
+                inside.append(pattern)
+                absolute += [pattern] if len(words) == 1 else []
         self._below, self._anywhere = _globs(inside), _globs(absolute)
 
     def hold(self, record: Record) -> bool:
@@ -201,13 +205,13 @@ def _is(word: str, wanted: str) -> bool:
 
 def _span(text: str) -> tuple[int, int | None]:
     """``12``, ``12-40``, ``12-`` or ``-40``."""
-    match = re.fullmatch(r"(\d{0,18})(-?)(\d{0,18})", text)
-    if match is None or not (match[1] or match[3]):
+    match = re.fullmatch(r"(\d{0,18})-(\d{0,18})|(\d{1,18})", text, re.ASCII)
+    if match is None or text == "-":
         why = "records are numbered from 1"
         raise UsageError(f"--seq: {text!r:.60} is no range", why, "12, 12-40, 12- or =-40", exit_code=2)
-    first, last = int(match[1] or 0), int(match[3]) if match[3] else None
-    if not match[2]:
-        return first, first
+    if match[3]:
+        return int(match[3]), int(match[3])
+    first, last = int(match[1] or 0), int(match[2]) if match[2] else None
     if last is not None and last < first:
         why = "it ends before it begins"
         raise UsageError(f"--seq: {text!r:.60} is empty", why, "the smaller number first", exit_code=2)

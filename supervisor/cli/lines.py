@@ -191,5 +191,7 @@ def paged(lines: Iterable[str]) -> Iterator[str]:
             first, *rest = terminal.wrap(line[_LABEL:], max(13, terminal.width - _LABEL))
             yield terminal.paint(label[0], "bold") + first
             yield from (" " * _LABEL + each for each in rest)
+        elif "\x1b" in line:
+            yield line  # drawn
         else:
-            yield line
+            yield from terminal.wrap(line, terminal.width) if line else ("",)

@@ -68,6 +68,7 @@ def _log(run: str, asked: Asked, most: int | None, *, as_json: bool) -> bool:
 
     from supervisor.cli.choice import choose, heading
     from supervisor.cli.filters import Asked, Filter
+    from supervisor.cli.lines import paged
     from supervisor.cli.text import emit
     from supervisor.journal.store import read_meta, state_dir
     from supervisor.run.acts import reader_of
@@ -77,7 +78,7 @@ def _log(run: str, asked: Asked, most: int | None, *, as_json: bool) -> bool:
     tree, reader = str(meta.get("tree", "")), reader_of(folder)
     shown = _Shown(reader, Filter(asked, tree, _start(meta, folder)), _form(tree, as_json=as_json), most)
     if not as_json:
-        emit([f"{folder.name}   {heading(folder, run)}"])
+        emit(paged([f"{folder.name}   {heading(folder, run)}"]))
     emit(shown)
     lines, whole = chain_lines(reader.report, folder)
     if whole and (asked != Asked() or most is not None):
@@ -85,7 +86,7 @@ def _log(run: str, asked: Asked, most: int | None, *, as_json: bool) -> bool:
     if as_json:
         emit((f"govrun: {line}" for line in lines), sys.stderr)
     else:
-        emit(lines)
+        emit(paged(lines))
     return whole
 
 
@@ -98,15 +99,13 @@ def _start(meta: Record, folder: Path) -> str:
 
 
 def _form(tree: str, *, as_json: bool) -> _Lines:
-    import sys
+    from supervisor.cli.lines import Terminal, drawer, line_of, on_terminal
 
     if as_json:
         from supervisor.journal.codec import encode
 
         return lambda record, _: (encode(record),)
-    from supervisor.cli.lines import Terminal, drawer, line_of
-
-    if sys.stdout is not None and sys.stdout.isatty():
+    if on_terminal():
         return drawer(Terminal(), tree)
     return lambda record, cause: (line_of(record, cause),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,10 +50,10 @@ def register(app: typer.Typer) -> None:
         as_json: bool = cli.Option(False, "--json", help="One JSON object per run and line."),
     ) -> None:
         """List the runs of this tree, or of all trees where it has none: id, start, duration, status, counts, agent."""
-        import os
         import sys
 
         from supervisor.cli.choice import tree_here
+        from supervisor.cli.lines import on_terminal
         from supervisor.cli.text import emit
         from supervisor.journal.codec import encode
         from supervisor.journal.store import state_dir
@@ -64,7 +65,7 @@ def register(app: typer.Typer) -> None:
         if as_json:
             emit(encode(one._asdict()) for one in rows)
             sys.stderr.write("".join(f"govrun: {line}\n" for line in found.notes))
-        elif sys.stdout.isatty():
+        elif on_terminal():
             emit((*_drawn(rows, state), *found.notes))
         else:
             emit((*_table(rows, state), *found.notes))
@@ -152,7 +153,7 @@ def _drawn(rows: list[Row], state: Path) -> Iterator[str]:
     if not rows:
         yield from _table(rows, state)
         return
-    console = Console()
+    console = Console(color_system=None) if os.environ.get("NO_COLOR") else Console()
     cells = [_cells(one) for one in rows]
     shown = _fitting(cells, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold")

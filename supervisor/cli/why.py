@@ -135,7 +135,10 @@ def _refused(folder: Path, run: str, *, as_json: bool) -> None:
     from supervisor.run.reasons import refusals
 
     refused = refusals(folder)
-    emit(map(encode, refused) if as_json else _list(folder, heading(folder, run), refused))
+    if as_json:
+        emit(map(encode, refused))
+    else:
+        _show(_list(folder, heading(folder, run), refused))
 
 
 class _Last(NamedTuple):
@@ -173,6 +176,7 @@ def _list(folder: Path, told: str, refused: Iterable[Record]) -> Iterator[str]:
 
 
 def _path(folder: Path, run: str, word: str, *, as_json: bool) -> None:
+    from supervisor.cli.text import safe
     from supervisor.journal.store import read_meta
     from supervisor.run.history import history, spellings
     from supervisor.vocabulary.errors import UsageError
@@ -180,7 +184,7 @@ def _path(folder: Path, run: str, word: str, *, as_json: bool) -> None:
     paths = spellings(word, _working_directory(), str(read_meta(folder).get("tree", "")))
     found = history(folder, paths)
     if found is None:
-        why = f"looked for {os.fsdecode(paths[0])}"
+        why = f"looked for {safe(paths[0])}"
         raise UsageError(
             f"the run {folder.name} did nothing to {word!r:.200}", why, f"govrun log {run}\n{_USAGE}", exit_code=2
         )
@@ -189,6 +193,7 @@ def _path(folder: Path, run: str, word: str, *, as_json: bool) -> None:
 
 def _newest(state: Path, word: str) -> tuple[Path, History]:
     from supervisor.cli.choice import tree_here
+    from supervisor.cli.text import safe
     from supervisor.run.history import history, last_touching, spellings
     from supervisor.vocabulary.errors import UsageError
 
@@ -197,7 +202,7 @@ def _newest(state: Path, word: str) -> tuple[Path, History]:
     for folder in last_touching(state, paths, tree):
         if (found := history(folder, paths)) is not None:
             return folder, found
-    why = f"no run of {tree or 'this folder'} touched {os.fsdecode(paths[0])}, and no run has an id that begins so"
+    why = f"no run of {safe(tree) or 'this folder'} touched {safe(paths[0])}, and no run has an id that begins so"
     raise UsageError(f"nothing is known of {word!r:.200}", why, f"govrun runs\n{_USAGE}", exit_code=2)
 
 

@@ -32,12 +32,12 @@ class History(NamedTuple):
 def spellings(word: str, place: str, tree: str) -> list[bytes]:
     """What ``word`` may stand for, the likeliest first: a path from the folder ``place``, or from the ``tree``.
     The journal names folders by their true names, whatever symbolic links led there."""
-    word = os.path.expanduser(word) if word.startswith("~/") else word
-    found: list[str] = []
-    for start in (place, tree if "\0" not in tree else ""):
-        path = os.path.normpath(os.path.join(start or "/", word))
-        found += [os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)), path]
-    return [raw_of(each) for each in dict.fromkeys(found)]
+    path = raw_of(os.path.expanduser(word) if word.startswith("~/") else word)
+    found: list[bytes] = []
+    for start in (place, tree):
+        whole = os.path.normpath(os.path.join(raw_of(start.replace("\0", "")) or b"/", path))
+        found += [os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole)), whole]
+    return list(dict.fromkeys(found))
 
 
 def history(folder: Path, paths: list[bytes]) -> History | None:
