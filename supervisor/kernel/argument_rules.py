@@ -149,10 +149,20 @@ _SOCKOPT: Final = (
           equals(1, 41), equals(2, 57, 5, 6)),
 )  # fmt: skip
 
+# linux/ptrace.h: TRACEME, ATTACH and SEIZE begin a trace; every other request fails on what one does not trace yet.
+_BEGINS_TRACE: Final = (0, 16, 0x4206)
 
-def by_argument(opens: Opens) -> dict[str, Rule]:
+
+def _ptrace(debug: bool) -> Rule:
+    if not debug:
+        return Rule((), NOTIFIED, "a traced process does what its tracer wants")
+    begins = when(NOTIFIED, "begins a trace: only inside the run", equals(0, *_BEGINS_TRACE))
+    return Rule((begins,), ALLOWED, "a tracee of one's own")
+
+
+def by_argument(opens: Opens, *, debug: bool) -> dict[str, Rule]:
     """Rules on registers. ``opens``: "writes" puts opens with write intent to the supervisor, "folders" also
-    those with O_DIRECTORY, "all" every open."""
+    those with O_DIRECTORY, "all" every open. ``debug``: traces that have begun are nobody else's business."""
     fork_rule = Rule((when(refused(errno.EPERM), "new namespaces", has_bits(0, _NEW_NAMESPACES)),), ALLOWED, "threads")
     unshare = (when(refused(errno.EPERM), "new namespaces", has_bits(0, _NEW_NAMESPACES | _NEW_TIME)),)
     persona = (when(ALLOWED, "query, Linux, no address randomisation", equals(0, 0xFFFFFFFF, 0, 8, 0x20000, 0x20008,
@@ -174,6 +184,7 @@ def by_argument(opens: Opens) -> dict[str, Rule]:
         "sendto": _send(3, 4),
         "sendmsg": _send(2, None),
         "sendmmsg": _send(3, None),
+        "ptrace": _ptrace(debug),
         "prlimit64": _own_process(0),
         "sched_setaffinity": _own_process(0),
         "sched_setscheduler": _SCHEDULER,

@@ -60,7 +60,7 @@ def build(spec: FilterSpec) -> bytes:
     from supervisor.kernel.syscall_table import NOTIFIED, by_name
 
     seccomp_number()
-    rules = sorted(by_argument(spec.opens).items())
+    rules = sorted(by_argument(spec.opens, debug=spec.debug).items())
     table = by_name(spec.debug, spec.abi)
     table |= {name: _TRACE | index for index, (name, _) in enumerate(rules, 1)}
     program = _export(table)

@@ -211,12 +211,14 @@ NOTIFY: Final = (
         """
         kill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal""",
     ),
+    _group(NOTIFIED, "takes from another process, or acts on its memory", "process_madvise pidfd_getfd"),
 )
 
 # Landlock scopes signals to the domain from ABI 6 on; before that the filter has to ask.
 THREAD_SIGNALS: Final = ("tkill", "tgkill")
-# Between processes of one domain these work for debuggers; the supervisor's outer domain is out of their reach.
-DEBUGGING: Final = ("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd")
+# Asked about unless `debug`. With it the two that debuggers call all the time are not: Landlock keeps them inside the
+# run's domain, and ptrace has a rule on its request.
+DEBUGGING: Final = ("process_vm_readv", "process_vm_writev")
 
 REFUSE: Final = (
     _group(

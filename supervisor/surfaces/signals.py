@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 
 from supervisor.kernel import memory
+from supervisor.kernel import process as kernel_process
 from supervisor.surfaces.files import Call, dirfd
 from supervisor.surfaces.processes import Processes
 from supervisor.vocabulary.acts import CONTINUE, Reply
@@ -108,9 +109,10 @@ class Signals:
         return CONTINUE if own else ProcessEvent(call.actor, "signal", pid, False, "SIGIO of a descriptor")
 
     def _ptrace(self, call: Call) -> Reply | ProcessEvent:
-        pid = call.caller.tgid if _int(call.args[0]) == _PTRACE_TRACEME else _int(call.args[1])
-        own = pid == call.caller.tgid or self._processes.belongs(pid)
-        return ProcessEvent(call.actor, "trace", pid, own, "ptrace")
+        # Who asks to be traced is traced by its parent; the agent's own is govrun.
+        asks = _int(call.args[0]) == _PTRACE_TRACEME
+        pid = kernel_process.parent_of(call.caller.tid) if asks else _int(call.args[1])
+        return ProcessEvent(call.actor, "trace", pid, self._processes.belongs(pid), "ptrace")
 
     def _memory(self, call: Call, pid: int) -> Reply | ProcessEvent:
         if pid in (call.caller.tgid, call.caller.tid):

@@ -239,7 +239,7 @@ def test_every_named_call_gets_its_answer(spec: bpf.FilterSpec) -> None:
 def test_blocks_mean_what_the_rules_say(spec: bpf.FilterSpec) -> None:
     """Every rule against combinations of the values it names, their neighbours, and bits the kernel ignores."""
     dice = random.Random(5)
-    for name, rule in by_argument(spec.opens).items():
+    for name, rule in by_argument(spec.opens, debug=spec.debug).items():
         number = bpf.resolve(name)
         if number is None:
             continue
@@ -260,7 +260,7 @@ def test_blocks_mean_what_the_rules_say(spec: bpf.FilterSpec) -> None:
 
 
 def test_unknown_numbers_do_not_exist() -> None:
-    known = {bpf.resolve(name) for name in [*by_name(False, 7), *by_argument("writes")]}
+    known = {bpf.resolve(name) for name in [*by_name(False, 7), *by_argument("writes", debug=False)]}
     for number in [*range(700), 4095, 100000, X32 - 1]:
         if number not in known:
             assert interpret(PROGRAMS[SPEC], number) == ENOSYS, number
@@ -282,8 +282,14 @@ def test_specs_differ_where_they_should() -> None:
     assert answer("openat", 0, 0, os.O_DIRECTORY, spec=folders) == NOTIFIED
     assert answer("openat", 0, 0, os.O_DIRECTORY | O_PATH, spec=folders) == ALLOWED
     debug = SPEC._replace(debug=True)
-    for name in ("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd"):
+    for name in ("process_vm_readv", "process_vm_writev"):
         assert (answer(name), answer(name, spec=debug)) == (NOTIFIED, ALLOWED)
+    for name in ("process_madvise", "pidfd_getfd"):
+        assert answer(name) == answer(name, spec=debug) == NOTIFIED
+    for request in (0, 16, 0x4206):  # TRACEME, ATTACH, SEIZE
+        assert answer("ptrace", request) == answer("ptrace", request, spec=debug) == NOTIFIED
+    for request in (1, 7, 17, 24, 0x4200):
+        assert (answer("ptrace", request), answer("ptrace", request, spec=debug)) == (NOTIFIED, ALLOWED)
     for name in ("tkill", "tgkill"):
         assert (answer(name), answer(name, spec=SPEC._replace(abi=5))) == (ALLOWED, NOTIFIED)
 
