@@ -130,6 +130,20 @@ def family(pid: int) -> tuple[int, int, int]:
         raise OSError(errno.ESRCH, "unreadable stat") from error
 
 
+def layout(tid: int) -> tuple[int, int, int]:
+    """Begin and end of the code, and the bottom of the stack: fields 26 to 28 of ``/proc/TID/stat`` (proc(5)).
+
+    New with every exec, as long as addresses are randomised. The stack is 0 until an exec has set up its image, and
+    all of them are for whoever may not look.
+    """
+    text = _read(f"/proc/{tid}/stat")
+    try:
+        words = text[text.rindex(b")") + 2 :].split()
+        return int(words[23]), int(words[24]), int(words[25])
+    except (ValueError, IndexError) as error:
+        raise OSError(errno.ESRCH, "unreadable stat") from error
+
+
 def parent_of(pid: int) -> int:
     """Parent process id. OSError when the process is gone."""
     return family(pid)[0]

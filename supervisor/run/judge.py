@@ -58,7 +58,7 @@ class Judge:
         self.locks: dict[bytes, tuple[int, int]] = {}
         self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
         self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn, told)
-        self.tracer = self.programs.tracer
+        self.tracer, self.unfollowed = self.programs.tracer, self.programs.unfollowed
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
         self._families.update(dict.fromkeys(parts.files.calls, self._file))
         self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
@@ -78,6 +78,8 @@ class Judge:
         if family != self.programs.start:
             self.tracer.moved_on(tid)
         try:
+            if self.unfollowed.look(tid):  # who acts is known by what it runs
+                return Reply(error=errno.EPERM)
             process = self._parts.processes.of(tid)
             actor = self._parts.processes.acting(process)
             git_tool = actor.exe.startswith(self._parts.git_tools)

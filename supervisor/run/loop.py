@@ -108,6 +108,7 @@ class Loop:
                     self._retry(self._by_fd[fd])
             if self._held or self._deadline is not None:
                 self._timers()
+            self._judge.unfollowed.look()
         return self.end
 
     def _timeout(self) -> float | None:
@@ -117,6 +118,8 @@ class Loop:
         if self._held:
             waiting = sum(1 for held in self._held if held.waiting.held.fd < 0)
             limits.append(_RETRY * (1 + waiting / 16) if waiting else _LOOK)
+        if (wait := self._judge.unfollowed.wait()) is not None:
+            limits.append(wait)
         if self._deadline is not None:
             limits.append(max(0.0, self._deadline - time.monotonic()))
         return min(limits) * 1000 if limits else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable
 
 from supervisor.commands.installs import installation
@@ -11,6 +12,7 @@ from supervisor.invariants.policy import RunState
 from supervisor.kernel import process as kernel_process
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.tracer import Started, Tracer
+from supervisor.run.unfollowed import Unfollowed
 from supervisor.surfaces.execs import Judged
 from supervisor.surfaces.files import Call
 from supervisor.surfaces.paths import Caller, Refused
@@ -19,6 +21,7 @@ from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Outcome
 
 Refuse = Callable[..., Reply]
+_PATIENCE = 2.0  # seconds that an exec waits for another one of its thread group that cannot be followed
 
 
 class Programs:
@@ -43,6 +46,7 @@ class Programs:
         self._tell = tell
         self._said: set[str] = set()
         self.tracer = Tracer(self._arrived, self._never_ran)
+        self.unfollowed = Unfollowed(self._seen, self._never_ran, self._unseen)
 
     def start(self, call: Call) -> Reply | Waiting:
         parts = self._parts
@@ -65,12 +69,17 @@ class Programs:
         if line := parts.agent.sandbox(judged.event):
             self._tell_of_sandbox(call.caller, line)
         started = Started(call.caller.tid, call.caller.tgid, judged, seq)
-        if self.tracer.is_free(call.caller.tid, call.caller.tgid):
+        if self._is_free(call.caller):
             return self._follow(call.caller, started)
+        limit = time.monotonic() + _PATIENCE
 
         def retry() -> Reply | None:
-            free = self.tracer.is_free(call.caller.tid, call.caller.tgid)
-            return self._follow(call.caller, started) if free else None
+            if self._is_free(call.caller):
+                return self._follow(call.caller, started)
+            if self.unfollowed.busy(call.caller.tgid) and time.monotonic() > limit:
+                self._never_ran(started)
+                return Reply(error=errno.EAGAIN)
+            return None
 
         held = Held(retry, lambda: None)
         return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
@@ -81,6 +90,9 @@ class Programs:
         if line not in self._said:
             self._said.add(line)
             self._tell(line)
+
+    def _is_free(self, caller: Caller) -> bool:
+        return not self.unfollowed.busy(caller.tgid) and self.tracer.is_free(caller.tid, caller.tgid)
 
     def _with_packages(self, judged: Judged) -> Judged:
         """What a package manager would bring in, where a rule speaks of packages."""
@@ -93,19 +105,38 @@ class Programs:
         """Let the kernel execute, to be looked at again at the exec stop."""
         parts = self._parts
         try:
-            self.tracer.start(started)
+            self._expect(caller, started)
         except OSError as error:
-            if (self.policy.debug or parts.unverified) and error.errno == errno.EPERM:
-                # A debugger of the run traces it, or this host forbids tracing and the user accepted that: coverage of
-                # commands is `observed`, and says so.
-                parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
-                return CONTINUE
             untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
             verdict = decide(self.policy, self.state, untraced)
             return self._refuse(caller, untraced, verdict, cause=started.seq)
         if parts.agent.reads(caller.tgid, started.judged.event.target.path):
             parts.explainer.flush_to(caller.tid)
         return CONTINUE
+
+    def _expect(self, caller: Caller, started: Started) -> None:
+        """Be there when the image has changed: at the exec stop, or after it where another one traces the process.
+
+        OSError: neither is possible.
+        """
+        try:
+            self.tracer.start(started)
+        except PermissionError:
+            tracer = kernel_process.status(caller.tid).tracer
+            debugged = self.policy.debug and tracer != 0 and self._parts.processes.belongs(tracer)
+            if debugged or (self._parts.unverified and tracer == 0):
+                self.unfollowed.start(started)
+            elif self.policy.debug and tracer == 0:
+                self.tracer.start(started)  # its debugger has just let it go
+            else:
+                raise
+
+    def _seen(self, pid: int, started: Started, found: ExecEvent) -> bool:
+        """After an exec that was not followed. False: the image must not go on."""
+        return self._arrived(pid, started, self._with_packages(started.judged._replace(event=found)).event)
+
+    def _unseen(self, started: Started) -> None:
+        self._parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
 
     def _hidden(self, call: Call, path: bytes) -> None:
         """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""

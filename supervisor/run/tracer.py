@@ -95,6 +95,7 @@ class Tracer:
             self._at_exec(pid)
             return True
         if pid not in self._seized:
+            self._stray(pid, stop)
             return False
         try:
             if event == ptrace.EVENT_STOP:
@@ -107,6 +108,15 @@ class Tracer:
         except ProcessLookupError:
             self._forget(pid)
         return True
+
+    @staticmethod
+    def _stray(pid: int, stop: int) -> None:
+        """It asked to be traced by a parent that ended before the kernel had looked, so that it is ours now: nobody
+        would ever let it go on."""
+        try:
+            ptrace.detach(pid, 0 if stop == signal.SIGTRAP else stop)
+        except ProcessLookupError:
+            return
 
     def _stopped(self, pid: int, stop: int) -> None:
         if pid in self._leaving:
