@@ -105,7 +105,11 @@ FEATURES: Mapping[str, Callable[[], int]] = {
     "yama": _yama,
     **{
         name: _program(name)
-        for name in "gcc make git npm node tmux strace bwrap socat setpriv sqlite3 jq ssh-agent gpg direnv".split()
+        for name in (
+            *("gcc", "make", "git", "npm", "node", "tmux", "strace", "bwrap", "socat", "setpriv", "sqlite3", "jq"),
+            *("gdb", "cargo", "go", "mvn", "cmake", "ninja", "ccache", "autoconf", "ruby", "bundle", "perl", "php"),
+            *("git-lfs", "screen", "curl", "g++"),
+        )
     },
 }
 # Who runs the suite is no feature of the host: it runs as both, so a mismatch is a skip wherever it happens.

@@ -143,13 +143,13 @@ def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[En
 
 
 def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
-    yield from _built_in(context)
+    yield from _built_in(context, profile.scope.debug)
     yield from _scope(profile.scope, hides_in_tree, context)
     for rule in (*profile.rules, *profile.contracts):
         yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
 
 
-def _built_in(context: Context) -> Iterator[Invariant]:
+def _built_in(context: Context, debug: bool) -> Iterator[Invariant]:
     def rule(
         ident: str, why: str, use: str = "", coverage: Coverage = Coverage.SUPERVISED, note: str = ""
     ) -> Invariant:
@@ -166,10 +166,12 @@ def _built_in(context: Context) -> Iterator[Invariant]:
         why = "the agent program would run what is written there in a later session that nobody supervises"
         yield rule("govrun.agent", why, "ask the person who started the run to make this change")
     yield rule("govrun.path", "a path that cannot be resolved safely is refused", "name the file by its plain path")
-    exec_coverage = supervised if context.verified else Coverage.OBSERVED
-    yield rule("govrun.exec", "what runs must be what was judged", coverage=exec_coverage)
+    exec_coverage = supervised if context.verified and not debug else Coverage.OBSERVED
+    exec_note = "debug = true: what a debugger holds is looked at after its exec, not before" if debug else ""
+    yield rule("govrun.exec", "what runs must be what was judged", coverage=exec_coverage, note=exec_note)
     scoped = context.abi >= 6
     note = "Landlock signal scope" if scoped else "notify; this kernel has no signal scope"
+    note += "; debug = true: processes of the run may be traced by it, Landlock keeps that inside" if debug else ""
     yield rule(
         "govrun.processes",
         "a run acts on its own processes only",

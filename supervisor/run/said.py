@@ -32,6 +32,8 @@ def banner(prepared: Prepared, run: str) -> list[str]:
         f"govrun {run}: {prepared.agent.name} in {shown} (inplace, {prepared.host.tier} tier)",
         f"{len(prepared.policy.invariants)} invariants: {counted}",
     ]
+    if prepared.policy.debug:
+        parts.append("debug: tracing inside the run is allowed, commands are observed")
     if prepared.environment.withheld:
         parts.append(f"withheld: {', '.join(prepared.environment.withheld)}")
     parts.append(" ".join(f"{source.name}@{source.sha256[:7]}" for source in prepared.profile.sources))
