@@ -6,6 +6,7 @@ withheld.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -137,6 +138,9 @@ _CREDENTIALS = frozenset(
 _DEPUTIES = frozenset(
     ["TMUX", "STY", "DBUS_SESSION_BUS_ADDRESS", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "DOCKER_HOST"]
 )
+# Options are added to the user's own; mvn is a shell script that splits and expands them.
+_MAVEN = "MAVEN_OPTS"
+_PLAIN = re.compile(r"[\w./+@:,=-]*")
 
 
 class _Names:
@@ -184,14 +188,17 @@ def build(
             withheld.append(name)
         else:
             variables[name] = value
-    variables.update(caches or {})
+    for name, value in (caches or {}).items():
+        variables[name] = f"{variables[name]} {value}" if name == _MAVEN and name in variables else value
     variables.update(added or {})
     return Environment(variables, tuple(sorted(withheld)))
 
 
-def cache_folders(base: str) -> dict[str, str]:
+def cache_folders(base: str, home: str) -> dict[str, str]:
     """Environment variables that move package managers' caches into ``base``: the user's own caches stay readable but
     unwritten, since what they hold runs later, outside any run."""
+    # Maven has no variable of its own for the place; from 3.9 on it also reads what is in the user's repository.
+    maven = f"-Dmaven.repo.local={base}/maven -Dmaven.repo.local.tail={home}/.m2/repository"
     return {
         "PIP_CACHE_DIR": f"{base}/pip",
         "UV_CACHE_DIR": f"{base}/uv",
@@ -215,5 +222,12 @@ def cache_folders(base: str) -> dict[str, str]:
         "CARGO_HOME": f"{base}/cargo",
         "GOCACHE": f"{base}/go-build",
         "GOMODCACHE": f"{base}/go-mod",
+        "GOBIN": f"{base}/bin",
         "CCACHE_DIR": f"{base}/ccache",
+        "CCACHE_TEMPDIR": f"{base}/ccache/tmp",
+        "SCCACHE_DIR": f"{base}/sccache",
+        "GRADLE_USER_HOME": f"{base}/gradle",
+        **({_MAVEN: maven} if _PLAIN.fullmatch(base + home) else {}),
+        "BUNDLE_USER_CACHE": f"{base}/bundle",
+        "COMPOSER_CACHE_DIR": f"{base}/composer",
     }

@@ -107,7 +107,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         dropped=[entry.value for entry in scope.env_drop if not entry.source.startswith("pack:")],
         withheld_too=[entry.value for entry in scope.env_drop if entry.source.startswith("pack:")],
         added=_settings(agent, home, environ) | {name: entry.value for name, entry in scope.env_set.items()},
-        caches=cache_folders(str(caches)),
+        caches=cache_folders(str(caches), str(home)),
     )
     if signing is not None:
         environment.variables.update(signing.variables)

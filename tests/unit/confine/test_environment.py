@@ -63,19 +63,20 @@ def test_what_the_default_pack_drops_is_withheld_and_may_be_passed() -> None:
 
 
 def test_set_wins_over_given_and_caches() -> None:
-    made = build(environment("CI"), added={"CI": "1", "GOCACHE": "/mine"}, caches=cache_folders("/c"))
+    made = build(environment("CI"), added={"CI": "1", "GOCACHE": "/mine"}, caches=cache_folders("/c", "/h"))
     assert made.variables["CI"] == "1"
     assert made.variables["GOCACHE"] == "/mine"
     assert made.variables["PIP_CACHE_DIR"] == "/c/pip"
 
 
 def test_the_users_own_caches_give_way() -> None:
-    made = build({"PIP_CACHE_DIR": "/h/.cache/pip"}, caches=cache_folders("/c"))
+    made = build({"PIP_CACHE_DIR": "/h/.cache/pip"}, caches=cache_folders("/c", "/h"))
     assert made.variables["PIP_CACHE_DIR"] == "/c/pip"
 
 
 def test_every_cache_lies_in_a_folder_of_its_own_beneath_the_base() -> None:
-    folders = cache_folders("/c/x")
+    folders = cache_folders("/c/x", "/h")
+    assert folders.pop("MAVEN_OPTS").startswith("-Dmaven.repo.local=/c/x/")
     assert len(set(folders.values())) == len(folders)
     assert all(path.startswith("/c/x/") and ".." not in path for path in folders.values())
 
@@ -84,3 +85,16 @@ def test_the_given_environment_is_not_changed() -> None:
     given = environment("PATH", "LD_PRELOAD")
     build(given, added={"PATH": "x"}, caches={"HOME": "y"})
     assert given == environment("PATH", "LD_PRELOAD")
+
+
+def test_maven_keeps_its_own_options() -> None:
+    moved = "-Dmaven.repo.local=/c/maven -Dmaven.repo.local.tail=/h/.m2/repository"
+    caches = cache_folders("/c", "/h")
+    assert build({}, caches=caches).variables["MAVEN_OPTS"] == moved
+    assert build({"MAVEN_OPTS": "-Xmx1g"}, caches=caches).variables["MAVEN_OPTS"] == f"-Xmx1g {moved}"
+    assert build({"MAVEN_OPTS": "-Xmx1g"}, caches=caches, dropped=["MAVEN_OPTS"]).variables["MAVEN_OPTS"] == moved
+
+
+@pytest.mark.parametrize("place", [("/c d", "/h"), ("/c", "/h*"), ("/c", "/h$x"), ("/c\n", "/h")])
+def test_places_that_the_shell_would_split_are_left_out_of_mavens_options(place: tuple[str, str]) -> None:
+    assert "MAVEN_OPTS" not in cache_folders(*place)
