@@ -222,7 +222,7 @@ def cache_folders(base: str, home: str) -> dict[str, str]:
         "CARGO_HOME": f"{base}/cargo",
         "GOCACHE": f"{base}/go-build",
         "GOMODCACHE": f"{base}/go-mod",
-        "GOBIN": f"{base}/bin",
+        "GOBIN": f"{base}/go-bin",
         "CCACHE_DIR": f"{base}/ccache",
         "CCACHE_TEMPDIR": f"{base}/ccache/tmp",
         "SCCACHE_DIR": f"{base}/sccache",
