@@ -89,6 +89,8 @@ OP: Final[Mapping[str, Field]] = {
     "old": Field("text", "object id before, empty: none"),
     "new": Field("text", "object id afterwards, empty: the ref is gone"),
     "fetched": Field("bool", "git moved it while it exchanged commits with another repository"),
+    "agent": Field("text", "the agent pack that binds from here on"),
+    "grants": Field("texts", "what the run may write because of it"),
     "keys": Field("texts", "keys of the git configuration that change, 64 at most"),
     "pid": Field("number", "the process that is aimed at"),
     "detail": Field("text", "more about it, in words"),
@@ -134,7 +136,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "gap": Kind("something could not be observed", ("reason", "detail")),
     "contract": Kind("a contract was checked", (), later=True),
-    "policy": Kind("a limit of the run was reached", ("call", "detail")),
+    "policy": Kind(
+        "a limit was reached, or an agent pack chosen after the start", ("call", "detail", "agent", "grants")
+    ),
     "run.start": Kind("the run begins", ("argv", "cwd")),
     "run.end": Kind("the run is over", ("reason", "status", "exit", "counts", "ungoverned")),
 }

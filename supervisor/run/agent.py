@@ -54,7 +54,7 @@ def adopted(pack: AgentPack, late: Late, recorder: Recorder, say: Callable[[str]
         raise ValueError("no pack can be chosen any more")
     policy = late.policy(pack)
     granted = [grant.path for grant in policy.grants if grant.source == f"pack:agents/{pack.name}"]
-    recorder.note("policy", op={"agent": pack.name, "grants": granted}, policy_blob=policy.digest)
+    recorder.adopted(pack.name, granted, policy.digest)
     say(f"govrun: {pack.name} is started here: what its pack names applies from now on")
     for line in _lacks(pack, granted, late.withheld):
         say(f"  {line}")

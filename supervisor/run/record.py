@@ -189,6 +189,12 @@ class Recorder:
         told = {"argv": list(argv), "cwd": cwd}
         return self._journal.append({"kind": "run.start", "phase": "outcome", "op": told, "policy_blob": self._policy})
 
+    def adopted(self, agent: str, grants: Sequence[bytes], digest: str) -> int:
+        """An agent pack was chosen after the start, and with it another policy."""
+        self._policy = digest
+        told = {"agent": agent, "grants": list(grants)}
+        return self._journal.append({"kind": "policy", "phase": "outcome", "op": told, "policy_blob": digest})
+
     def _tally(self, verdict: Verdict) -> None:
         if verdict.effect in (Effect.OBSERVE, Effect.WARN):
             self.counts.warned += 1
