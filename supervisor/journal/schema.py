@@ -136,9 +136,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "gap": Kind("something could not be observed", ("reason", "detail")),
     "contract": Kind("a contract was checked", (), later=True),
-    "policy": Kind(
-        "a limit was reached, or a pack chosen after the start", ("call", "detail", "agent", "grants")
-    ),
+    "policy": Kind("a limit was reached, or a pack chosen after the start", ("call", "detail", "agent", "grants")),
     "run.start": Kind("the run begins", ("argv", "cwd")),
     "run.end": Kind("the run is over", ("reason", "status", "exit", "counts", "ungoverned")),
 }

@@ -93,8 +93,9 @@ def complete(folder: Path) -> str:
             _learn(publisher, record, tally)
         end = meta.get("end")
         told = Ending.read(end) if isinstance(end, dict) else Ending()
-        if not told.counts:
-            told = told._replace(counts=tally.counts(), decisions=tally.decisions, upto=tally.seq)
+        told = told._replace(
+            counts=told.counts or tally.counts(), decisions=tally.decisions, upto=told.upto or tally.seq
+        )
         publisher.finish(told)
         return f"noted on {len(publisher.noted)} commit{'' if len(publisher.noted) == 1 else 's'}"
     finally:

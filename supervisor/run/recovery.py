@@ -61,13 +61,20 @@ def recover_run(folder: Path, *, over: bool = False) -> Recovered:
             told, failed = _put_right(folder, run)
         if not isinstance(end, dict):
             try:
-                update_meta(folder, end={"status": "UNKNOWN", "reason": "crash", "exit": None, "code": EXIT_CODE})
+                update_meta(folder, end=_unknown(folder))
                 told.append("marked UNKNOWN: it ended without a word")
             except GovrunError as error:
                 told.append(f"{error.what}: {error.why}")
                 failed = True
         failed |= _publish(folder, told)
     return Recovered(run, tree, "recovered" if told else "ended", tuple(told), failed)
+
+
+def _unknown(folder: Path) -> dict[str, object]:
+    from supervisor.provenance.completion import crashed
+
+    told: dict[str, object] = {"status": "UNKNOWN", "reason": "crash", "exit": None, "code": EXIT_CODE}
+    return told | {"counts": dict(crashed(folder).counts)}
 
 
 def _publish(folder: Path, told: list[str]) -> bool:

@@ -277,6 +277,10 @@ def test_killed_at_any_moment(govrun: Govrun, git: Git, repo: Path, victims: str
         assert folder.name in git.runs()
         record = git.record(folder.name)
         assert record["log"]["events"] == len(records)
+        if victims != "publisher":
+            counts = json.loads((folder / "meta.json").read_text())["end"]["counts"]
+            assert counts == record["end"]["counts"]
+            assert counts["attempted"] == sum(counts[each] for each in ("succeeded", "failed", "blocked", "unknown"))
         for commit in made or {record["base"]}:
             lines = git.lines(commit, folder.name)
             assert lines[0].split()[1] in (("PASSED", "UNKNOWN") if victims == "publisher" else ("UNKNOWN",)), lines
