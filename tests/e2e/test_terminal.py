@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
 import shlex
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.e2e.panes import Pane, family
 
+if TYPE_CHECKING:
     from tests.conftest import Govrun
 
 
@@ -175,3 +180,238 @@ def test_a_stopped_run_in_the_foreground_again(govrun: Govrun) -> None:
         shell.expect(b"prompt> ")
     finally:
         shell.close()
+
+
+# -- real terminals -------------------------------------------------------------------------------------------------
+
+tmux = pytest.mark.needs("tmux")
+BASH = ("bash", "--norc", "--noprofile", "-i")
+PROMPT = {"PS1": "prompt> ", "HISTFILE": os.devnull}
+IN_PANE = {"TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def pane(govrun: Govrun) -> Iterator[Callable[..., Pane]]:
+    """A command in a pane: under govrun, or (``shell``) typed into an interactive shell that nobody governs."""
+    opened: list[Pane] = []
+    folder = Path(tempfile.mkdtemp(prefix="t"))
+
+    def run(*command: str, shell: bool = False) -> Pane:
+        words = [os.fsdecode(word) for word in govrun.argv("--", *command)]
+        opened.append(Pane(folder, BASH if shell else words, govrun.env | PROMPT | IN_PANE, govrun.cwd))
+        if shell:
+            opened[-1].wait("prompt>")
+            opened[-1].type(shlex.join(words))
+        return opened[-1]
+
+    yield run
+    for each in opened:
+        each.close()
+    shutil.rmtree(folder)
+
+
+def ended(govrun: Govrun, seconds: float = 30) -> dict[str, object]:
+    """How the newest run ended, once it has."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        runs = sorted((govrun.state / "runs").glob("*/meta.json"))
+        found = json.loads(runs[-1].read_text()).get("end") if runs else None
+        if found:
+            return dict(found)
+        time.sleep(0.05)
+    raise AssertionError("the run has not ended")
+
+
+def gone(processes: list[psutil.Process], seconds: float = 30) -> None:
+    left = psutil.wait_procs(processes, timeout=seconds)[1]
+    assert not left, [each.cmdline() for each in left]
+
+
+@tmux
+def test_an_interactive_shell_in_a_pane(pane: Callable[..., Pane], govrun: Govrun) -> None:
+    """Jobs, Ctrl-C and Ctrl-Z reach what is in the foreground, and neither the shell nor govrun."""
+    run = pane(*BASH)
+    run.wait("prompt>")
+    run.type("sleep 98 &")
+    run.type("jobs; fg")
+    run.wait("Running")
+    run.wait_for_command("sleep")
+    run.press("C-z")
+    run.wait("Stopped")
+    run.type("bg; jobs; kill %1; wait; echo all-$(jobs -r | wc -l)")
+    run.wait("all-0")
+    run.type("sleep 97")
+    run.wait_for_command("sleep")
+    run.press("C-c")
+    run.wait("^C")
+    run.type("echo again-$?")
+    run.wait("again-130")
+    run.type("trap 'echo size-$(stty size)' WINCH; stty size")
+    run.wait("30 100")
+    run.resize(70, 20)
+    run.type("stty size; echo cols-$COLUMNS")
+    run.wait(lambda screen: "20 70" in screen and "cols-70" in screen and "size-20 70" in screen)
+    run.type("exit 7")
+    assert run.wait_for_exit() == 7
+    assert ended(govrun)["exit"] == 7
+
+
+DRAWS = """
+import curses, os
+def main(screen):
+    screen.timeout(50)
+    last = ""
+    while True:
+        key = screen.getch()
+        rows, columns = os.get_terminal_size()[::-1]
+        text = f"drawn at {columns}x{rows}"
+        if text != last:
+            screen.clear()
+            curses.resizeterm(rows, columns)
+            for row in range(rows - 1):
+                screen.addstr(row, 0, f"{row:03} {text}")
+            screen.refresh()
+            last = text
+        if key == ord("w"):
+            try:
+                open(os.environ["HOME"] + "/outside", "w")
+            except OSError as error:
+                screen.addstr(0, 40, f"refused-{error.errno}")
+                screen.refresh()
+        if key == ord("q"):
+            return
+curses.wrapper(main)
+"""
+
+
+def is_drawn(screen: str, size: str) -> bool:
+    lines = screen.splitlines()
+    rows = int(size.partition("x")[2]) - 1
+    return [line[: 13 + len(size)] for line in lines[:rows]] == [f"{row:03} drawn at {size}" for row in range(rows)]
+
+
+@tmux
+def test_a_screen_that_is_drawn_is_left_alone(pane: Callable[..., Pane], govrun: Govrun) -> None:
+    """What it was refused is said when it no longer draws."""
+    run = pane("python3", "-c", DRAWS)
+    run.wait(lambda screen: is_drawn(screen, "100x30"))
+    run.resize(60, 20)
+    run.wait(lambda screen: is_drawn(screen, "60x20"))
+    run.press("w")
+    screen = run.wait("refused-13")
+    time.sleep(0.5)
+    assert is_drawn(run.screen(), "60x20"), screen
+    assert "govrun" not in run.screen()
+    run.press("q")
+    assert run.wait_for_exit() == 0
+    said = "".join(line.ljust(60) for line in run.screen().splitlines())
+    assert "denied by scope.write" in said and "outside is outside the write scope" in said, said
+
+
+@tmux
+@pytest.mark.needs("less", "vi")
+@pytest.mark.parametrize("program", ["less", "vi"])
+def test_full_screen_programs(pane: Callable[..., Pane], program: str) -> None:
+    run = pane(program, "src/app.py", shell=True)
+    run.wait(lambda screen: "def answer()" in screen and "prompt>" not in screen)
+    run.resize(50, 12)
+    run.wait(lambda screen: len(screen.splitlines()) == 12 and "def answer()" in screen)
+    run.type("" if program == "less" else ":set number")
+    if program == "vi":
+        run.wait("1 def answer()")
+        run.type("o")
+        run.type("    # seen")
+        run.press("Escape")
+    run.type("q" if program == "less" else ":wq")
+    run.wait("PASSED")
+    run.type("clear; stty -a | grep -wo -e icanon -e echo; echo ty''ped")
+    run.wait(lambda screen: [line for line in screen.splitlines() if line in ("icanon", "echo")] == ["icanon", "echo"])
+
+
+@tmux
+@pytest.mark.parametrize("killed", ["agent", "supervisor"])
+def test_a_terminal_is_usable_again_after_a_kill(pane: Callable[..., Pane], govrun: Govrun, killed: str) -> None:
+    """Whoever is killed cannot put back what it set; a shell that nobody governs looks."""
+    shell = pane("true", shell=True)
+    shell.wait("PASSED")
+    shell.type("stty -g > before")
+    script = "stty raw -echo; printf 'dra%s' ws; exec sleep 96"
+    shell.type(
+        shlex.join([os.fsdecode(word) for word in govrun.argv("--", "sh", "-c", script)])
+        + "; echo code-$?; stty -g > after"
+    )
+    shell.wait("draws")
+    guard = next(each for each in family(shell.process())[1:] if "sleep 96" in " ".join(each.cmdline()))
+    processes = family(guard.pid)
+    wanted = "sleep" if killed == "agent" else "python"
+    victim = next(each for each in processes[1:] if each.name().startswith(wanted))
+    victim.kill()
+    shell.wait("code-137" if killed == "agent" else "code-121")
+    gone(processes)
+    before, after = (govrun.cwd / "before", govrun.cwd / "after")
+    end = time.monotonic() + 30
+    while not after.exists() or not after.read_text():
+        assert time.monotonic() < end, shell.screen()
+    assert after.read_text() == before.read_text()
+    shell.type("echo ty''ped")
+    shell.wait("typed")
+
+
+@tmux
+def test_the_whole_run_is_suspended_and_goes_on(pane: Callable[..., Pane]) -> None:
+    script = "import time\nprint('up', flush=True)\nwhile True: print('got', input(), flush=True)"
+    shell = pane("python3", "-c", script, shell=True)
+    shell.wait(lambda screen: "\nup" in screen)
+    shell.press("C-z")
+    shell.wait("Stopped")
+    shell.type("echo sh''ell; jobs | wc -l")
+    shell.wait("shell")
+    shell.type("fg")
+    time.sleep(0.5)
+    shell.type("ada")
+    shell.wait("got ada")
+    shell.press("C-c")
+    shell.wait(lambda screen: "KeyboardInterrupt" in screen and "exit 130" in screen.replace("SIGINT", "exit 130"))
+    shell.type("echo ag''ain")
+    shell.wait("again")
+
+
+@tmux
+@pytest.mark.parametrize("shell", [False, True])
+@pytest.mark.parametrize(
+    ("script", "exit_"),
+    [
+        ("echo up; sleep 95", -1),
+        ("setsid sleep 95 & echo up; sleep 95", -1),
+        ("trap '' HUP; echo up; while :; do sleep 95; done", -9),
+        ("echo up; kill -STOP $$; sleep 95", -1),
+    ],
+)
+def test_a_terminal_that_is_closed_ends_its_run(
+    pane: Callable[..., Pane], govrun: Govrun, script: str, exit_: int, shell: bool
+) -> None:
+    run = pane("bash", "-c", script, shell=shell)
+    run.wait(lambda screen: "\nup" in screen)
+    if "STOP" in script and shell:
+        run.wait("Stopped")
+    below = family(run.process())
+    run.do("kill-pane")
+    gone(below)
+    end = ended(govrun)
+    assert (end["reason"], end["exit"], end["code"]) == ("signal", exit_, 128 - exit_), end
+
+
+@tmux
+def test_whoever_wants_a_run_to_outlive_its_terminal_says_so(pane: Callable[..., Pane], govrun: Govrun) -> None:
+    shell = pane("true", shell=True)
+    words = shlex.join(
+        [os.fsdecode(word) for word in govrun.argv("--", "sh", "-c", "echo up > up; sleep 3; echo done > done")]
+    )
+    shell.type(f"nohup {words}")
+    end = time.monotonic() + 30
+    while not (govrun.cwd / "up").exists():
+        assert time.monotonic() < end, shell.screen()
+        time.sleep(0.05)
+    shell.do("kill-pane")
+    assert ended(govrun)["exit"] == 0
+    assert (govrun.cwd / "done").exists()
