@@ -26,8 +26,8 @@ class Pane:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", os.devnull]
         self._env = dict(env) | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         size = ["-x", str(columns), "-y", str(rows)]
-        # Several words are executed as they are: a shell in between would take PS1 away. The pane stays when its command
-        # has ended, so that the last screen can be read.
+        # Several words are executed as they are: a shell in between would take PS1 away. The pane stays when its
+        # command has ended, so that the last screen can be read.
         self.do("new-session", "-d", *size, "-c", str(cwd), *command, ";", "set-option", "-w", "remain-on-exit", "on")
 
     def do(self, *words: str) -> str:

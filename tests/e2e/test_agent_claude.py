@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.panes import Pane
 from tests.e2e.scripted_model import Messages, Step, say, use
 
 if TYPE_CHECKING:
@@ -261,6 +265,62 @@ def test_nothing_is_planted_for_sessions_that_nobody_governs(
     run.model.steps += [say("done")]
     run.run()
     assert json.loads((run.home / ".claude/.claude.json").read_text())["mcpServers"] == mine["mcpServers"]
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name leaves room for that of a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="t"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.needs("tmux")
+@pytest.mark.parametrize("way_out", ["/exit", "Ctrl-C"])
+def test_its_own_interface(
+    session: Callable[[Sequence[Step]], Session], claude: Path, short: Path, repo: Path, way_out: str
+) -> None:
+    """It starts, draws, resizes, works, is refused without a torn screen, and ends."""
+    outside = str(repo.parent / "home/outside")
+    run = session(
+        [
+            bash("echo stolen > $HOME/first; echo hello-$((40 + 2))"),
+            use("Write", file_path=outside, content="stolen\n"),
+            say("all of it is done"),
+        ]
+    )
+    key = run.env["ANTHROPIC_API_KEY"]
+    users = {"hasCompletedOnboarding": True, "customApiKeyResponses": {"approved": [key[-20:]], "rejected": []}}
+    (run.home / ".claude.json").write_text(json.dumps(users))
+    words = [os.fsdecode(word) for word in run.govrun.argv("--", claude, "--allowed-tools", "Bash", "Write")]
+    pane = Pane(short, words, run.govrun.env | run.env, repo)
+    try:
+        pane.wait("Yes, I trust this folder")
+        pane.press("Enter")
+        pane.wait("Claude Code v")
+        pane.type("fix the answer")
+        pane.wait("all of it is done")
+        pane.resize(64, 24)
+        screen = pane.wait(lambda screen: "─" * 60 in screen and max(map(len, screen.splitlines())) <= 64)
+        # What govrun says to the model is in its tools' output, indented; govrun itself writes nothing here.
+        drawn = [line for line in screen.splitlines() if line.startswith("govrun: ")]
+        assert not drawn, screen
+        if way_out == "/exit":
+            pane.type("/exit")
+        else:
+            pane.press("C-c")
+            pane.wait("Press Ctrl-C again")
+            pane.press("C-c")
+        assert pane.wait_for_exit() == 0
+        last = "".join(line.ljust(64) for line in pane.screen().splitlines())
+        assert "PASSED" in last and "exit 0" in last, last
+    finally:
+        pane.close()
+    assert not run.model.failures
+    assert "scope.write" in run.model.seen(0) and "hello-42" in run.model.seen(0)
+    assert "EACCES" in run.model.seen(1)
+    assert not Path(outside).exists()
+    assert json.loads((run.home / ".claude/.claude.json").read_text())["projects"][str(repo)]["hasTrustDialogAccepted"]
 
 
 def test_state_of_another_place_is_told(session: Callable[[Sequence[Step]], Session]) -> None:
