@@ -420,8 +420,9 @@ class Judge:
         parts = self._parts
         message = reason(verdict.matches[0], verdict.effect)
         parts.recorder.blocked(event, verdict, number, message, cause)
-        # An agent program tries to keep its own house at every start; its model has not asked for that.
-        again = parts.agent.is_agent(caller.tgid) and verdict.matches[0].invariant.id != PROGRAM
+        # An agent program keeps its own house and calls home at every start; its model has not asked for that.
+        asked = isinstance(event, FsEvent) and verdict.matches[0].invariant.id != PROGRAM
+        again = asked and parts.agent.is_agent(caller.tgid)
         if not parts.explainer.tell(caller.tid, caller.tgid, verdict, again=again):
             self._told(message)
         if verdict.effect is Effect.KILL:

@@ -122,8 +122,8 @@ class ScriptedModel:
         self.thread.start()
 
     def next(self, request: dict[str, Any]) -> tuple[Step, int]:
-        offered = json.dumps(request.get("tools"))
-        if not any(isinstance(step, Call) and json.dumps(step.tool) in offered for step in self.steps):
+        offered, calls = json.dumps(request.get("tools")), [step for step in self.steps if isinstance(step, Call)]
+        if calls and not any(json.dumps(call.tool) in offered for call in calls):
             return Say("a title"), len(self.requests)  # asked beside the work, whenever the agent likes
         with self._lock:
             number = len(self.requests)
