@@ -96,7 +96,7 @@ def test_an_agent_works_and_is_governed(
     kind: Kind, govrun: Govrun, repo: Path, cache: Path, scripted: Callable[[list[Step]], ScriptedModel]
 ) -> None:
     program = npm_program(cache, kind.program, kind.package)
-    plant = f"mkdir -p $(dirname ~/{kind.planted}); touch ~/{kind.planted}; true"
+    plant = f"mkdir -p ~/{os.path.dirname(kind.planted)}; touch ~/{kind.planted}; true"
     model = scripted(
         [
             kind.shell("sed -i s/42/43/ src/app.py && /usr/bin/python3 -B src/app.py"),

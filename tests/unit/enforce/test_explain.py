@@ -258,6 +258,26 @@ def test_a_full_pipe_is_not_waited_for_and_the_line_comes_later(pipe: tuple[int,
         assert drain(read) == b""
 
 
+def test_what_an_agent_is_refused_is_told_with_its_next_command_too(pipe: tuple[int, int]) -> None:
+    told, later = explainer(), os.pipe()
+    os.set_blocking(later[0], False)
+    try:
+        with process(pipe[1]) as agent, process(later[1]) as command, open(os.devnull, "wb") as nowhere:
+            assert told.tell(agent, agent, verdict(), again=True)
+            assert drain(pipe[0]).decode() == LINE
+            told.flush_to(agent)  # it was told there
+            assert drain(pipe[0]) == b""
+            assert told.tell(agent, agent, verdict("y is outside"), again=True)
+            with process(nowhere.fileno()) as silent:
+                told.flush_to(silent)  # thrown away there: the next one is told
+            told.flush_to(command)
+            heard = drain(later[0]).decode()
+    finally:
+        os.close(later[0])
+        os.close(later[1])
+    assert heard.startswith("govrun: before this command: denied by scope.write (govrun.toml:3): y is outside"), heard
+
+
 def test_a_long_queue_is_never_told_twice(pipe: tuple[int, int]) -> None:
     """More than a pipe takes at once: what was written is not written again."""
     read, write = pipe

@@ -157,3 +157,20 @@ def test_no_pack_is_chosen_by_what_a_command_starts(family: Family) -> None:
 def test_a_known_agent_reads_what_its_shells_say(family: Family, program: str, read: bool) -> None:
     assert family.agent().reads(family.child(), program.encode()) is read
     assert family.agent(GENERIC).reads(family.child(), program.encode())
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("/usr/bin/bwrap", "--ro-bind", "/", "/"), "bwrap cannot work inside a run"),
+        (("/usr/bin/unshare", "-r", "true"), "unshare cannot work inside a run"),
+        (("/usr/bin/bwrap", "--version"), ""),
+        (("/usr/bin/echo", "bwrap"), ""),
+    ],
+)
+def test_a_sandbox_that_cannot_work_is_told_what_to_do(family: Family, command: tuple[str, ...], told: str) -> None:
+    line = family.agent().sandbox(family.runs(*command))
+    assert line.startswith(f"govrun: {told}") if told else line == ""
+    assert not told or line.endswith("instead: start the program that needs it without a sandbox of its own")
+    named = family.agent(PACK._replace(unconfined="x --bare")).sandbox(family.runs(*command))
+    assert not told or named.endswith("instead: x --bare")
