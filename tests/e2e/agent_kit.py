@@ -162,9 +162,11 @@ def npm_program(cache: Path, name: str, package: str, before: str = "") -> Path:
     folder = cache / package.strip("@").replace("/", "-")
     if not (folder / "complete").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(folder), "--no-fund", "--no-audit", package]
+        # Not --prefix: npm would look for the machine's own settings below it.
+        (folder / "package.json").write_text("{}")
+        command = ["npm", "install", "--no-fund", "--no-audit", package]
         command += ["--before", before] if before else []
-        done = subprocess.run(command, capture_output=True, timeout=900)
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=900)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         (folder / "complete").touch()
     return folder / "node_modules" / ".bin" / name
