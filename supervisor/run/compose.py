@@ -109,6 +109,7 @@ def resolvers() -> tuple[str, ...]:
 def home_folder(environ: Mapping[str, str]) -> str:
     """``$HOME``, else what the user database says. Errors: ``UsageError`` when neither names a folder."""
     home = environ.get("HOME", "")
+    why = f"HOME is {home!r}"
     if not home.startswith("/"):
         import pwd
 
@@ -116,8 +117,9 @@ def home_folder(environ: Mapping[str, str]) -> str:
             home = pwd.getpwuid(os.getuid()).pw_dir
         except KeyError:
             home = ""
+        why = f"HOME is not set, and the user database says {home or 'nothing'!r}"
     if not os.path.isdir(home):
-        raise UsageError("there is no home folder", f"HOME is {home or 'not set'!r}", "set HOME to a folder of yours")
+        raise UsageError("there is no home folder", why, "set HOME to a folder of yours")
     return home
 
 
