@@ -95,13 +95,14 @@ class Terminal:
 
         return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
 
-    def wrap(self, text: str, width: int) -> Iterator[str]:
-        """``text`` in lines of at most ``width`` columns, broken at spaces where there are any."""
+    def wrap(self, text: str, width: int, *, whole: bool = False) -> Iterator[str]:
+        """``text`` in lines of at most ``width`` columns, broken at spaces where there are any. ``whole``: words that
+        are longer stay whole (the terminal breaks them, and they can be copied as one)."""
         from rich.cells import cell_len
 
         line, used = "", 0
         for word in text.split(" "):
-            for part in _parts(word, width):
+            for part in (word,) if whole else _parts(word, width):
                 size = cell_len(part)
                 if used and used + 1 + size > width:
                     yield line
@@ -188,10 +189,10 @@ def paged(lines: Iterable[str]) -> Iterator[str]:
             change = line[_LABEL:][:1] if line.startswith(" " * 9) else ""
             yield terminal.paint(terminal.fit(line, terminal.width), {"+": "green", "-": "red"}.get(change, ""))
         elif label := _LABELLED.match(line):
-            first, *rest = terminal.wrap(line[_LABEL:], max(13, terminal.width - _LABEL))
+            first, *rest = terminal.wrap(line[_LABEL:], max(13, terminal.width - _LABEL), whole=True)
             yield terminal.paint(label[0], "bold") + first
             yield from (" " * _LABEL + each for each in rest)
         elif "\x1b" in line:
             yield line  # drawn
         else:
-            yield from terminal.wrap(line, terminal.width) if line else ("",)
+            yield from terminal.wrap(line, terminal.width, whole=True) if line else ("",)

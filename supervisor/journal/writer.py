@@ -34,6 +34,7 @@ class Journal:
     def __init__(self, folder: Path, run: str, *, limit: int = 512 << 20) -> None:
         self.run = run
         self.seq = 0
+        self._start = f'{{"v":{VERSION},"run":"{run}","seq":'
         self._chain = chain.START
         self._unchained: list[bytes] = []
         self._limit = limit
@@ -102,7 +103,7 @@ class Journal:
         return self.append(record()) if line is None else self._append(seq, line, closing=False)
 
     def _head(self, seq: int) -> str:
-        return f'{{"v":{VERSION},"run":"{self.run}","seq":{seq},"time":"{self._now()}",'
+        return f'{self._start}{seq},"time":"{self._now()}",'
 
     def _append(self, seq: int, line: bytes, *, closing: bool) -> int:
         size = self._size + len(line)
