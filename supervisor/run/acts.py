@@ -89,7 +89,8 @@ def merged(intent: Record | None, outcome: Record) -> Record:
 def is_refusal(record: Record) -> bool:
     """Whether something was refused, taken back, or is told to be and the journal does not say that it was."""
     outcome = record.get("outcome")
-    return outcome in _REFUSED or (outcome is None and record.get("verdict") in _REFUSING)
+    # As text: what a journal holds need not be what a word is looked up by.
+    return str(outcome) in _REFUSED or (outcome is None and str(record.get("verdict")) in _REFUSING)
 
 
 def is_note(record: Record) -> bool:

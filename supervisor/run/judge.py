@@ -59,8 +59,7 @@ class Judge:
         self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
         self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn, told)
         self.tracer, self.unfollowed = self.programs.tracer, self.programs.unfollowed
-        self._families: dict[str, Callable[[Call], Reply | Waiting]] = {}
-        self._families.update(dict.fromkeys(parts.files.calls, self._file))
+        self._families: dict[str, Callable[[Call], Reply | Waiting]] = dict.fromkeys(parts.files.calls, self._file)
         self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
         self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._net))
         execute = self.programs.start

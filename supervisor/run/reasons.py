@@ -112,7 +112,7 @@ def _fetch(folder: Path, wanted: Set[int]) -> dict[int, Record]:
     """The records with these numbers."""
     found: dict[int, Record] = {}
     for record in records_of(reader_of(folder)) if wanted else ():
-        if (number := record.get("seq")) in wanted and isinstance(number, int):
+        if isinstance(number := record.get("seq"), int) and number in wanted:
             found[number] = record
             if len(found) == len(wanted):
                 break

@@ -189,7 +189,7 @@ values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-5, 10**20)
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
     | st.just(NASTY),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*schema.OP, "x"]), inner, max_size=3),
