@@ -126,8 +126,8 @@ def drawer(terminal: Terminal, tree: str) -> Callable[[Record, Record | None], I
     root = tree.rstrip("/") + "/" if tree else ""
 
     def draw(record: Record, cause: Record | None) -> Iterator[str]:
-        seq, kind, verdict, ended = map(safe, _head(record))
-        when = safe(_time(record)[11 : 11 + clock])
+        seq, kind, verdict, ended = map(terminal.fit, map(safe, _head(record)), (12, 11, 7, 9))
+        when = terminal.fit(safe(_time(record)[11 : 11 + clock]), clock)
         head = f"{seq:>6} " + (f"{when:<{clock}} " if clock else "")
         words = f"{kind:<11} {verdict:<7} {ended:<9} "
         room = width - len(head) - len(words)
@@ -160,7 +160,7 @@ def _said(record: Record) -> str:
     if not message:
         return "" if invariant == "-" else invariant
     told = clip(message, _LONGEST_MESSAGE)
-    return told if str(record.get("invariant")) in told else f"{invariant}: {told}"
+    return told if f"by {record.get('invariant')}" in told else f"{invariant}: {told}"
 
 
 def lines_of(records: Iterable[Record], tree: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from supervisor.run.account import Account, Some
     from supervisor.run.acts import Record
 
-_MOST = 10
+_MOST, _MOST_RULES = 10, 40
 _ENDS: Final[Mapping[str, str]] = {
     "exit": "the command ended",
     "signal": "the command was ended by a signal",
@@ -75,6 +75,7 @@ def document(folder: Path, found: Account) -> dict[str, object]:
         "decisions": meta.get("decisions") if isinstance(meta.get("decisions"), list) else [],
         "base": git.get("base"),
         "folder": os.fspath(folder),
+        "ref": found.ref or None,
         "records": report.records,
         "chain": {
             "intact": report.intact,
@@ -86,8 +87,7 @@ def document(folder: Path, found: Account) -> dict[str, object]:
         "invariants": list(found.invariants.values()),
         "refused": found.worst(),
         **{name: some.entries for name, some in found.lists.items()},
-        "more": {name: count for name, count in left.items() if count}
-        | ({"keys": found.beyond} if found.beyond else {}),
+        "more": {name: count for name, count in left.items() if count} | found.beyond,
     }
 
 
@@ -100,6 +100,8 @@ def _page(folder: Path, told: str, known: dict[str, object], found: Account) -> 
     yield f"{folder.name}   {told}"
     yield _labelled("ran", command_line(argv) if isinstance(argv, list) and argv else "-", 2000)
     yield _labelled("in", known["tree"], 2000)
+    if known["base"]:
+        yield _labelled("base", f"commit {known['base']}")
     spent = f", {known['seconds']:.1f} s" if isinstance(known["seconds"], float) else ""
     yield _labelled("when", f"{known['start']}{spent}")
     yield _labelled("ended", _ended(known))
@@ -108,7 +110,7 @@ def _page(folder: Path, told: str, known: dict[str, object], found: Account) -> 
     if counts:
         yield _labelled("counts", " ".join(f"{name}={value}" for name, value in counts.items()))
     yield from _invariants(found)
-    yield from _refused(found.worst(), found.beyond)
+    yield from _refused(found.worst(), found.beyond.get("refused", 0))
     yield from _listed("taken back", found.lists["reverts"], _revert)
     yield from _listed("by others", found.lists["external"], _external)
     yield from _listed("diverged", found.lists["divergence"], _external)
@@ -137,10 +139,11 @@ def _ended(known: dict[str, object]) -> str:
     if status == "RUNNING":
         return "RUNNING: it goes on"
     words = [_ENDS.get(reason, "nothing says how: govrun recover") if reason in _ENDS or reason == "-" else reason]
-    if known["exit"] is not None:
-        words.append(f"exit code {known['exit']}")
-    if known["code"] is not None and known["code"] != known["exit"]:
-        words.append(f"govrun's own {known['code']}")
+    if isinstance(code := known["exit"], int):
+        words.append(f"exit code {code}" if code >= 0 else f"signal {-code}")
+    own = known["code"]
+    if own is not None and own != code and not (isinstance(code, int) and own == 128 - code):
+        words.append(f"govrun's own {own}")
     return f"{status}: {', '.join(words)}"
 
 
@@ -164,14 +167,14 @@ def _governed(known: dict[str, object]) -> Iterator[str]:
 def _invariants(found: Account) -> Iterator[str]:
     """What each invariant that spoke has said."""
     label = "invariants"
-    for each in sorted(found.invariants.values(), key=lambda one: str(one["invariant"]))[:40]:
+    for each in sorted(found.invariants.values(), key=lambda one: str(one["invariant"]))[:_MOST_RULES]:
         words = [f"{name} {each[name]}" for name in ("judged", "blocked", "reverted", "warned") if each[name]]
         source = each.get("adr") or each.get("source")
         origin = f" ({each.get('coverage', '-')}, {source})" if source else ""
         yield _labelled(label, f"{clipped(each['invariant'])}: {', '.join(words)}{origin}")
         label = ""
-    if len(found.invariants) > 40 or found.beyond:
-        yield _labelled("", f"… and {max(0, len(found.invariants) - 40) + found.beyond} more")
+    if len(found.invariants) > _MOST_RULES:
+        yield _labelled("", f"… and {len(found.invariants) - _MOST_RULES} more, in --json")
     if not found.invariants:
         yield _labelled(label, "none spoke")
 
@@ -192,7 +195,7 @@ def _refused(worst: list[Record], beyond: int) -> Iterator[str]:
         )
         label = ""
     if len(worst) > _MOST or beyond:
-        yield _labelled("", f"… and {len(worst) - min(len(worst), _MOST) + beyond} others")
+        yield _labelled("", f"… and {max(0, len(worst) - _MOST) + beyond} more: govrun log --blocked")
 
 
 def _revert(each: Record) -> str:
@@ -229,5 +232,7 @@ def _record(folder: Path, found: Account) -> Iterator[str]:
     from supervisor.cli.log import chain_lines
 
     yield _labelled("record", os.fspath(folder), 2000)
+    if found.ref:
+        yield _labelled("", f"without content at {found.ref}")
     yield from (_labelled("", line.strip()) for line in chain_lines(found.report, folder)[0])
     yield _labelled("", f"govrun log {folder.name}, govrun why {folder.name} SEQ")

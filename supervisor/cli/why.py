@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import typer
 
+    from supervisor.journal.reader import Reader
     from supervisor.run.acts import Record
     from supervisor.run.history import History
     from supervisor.run.reasons import Reason
@@ -41,23 +42,46 @@ def register(app: typer.Typer) -> None:
 
         A path is meant from the working directory, else from the tree.
         """
-        from supervisor.cli.choice import choose
-        from supervisor.journal.store import state_dir
-        from supervisor.vocabulary.errors import UsageError
+        if not _why(first, second, as_json=as_json):
+            raise cli.Exit(1)
 
-        state = state_dir(os.environ)
+
+def _why(first: str, second: str, *, as_json: bool) -> bool:
+    """Print what is asked for; whether the journal it comes from is whole."""
+    from supervisor.cli.choice import choose
+    from supervisor.journal.store import state_dir
+    from supervisor.run.acts import reader_of
+    from supervisor.vocabulary.errors import UsageError
+
+    state = state_dir(os.environ)
+    if second:
+        reader = reader_of(_chosen(state, first))
         if second.isdecimal() and second.isascii() and len(second) < 18:
-            _one(choose(state, first), first, int(second), as_json=as_json)
-        elif second:
-            _path(_chosen(state, first), first, second, as_json=as_json)
-        elif _names_run(state, first):
-            _refused(choose(state, first), first, as_json=as_json)
-        elif first.isdecimal():
-            fix = f"govrun why latest {first} explains that record of the newest run of this tree; ./{first} is a path"
-            raise UsageError(f"no run {first!r:.60}", "a record has no number without its run", fix, exit_code=2)
+            _one(reader, first, int(second), as_json=as_json)
         else:
-            folder, found = _newest(state, first)
-            _tell_path(folder, folder.name, found, as_json=as_json)
+            _path(reader, first, second, as_json=as_json)
+    elif _names_run(state, first):
+        reader = reader_of(choose(state, first))
+        _refused(reader, first, as_json=as_json)
+    elif first.isdecimal():
+        fix = f"govrun why latest {first} explains that record of the newest run of this tree; ./{first} is a path"
+        raise UsageError(f"no run {first!r:.60}", "a record has no number without its run", fix, exit_code=2)
+    else:
+        reader, found = _newest(state, first)
+        _tell_path(reader.folder, reader.folder.name, found, as_json=as_json)
+    return _is_whole(reader)
+
+
+def _is_whole(reader: Reader) -> bool:
+    import sys
+
+    from supervisor.cli.text import emit
+
+    if reader.report.intact:
+        return True
+    run = reader.folder.name
+    emit([f"govrun: the chain of this journal is BROKEN, so it may say what never was: govrun log {run}"], sys.stderr)
+    return False
 
 
 def _names_run(state: Path, word: str) -> bool:
@@ -96,16 +120,16 @@ def _json(*values: dict[str, object]) -> None:
 # -- one record -------------------------------------------------------------------------------------------------------
 
 
-def _one(folder: Path, run: str, seq: int, *, as_json: bool) -> None:
+def _one(reader: Reader, run: str, seq: int, *, as_json: bool) -> None:
     from supervisor.cli.choice import heading
     from supervisor.cli.explained import explained
     from supervisor.run.reasons import explain
 
-    found = explain(folder, seq)
+    found = explain(reader, seq)
     if as_json:
         _json(document(found))
     else:
-        _show(explained(found, heading(folder, run)))
+        _show(explained(found, heading(reader.folder, run)))
 
 
 def document(found: Reason) -> dict[str, object]:
@@ -128,17 +152,17 @@ def document(found: Reason) -> dict[str, object]:
 # -- the refusals of a run --------------------------------------------------------------------------------------------
 
 
-def _refused(folder: Path, run: str, *, as_json: bool) -> None:
+def _refused(reader: Reader, run: str, *, as_json: bool) -> None:
     from supervisor.cli.choice import heading
     from supervisor.cli.text import emit
     from supervisor.journal.codec import encode
     from supervisor.run.reasons import refusals
 
-    refused = refusals(folder)
+    refused = refusals(reader)
     if as_json:
         emit(map(encode, refused))
     else:
-        _show(_list(folder, heading(folder, run), refused))
+        _show(_list(reader.folder, heading(reader.folder, run), refused))
 
 
 class _Last(NamedTuple):
@@ -175,14 +199,15 @@ def _list(folder: Path, told: str, refused: Iterable[Record]) -> Iterator[str]:
 # -- a path -----------------------------------------------------------------------------------------------------------
 
 
-def _path(folder: Path, run: str, word: str, *, as_json: bool) -> None:
+def _path(reader: Reader, run: str, word: str, *, as_json: bool) -> None:
     from supervisor.cli.text import safe
     from supervisor.journal.store import read_meta
     from supervisor.run.history import history, spellings
     from supervisor.vocabulary.errors import UsageError
 
+    folder = reader.folder
     paths = spellings(word, _working_directory(), str(read_meta(folder).get("tree", "")))
-    found = history(folder, paths)
+    found = history(reader, paths)
     if found is None:
         why = f"looked for {safe(paths[0])}"
         raise UsageError(
@@ -191,17 +216,19 @@ def _path(folder: Path, run: str, word: str, *, as_json: bool) -> None:
     _tell_path(folder, run, found, as_json=as_json)
 
 
-def _newest(state: Path, word: str) -> tuple[Path, History]:
+def _newest(state: Path, word: str) -> tuple[Reader, History]:
     from supervisor.cli.choice import tree_here
     from supervisor.cli.text import safe
+    from supervisor.run.acts import reader_of
     from supervisor.run.history import history, last_touching, spellings
     from supervisor.vocabulary.errors import UsageError
 
     tree = tree_here()
     paths = spellings(word, _working_directory(), tree)
     for folder in last_touching(state, paths, tree):
-        if (found := history(folder, paths)) is not None:
-            return folder, found
+        reader = reader_of(folder)
+        if (found := history(reader, paths)) is not None:
+            return reader, found
     why = f"no run of {safe(tree) or 'this folder'} touched {safe(paths[0])}, and no run has an id that begins so"
     raise UsageError(f"nothing is known of {word!r:.200}", why, f"govrun runs\n{_USAGE}", exit_code=2)
 
@@ -215,10 +242,11 @@ def _working_directory() -> str:
 
 def _tell_path(folder: Path, run: str, found: History, *, as_json: bool) -> None:
     from supervisor.cli.choice import heading
+    from supervisor.run.acts import reader_of
     from supervisor.run.reasons import explain
 
     last = found.acts[-1].get("seq") if found.acts else None
-    reason = explain(folder, last) if isinstance(last, int) else None
+    reason = explain(reader_of(folder), last) if isinstance(last, int) else None
     if as_json:
         told = {"run": folder.name, "path": found.path, "count": found.total, "below": found.below}
         _json(told | {"acts": list(found.acts), "last": document(reason) if reason is not None else None})

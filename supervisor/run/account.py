@@ -48,7 +48,8 @@ class Account:
     invariants: dict[str, Record] = field(default_factory=dict)
     refused: dict[tuple[str, str, str], Record] = field(default_factory=dict)
     lists: Mapping[str, Some] = field(default_factory=lambda: {name: Some() for name in LISTS})
-    beyond: int = 0  # records that no table had room for
+    ref: str = ""  # where the repository keeps the record of the run
+    beyond: dict[str, int] = field(default_factory=dict)  # what a table had no room for, by its name
 
     def worst(self) -> list[Record]:
         """What was refused, the most frequent first."""
@@ -117,7 +118,7 @@ def _count(found: Account, record: Record, name: object, what: str) -> None:
     rule = str(name)[:_LONGEST]
     if rule not in found.invariants:
         if len(found.invariants) >= _MOST_KEYS:
-            found.beyond += 1
+            found.beyond["invariants"] = found.beyond.get("invariants", 0) + 1
             return
         empty = {"judged": 0, "blocked": 0, "reverted": 0, "warned": 0}
         found.invariants[rule] = {"invariant": rule, **empty}
@@ -132,7 +133,7 @@ def _refused(found: Account, record: Record, rule: object) -> None:
     key = str(rule)[:_LONGEST], str(record.get("kind", "-"))[:40], subject_of(record)
     if key not in found.refused:
         if len(found.refused) >= _MOST_KEYS:
-            found.beyond += 1
+            found.beyond["refused"] = found.beyond.get("refused", 0) + 1
             return
         found.refused[key] = {
             "invariant": key[0],
@@ -164,7 +165,9 @@ def _notes(folder: Path) -> Iterator[Record]:
 
 
 def _take_note(found: Account, line: Record) -> None:
-    commit = line.get("commit")
+    commit, ref = line.get("commit"), line.get("ref")
+    if "end" in line and isinstance(ref, str):
+        found.ref = clip(ref, _LONGEST)
     if "problem" in line:
         found.lists["unwritten"].add({"time": line.get("time"), "problem": line["problem"], "commit": commit})
     elif isinstance(commit, str) and not any(each.get("commit") == commit for each in found.lists["commits"].entries):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.journal.codec import bytes_of, quote, raw_of
+from supervisor.journal.reader import Reader
 from supervisor.journal.store import list_runs, read_meta
 from supervisor.journal.writer import JOURNAL
-from supervisor.run.acts import Record, acts, reader_of
+from supervisor.run.acts import Record, acts
 from supervisor.run.reasons import op_of
 
 _MOST_KEPT = 1000
@@ -40,11 +41,11 @@ def spellings(word: str, place: str, tree: str) -> list[bytes]:
     return list(dict.fromkeys(found))
 
 
-def history(folder: Path, paths: list[bytes]) -> History | None:
-    """What the run in ``folder`` did to the first of ``paths`` that it touched, None if it touched none of them.
-    Errors: ``UsageError`` (exit code 2)."""
+def history(reader: Reader, paths: list[bytes]) -> History | None:
+    """What a run did to the first of ``paths`` that it touched, None if it touched none of them. Errors: ``UsageError``
+    (exit code 2)."""
     found = [_Found(path) for path in paths]
-    for act in acts(reader_of(folder)):
+    for act in acts(reader):
         places = [bytes_of(value) for name in _PLACES if isinstance(value := op_of(act).get(name), str)]
         for each in found if places else ():
             each.see(act, places)

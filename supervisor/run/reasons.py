@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.journal.codec import raw_of
+from supervisor.journal.reader import Reader
 from supervisor.journal.store import read_meta
 from supervisor.run.acts import Record, acts, is_refusal, reader_of, records_of
 from supervisor.run.baselocks import read_regular
@@ -46,9 +47,11 @@ class Reason(NamedTuple):
     kept: bool
 
 
-def explain(folder: Path, seq: int) -> Reason:
-    """The record ``seq`` of the run in ``folder``. Errors: ``UsageError`` (exit code 2) when there is none."""
-    found, line = _read(folder, seq)
+def explain(reader: Reader, seq: int) -> Reason:
+    """The record ``seq`` of the run that ``reader`` reads, to its end. Errors: ``UsageError`` (exit code 2) when there
+    is none."""
+    folder = reader.folder
+    found, line = _read(reader, seq)
     record = found.get(seq)
     if record is None:
         what = f"the run {folder.name} has no record {seq}"
@@ -71,9 +74,9 @@ def op_of(record: Record) -> Record:
     return op if isinstance(op, dict) else {}
 
 
-def refusals(folder: Path) -> Iterator[Record]:
+def refusals(reader: Reader) -> Iterator[Record]:
     """What was refused or taken back in a run, oldest first, each act once. Errors: ``UsageError`` (exit code 2)."""
-    return (act for act in acts(reader_of(folder)) if is_refusal(act))
+    return (act for act in acts(reader) if is_refusal(act))
 
 
 def _path(text: object) -> bytes:
@@ -88,12 +91,12 @@ class _Seen(NamedTuple):
     start: int
 
 
-def _read(folder: Path, seq: int) -> tuple[dict[int, Record], list[int]]:
+def _read(reader: Reader, seq: int) -> tuple[dict[int, Record], list[int]]:
     """The record, its cause and what it caused; and records of the processes above its actor, the nearest first."""
     found: dict[int, Record] = {}
     seen: dict[int, _Seen] = {}
     actor: object = None
-    for record in records_of(reader_of(folder)):
+    for record in records_of(reader):
         number = record.get("seq")
         if not isinstance(number, int):
             continue
@@ -101,7 +104,7 @@ def _read(folder: Path, seq: int) -> tuple[dict[int, Record], list[int]]:
         if number == seq or (cause == seq and len(found) < _MOST_FOUND):
             found[number] = record
         if number == seq:
-            found |= _fetch(folder, {cause}) if isinstance(cause, int) else {}
+            found |= _fetch(reader.folder, {cause}) if isinstance(cause, int) else {}
             actor = found.get(_number(cause), record).get("actor")
         if number <= seq:
             _note_actor(record, seen)

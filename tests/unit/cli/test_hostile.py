@@ -125,13 +125,10 @@ def test_lines_that_are_none(reading: Reading, name: str) -> None:
     lines, code = LINES[name]
     reading.crafted(lines)  # type: ignore[arg-type]
     for words in COMMANDS:
-        neat(reading(*words, code=code if words[0] in ("log", "show") else 0))
+        neat(reading(*words, code=0 if words[0] == "runs" else code))
     for seq in range(1, len(lines) + 1):
         for words in (["why", "latest", str(seq)], ["why", "latest", str(seq), "--json"]):
-            try:
-                neat(reading(*words))
-            except AssertionError as error:
-                assert "exit_code" in str(error) or "has no record" in str(error), error
+            neat(reading(*words, code=None))
 
 
 def fifo(path: Path) -> None:
@@ -220,13 +217,10 @@ def test_any_values_anywhere(reading: Reading, lines: list[dict[str, Any]]) -> N
     numbered = enumerate(lines, 1)
     whole = all(each.get("seq", at) == at and each.get("run", run.name) == run.name for at, each in numbered)
     for words in COMMANDS:
-        neat(reading(*words, code=0 if whole or words[0] not in ("log", "show") else 1))
+        neat(reading(*words, code=int(not whole and words[0] != "runs")))
     for word in ("1", "2", "5", "/x", "."):
         for words in (["why", "latest", word], ["why", "latest", word, "--json"]):
-            try:
-                neat(reading(*words))
-            except AssertionError as error:
-                assert "has no record" in str(error) or "did nothing" in str(error), error
+            neat(reading(*words, code=None))
     shutil.rmtree(run)
 
 
@@ -234,8 +228,12 @@ def test_many_records_and_little_memory(reading: Reading) -> None:
     """What is kept of a journal does not grow with it."""
     import tracemalloc
 
+    commands = (["log", "-n", "20"], ["show"], ["why"], ["why", "latest", "5"])
+    reading.run(*(act() for _ in range(5)))
+    for words in commands:
+        reading(*words)  # imports
     spent = []
-    for count in (1_500, 6_000):
+    for count in (1_100, 3_000):
         run = reading.folder()
         journal = Journal(run, run.name)
         for number in range(count):
@@ -243,8 +241,7 @@ def test_many_records_and_little_memory(reading: Reading) -> None:
                 act(op={"path": f"/w/{number}"}, invariant=f"i{number}", matched=[f"i{number}"], phase="intent")
             )
         journal.close()
-        for words in (["log", "-n", "20"], ["show"], ["why"], ["why", "latest", "5"]):
-            reading(*words)  # imports
+        for words in commands:
             tracemalloc.start()
             reading(*words)
             spent.append((words, tracemalloc.get_traced_memory()[1]))

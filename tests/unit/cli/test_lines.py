@@ -1,0 +1,147 @@
+"""Records as lines: plain ones have one form, drawn ones fit; and what becomes of output that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from supervisor.cli import lines
+from supervisor.cli.text import emit, safe
+from supervisor.run.subject import about
+from supervisor.vocabulary.errors import HostError
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+BASE: dict[str, object] = {"seq": 12, "time": "2026-11-27T10:00:01.250Z", "kind": "fs.write", "phase": "intent"}
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def made(width: int, **env: str) -> lines.Terminal:
+        for name in ("NO_COLOR", "COLORTERM", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in ({"COLUMNS": str(width), "TERM": "xterm", "FORCE_COLOR": "1"} | env).items():
+            monkeypatch.setenv(name, value)
+        return lines.Terminal()
+
+    return made
+
+
+def test_a_plain_line() -> None:
+    assert lines.line_of(BASE | {"op": {"path": "/x"}}) == "    12 10:00:01.250 fs.write    -       intent    - /x"
+    refused = {"verdict": "deny", "outcome": "blocked", "invariant": "i", "adr": "7", "errno": 13, "message": "no"}
+    assert lines.line_of(BASE | refused | {"op": {"path": "/x", "to": "/y"}}) == (
+        "    12 10:00:01.250 fs.write    deny    blocked   i<-7 /x -> /y [EACCES] · no"
+    )
+    told = {"phase": "outcome", "outcome": "succeeded", "cause": 11}
+    assert lines.line_of(BASE | told, {"op": {"path": "/x"}}).endswith(" succeeded - /x")
+    assert lines.line_of({}) == "     -              -           -       -         -"
+
+
+@pytest.mark.parametrize(
+    ("op", "told"),
+    [
+        ({"argv": ["git", "commit", "-m", "two words"], "path": "/usr/bin/git"}, "git commit -m 'two words'"),
+        ({"path": "/x", "target": "/y"}, "/x -> /y"),
+        ({"path": "/x", "reason": "r"}, "/x reason=r"),
+        ({"ref": "refs/heads/x", "old": "", "new": "a" * 40}, "refs/heads/x - -> aaaaaaaaaaaa"),
+        ({"call": "connect", "host": "::1", "port": 5, "transport": "tcp", "own": True}, "connect ::1:5/tcp"),
+        ({"call": "bind", "unix": "/s", "transport": "stream"}, "bind /s"),
+        ({"host": "", "port": 0, "transport": "peer"}, "-:0/peer"),
+        ({"reason": "exit", "counts": {"a": 1}, "exit": None}, "reason=exit exit=None"),
+        ({"call": "signal", "pid": 1, "detail": "SIGKILL"}, "call=signal pid=1 detail=SIGKILL"),
+        ({}, ""),
+    ],
+)
+def test_what_an_act_is_about(op: dict[str, object], told: str) -> None:
+    assert about(op) == told
+
+
+texts = st.text(st.characters(codec="utf-8") | st.sampled_from("é漢\u0301 \x1b\u202e"), max_size=60)
+drawn = st.fixed_dictionaries(
+    {"seq": st.integers(0, 10**7), "kind": texts | st.just("fs.write"), "time": st.just(BASE["time"])},
+    optional={
+        "verdict": st.sampled_from(["deny", "allow", "revert"]), "outcome": texts, "errno": st.just(13),
+        "message": texts, "invariant": texts, "op": st.fixed_dictionaries({"path": texts}),
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(record=drawn, width=st.integers(40, 160))
+def test_what_is_drawn_fits_and_is_neat(record: dict[str, object], width: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("TERM", "xterm")
+        patch.setenv("FORCE_COLOR", "1")
+        patch.delenv("NO_COLOR", raising=False)
+        draw = lines.drawer(lines.Terminal(), "/t")
+    shown = list(draw(record, None))
+    for line in shown:
+        plain = SGR.sub("", line)
+        assert not [c for c in plain if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")]
+        assert cell_len(plain) <= width, (width, plain)
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(text=st.text(st.sampled_from("ab 漢é"), max_size=80), width=st.integers(2, 30))
+def test_wrapping_loses_nothing(text: str, width: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        terminal = lines.Terminal()
+    found = list(terminal.wrap(text, width))
+    assert all(cell_len(line) <= width for line in found)
+    assert "".join(found).replace(" ", "") == text.replace(" ", "")
+    whole = list(terminal.wrap(text, width, whole=True))
+    assert " ".join(whole).split() == text.split()
+
+
+def test_colours_follow_the_terminal(terminal: Any) -> None:
+    assert terminal(80).paint("x", "red") == "\x1b[31mx\x1b[0m"
+    assert terminal(80).paint("[red]x", "") == "[red]x"
+    assert terminal(80, NO_COLOR="1").paint("x", "red") == "x"
+    assert terminal(80, TERM="dumb").paint("x", "red") == "x"
+
+
+def test_a_narrow_terminal_gets_more_lines(terminal: Any) -> None:
+    record = BASE | {"op": {"path": "/t/src/app.py"}, "invariant": "i", "message": "not so: do this"}
+    wide = [SGR.sub("", line) for line in lines.drawer(terminal(120), "/t")(record, None)]
+    assert wide == ["    12 10:00:01.250 fs.write    -       intent    src/app.py", " " * 20 + "i: not so: do this"]
+    narrow = [SGR.sub("", line).rstrip() for line in lines.drawer(terminal(40), "/t")(record, None)]
+    assert narrow == ["    12 fs.write    -       intent", "       src/app.py", "       i: not so: do this"]
+
+
+def test_what_cannot_be_written_is_told() -> None:
+    with open("/dev/full", "w") as full, pytest.raises(HostError, match="standard output") as caught:
+        emit(["x"], full)
+    assert caught.value.why == "No space left on device" and caught.value.exit_code == 125
+
+
+def test_an_error_of_what_is_read_is_not_one_of_the_output() -> None:
+    def fails() -> Any:
+        yield "x"
+        raise OSError(5, "Input/output error")
+
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as stream, pytest.raises(OSError, match="Input/output"):
+        emit(fails(), stream)
+    os.close(read)
+
+
+def test_a_reader_that_went_away_ends_it() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream, pytest.raises(SystemExit) as caught:
+        emit(["x" * 100_000], stream)
+    assert caught.value.code == 141
+
+
+def test_safe_is_idempotent() -> None:
+    text = "a\x1b\u202e\\x\ud800"
+    assert safe(safe(text)) == safe(text)
