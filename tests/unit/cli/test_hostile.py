@@ -248,7 +248,7 @@ def test_many_records_and_little_memory(reading: Reading) -> None:
             tracemalloc.stop()
     half = len(spent) // 2
     for (words, little), (_, much) in zip(spent[:half], spent[half:], strict=True):
-        assert much < little + (4 << 20), (words, little, much)
+        assert much < little + (1 << 20), (words, little, much)
 
 
 def test_runs_of_strangers_are_listed(reading: Reading) -> None:
