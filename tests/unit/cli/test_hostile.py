@@ -233,7 +233,7 @@ def test_many_records_and_little_memory(reading: Reading) -> None:
     for words in commands:
         reading(*words)  # imports
     spent = []
-    for count in (1_100, 3_000):
+    for count in (2_000, 4_000):
         run = reading.folder()
         journal = Journal(run, run.name)
         for number in range(count):
