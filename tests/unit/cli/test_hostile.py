@@ -228,18 +228,17 @@ def test_many_records_and_little_memory(reading: Reading) -> None:
     """What is kept of a journal does not grow with it."""
     import tracemalloc
 
-    commands = (["log", "-n", "20"], ["show"], ["why"], ["why", "latest", "5"])
-    reading.run(*(act() for _ in range(5)))
+    commands = (["log", "-n", "20"], ["show"], ["why"], ["why", "latest", "5"], ["why", "latest", "/to"])
+    reading.run(*(act(op={"path": "/x", "to": "/to"}) for _ in range(5)))
     for words in commands:
         reading(*words)  # imports
     spent = []
-    for count in (2_000, 4_000):
+    for count in (2_500, 4_500):
         run = reading.folder()
         journal = Journal(run, run.name)
         for number in range(count):
-            journal.append(
-                act(op={"path": f"/w/{number}"}, invariant=f"i{number}", matched=[f"i{number}"], phase="intent")
-            )
+            rule, op = f"i{number}", {"path": f"/w/{number}", "to": "/to"}
+            journal.append(act(op=op, invariant=rule, matched=[rule], phase="intent" if number % 2 else "outcome"))
         journal.close()
         for words in commands:
             tracemalloc.start()
