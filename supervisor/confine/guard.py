@@ -12,7 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from supervisor.confine import terminal
 
@@ -163,6 +163,23 @@ class Guard:
                 self._stop_with_the_agent()
         return bool(data)
 
+    def _stop(self) -> None:
+        """Stop this process. When the terminal is closed the kernel continues what is stopped, once: a stop that comes
+        after that would last for ever, so somebody else watches meanwhile."""
+        if not self._minds_hangups:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return
+        over, alive = os.pipe2(os.O_CLOEXEC)
+        guard = os.getpid()
+        watcher = os.fork()
+        if watcher == 0:
+            os.close(alive)
+            _continue_when_closed(guard, self._tty, over)
+        os.close(over)
+        os.kill(guard, signal.SIGSTOP)
+        os.close(alive)
+        os.waitpid(watcher, 0)
+
     def _stop_with_the_agent(self) -> None:
         """The agent was stopped by job control: stop too, so that the user's shell takes the terminal back. Without a
         terminal nobody would wait for that, or continue us; the supervisor does so when the run ends meanwhile."""
@@ -170,7 +187,7 @@ class Guard:
             return
         if self._in_front:
             terminal.give(self._tty, os.getpgrp())
-        os.kill(os.getpid(), signal.SIGSTOP)
+        self._stop()
         self._in_front = terminal.is_ours(self._tty)
         if self._in_front:
             terminal.give(self._tty, self._group)
@@ -178,3 +195,17 @@ class Guard:
             os.killpg(self._group, signal.SIGCONT)
         except OSError:
             return
+
+
+def _continue_when_closed(parent: int, tty: int, over: int) -> NoReturn:
+    """In a child: continue ``parent`` when the terminal is closed, until ``over`` says that it goes on."""
+    try:
+        poll = select.poll()
+        poll.register(tty, 0)
+        poll.register(over, 0)
+        closed = over not in dict(poll.poll())
+        poll.unregister(tty)
+        while closed and os.getppid() == parent and not poll.poll(20):  # whether it has stopped yet cannot be known
+            os.kill(parent, signal.SIGCONT)
+    finally:
+        os._exit(0)
