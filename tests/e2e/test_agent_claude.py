@@ -308,9 +308,7 @@ def test_its_own_interface(
         if way_out == "/exit":
             pane.type("/exit")
         else:
-            pane.press("C-c")
-            pane.wait("Press Ctrl-C again")
-            pane.press("C-c")
+            pane.wait(lambda screen: pane.press("C-c") is None and "Press Ctrl-C again" in screen)
         assert pane.wait_for_exit() == 0
         last = "".join(line.ljust(64) for line in pane.screen().splitlines())
         assert "PASSED" in last and "exit 0" in last, last
