@@ -14,6 +14,8 @@ from supervisor.vocabulary.policy import Invariant
 if TYPE_CHECKING:
     import typer
 
+    from supervisor.invariants.policy import Grant
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -41,7 +43,10 @@ def document(prepared: Prepared) -> dict[str, object]:
         "warnings": list(prepared.profile.warnings),
         "withheld": list(prepared.environment.withheld),
         "invariants": [_invariant(found) for found in policy.invariants.values()],
-        "grants": [{"path": _text(grant.path), "source": grant.source} for grant in policy.grants],
+        "grants": [
+            {"path": _text(grant.path), "source": grant.source, "protected": _protected(grant)}
+            for grant in policy.grants
+        ],
         "hidden": [_text(path) for path in (policy.state, *policy.hide)],
         "not_checked": _not_checked(prepared),
     }
@@ -81,7 +86,9 @@ def _plan(prepared: Prepared) -> list[str]:
         told = "untracked paths that the base commit's ignore rules cover   (counted, not journalled one by one)"
         lines += ["writable inside the tree, whatever scope.write says:", f"  {told}"]
     lines.append("writable outside the tree:")
-    lines += [f"  {_text(grant.path)}   ({grant.source})" for grant in policy.grants]
+    for grant in policy.grants:
+        lines.append(f"  {_text(grant.path)}   ({grant.source})")
+        lines += [f"    not {pattern}" for pattern in _protected(grant)]
     lines += [f"  {_text(path)}   (only names the run creates)" for path in policy.temp]
     lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
     lines.append("  files beside these that are new, or replaced by rename, during a run   (unreadable until the next)")
@@ -91,6 +98,10 @@ def _plan(prepared: Prepared) -> list[str]:
     if skipped:
         lines.append(f"examples and contracts not checked yet: {', '.join(skipped)}")
     return lines
+
+
+def _protected(grant: Grant) -> list[str]:
+    return [entry.value for entry in grant.protect.entries]
 
 
 def _text(path: bytes) -> str:

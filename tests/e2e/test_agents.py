@@ -206,3 +206,12 @@ def test_a_known_agent_hears_with_its_next_command(govrun: Govrun, agent: Path) 
     assert f"before this command: denied by scope.write: {govrun.home}/outside" in outcome.stdout.decode()
     again = govrun(agent, options=("--agent", "generic"))
     assert "before this command" not in again.stdout.decode()
+
+
+def test_explain_says_what_of_its_state_an_agent_cannot_change(govrun: Govrun) -> None:
+    told = govrun.cli("explain", "--agent", "codex").ok().stdout.decode()
+    assert f"{govrun.home}/.codex   (pack:agents/codex)\n    not /*.toml\n" in told
+    document = json.loads(govrun.cli("explain", "--agent", "codex", "--json").ok().stdout)
+    (grant,) = (grant for grant in document["grants"] if grant["source"] == "pack:agents/codex")
+    assert "/hooks.json" in grant["protected"]
+    assert "govrun.agent" in {found["id"] for found in document["invariants"]}
