@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Parts(NamedTuple):
-    """Everything a judge works with; made once by the composition root."""
+    """Everything a judge works with; made once by the composition root. ``unsigned``: why commits cannot be signed."""
 
     run: str
     policy: CompiledPolicy
@@ -47,6 +47,7 @@ class Parts(NamedTuple):
     open_folders: frozenset[bytes]
     agent: Agent
     signers: Signers | None = None
+    unsigned: str = ""
 
 
 class Waiting(NamedTuple):

@@ -66,6 +66,7 @@ class Prepared(NamedTuple):
     caches: Path
     program: str
     signing: Grant | None
+    unsigned: str
     late: Late
     home: Path
 
@@ -97,8 +98,9 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     _check_examples(policy)
     if locks is not None and locks.warnings:
         profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
-    signing, warnings = _signing(place, home, environ)
-    profile = profile._replace(warnings=(*profile.warnings, *warnings))
+    signing, unsigned = _signing(place, home, environ)
+    if unsigned:
+        profile = profile._replace(warnings=(*profile.warnings, unsigned))
     scope = profile.scope
     environment = build(
         environ,
@@ -115,7 +117,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     late = late_agents() if may_launch else ()
     chosen_late = Late(late, policy_for, environment.withheld)
     return Prepared(
-        options, place, profile, agent, policy, host, environment, state, caches, program, signing, chosen_late, home
+        options, place, profile, agent, policy, host, environment, state, caches, program, signing, unsigned, chosen_late, home
     )
 
 
@@ -129,17 +131,16 @@ def _settings(agent: AgentPack, home: Path, environ: Mapping[str, str]) -> dict[
     return {name: str(home) + value[1:] if value.startswith("~/") else value for name, value in agent.set.items()}
 
 
-def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Grant | None, tuple[str, ...]]:
-    """What signed commits need, and why there will be none; nothing is loaded where nobody signs."""
+def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Grant | None, str]:
+    """What signed commits need, or why there will be none; nothing is loaded where nobody signs."""
     if (repository := place.repository) is None:
-        return None, ()
+        return None, ""
     wanted = signed(place.tree, (repository.git_dir, repository.common_dir), environ)
     if wanted is None:
-        return None, ()
+        return None, ""
     from supervisor.run.signing import plan
 
-    found = plan(wanted, home, environ)
-    return found.grant, (found.warning,) if found.warning else ()
+    return plan(wanted, home, environ)
 
 
 def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:

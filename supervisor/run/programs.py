@@ -18,7 +18,7 @@ from supervisor.surfaces.files import Call
 from supervisor.surfaces.paths import Caller, Refused
 from supervisor.vocabulary.acts import CONTINUE, Held, Reply
 from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind, Target
-from supervisor.vocabulary.verdicts import Effect, Outcome
+from supervisor.vocabulary.verdicts import Effect, Match, Outcome, Verdict
 
 Refuse = Callable[..., Reply]
 _PATIENCE = 2.0  # seconds that an exec waits for another one of its thread group that cannot be followed
@@ -61,6 +61,8 @@ class Programs:
         verdict = decide(self.policy, self.state, judged.event)
         if verdict.blocks:
             return self._refuse(call.caller, judged.event, verdict)
+        if parts.unsigned:
+            self._unsigned(call, judged.event)
         for path in judged.event.hidden:
             self._hidden(call, path)
         seq = parts.recorder.intent(judged.event, verdict)
@@ -137,6 +139,14 @@ class Programs:
 
     def _unseen(self, started: Started) -> None:
         self._parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
+
+    def _unsigned(self, call: Call, event: ExecEvent) -> None:
+        """Git starts a signer that will find no key: it says little of why, so the reason is told now."""
+        from supervisor.run.signing import is_signing
+
+        if is_signing(event.argv):
+            match = Match(self.policy.invariant("govrun.exec"), Effect.WARN, self._parts.unsigned)
+            self._warn(call.caller, Verdict(Effect.WARN, (match,)))
 
     def _hidden(self, call: Call, path: bytes) -> None:
         """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""

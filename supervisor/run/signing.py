@@ -180,3 +180,8 @@ def as_git_asks(kind: str, argv: tuple[bytes, ...]) -> bool:
         return len(argv) == 4 and argv[1:3] == (b"--status-fd=2", b"-bsau")
     given = tuple(word for word in argv[7:] if word != b"-U")
     return argv[1:6] == (b"-Y", b"sign", b"-n", agents.NAMESPACE, b"-f") and len(argv) in (8, 9) and len(given) == 1
+
+
+def is_signing(argv: tuple[bytes, ...]) -> bool:
+    """Whether these are the arguments of a signer that git starts, of whatever name."""
+    return any(as_git_asks(kind, argv) for kind in _PROGRAMS)

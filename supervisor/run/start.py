@@ -73,7 +73,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     read, write = os.pipe2(os.O_CLOEXEC)
     process.become_subreaper()
     order = _order(prepared, run, folder, seccomp, write, tty, say)._replace(
-        scratch=temporary, environment=variables, signing=prepared.signing
+        scratch=temporary, environment=variables, signing=prepared.signing, unsigned=prepared.unsigned
     )
     guard = os.getpid()
     child = os.fork()

@@ -88,6 +88,7 @@ class Order(NamedTuple):
     agent: AgentPack
     late: Late
     signing: Grant | None = None
+    unsigned: str = ""
 
 
 class Result(NamedTuple):
@@ -266,6 +267,7 @@ class _Run:
             open_folders=order.agent_domain.open_folders,
             agent=Agent(order.agent, processes, order.late.packs, self._adopt),
             signers=self._signers,
+            unsigned=order.unsigned,
         )
 
     def _adopt(self, pack: AgentPack) -> None:

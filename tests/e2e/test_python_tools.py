@@ -339,7 +339,8 @@ def test_a_notebook_is_executed(pair: Pair, programs: Path) -> None:
     for tree in (pair.tree, pair.twin_tree):
         (tree / "n.ipynb").write_text(json.dumps(NOTEBOOK))
     pair.env["PATH"] = f"{programs}:{pair.govrun.env['PATH']}"
-    outcome = pair.same("jupyter execute --inplace n.ipynb 2>/dev/null; grep -c 42 n.ipynb; cat out", skip=["n.ipynb"])
+    script = "jupyter execute --inplace n.ipynb 2>/dev/null; grep -cF '\"42\\n\"' n.ipynb; cat out"
+    outcome = pair.same(script, skip=["n.ipynb"])
     assert outcome.stdout == b"1\nx"
     assert not (pair.home / ".ipython").exists()
 

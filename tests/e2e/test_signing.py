@@ -188,7 +188,7 @@ def test_code_loaded_into_the_signer_gets_no_more_than_git(govrun: Govrun, agent
 def test_key_files_stay_unread_and_the_run_is_told_what_to_do(govrun: Govrun, ssh: Path) -> None:
     """Without an agent, and without that key in it."""
     assert govrun.bare("git", "commit", "-q", "--allow-empty", "-m", "bare").returncode == 0
-    outcome = govrun("sh", "-c", "git commit --allow-empty -m x; cat ~/.ssh/id_ed25519")
+    outcome = govrun("sh", "-c", "git commit --allow-empty -m x; cat ~/.ssh/id_ed25519", options=["--quiet"])
     assert outcome.code == 1
     assert git(govrun, "log", "-1", "--format=%s").strip() == "bare"
     assert "commits of this run cannot be signed: no ssh-agent is running" in outcome.stderr
