@@ -112,7 +112,9 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         caches=cache_folders(str(caches), str(home)),
     )
     if signing is not None:
-        environment.variables.update(signing.variables)
+        from supervisor.run.signing import known_to_git
+
+        environment.variables.update(known_to_git(signing, environment.variables))
     may_launch = agent.name == GENERIC and options.agent is None and launches(program)
     late = late_agents() if may_launch else ()
     chosen_late = Late(late, policy_for, environment.withheld)

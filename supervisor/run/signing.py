@@ -17,6 +17,7 @@ from supervisor.enforce.relay import Door, Relay, ask_for_keys
 from supervisor.git import signing
 from supervisor.kernel import process
 from supervisor.surfaces.files import Call
+from supervisor.vocabulary.errors import HostError, StopRun
 from supervisor.vocabulary.events import NetEvent
 from supervisor.vocabulary.netacts import NetAct
 
@@ -25,12 +26,14 @@ _PROGRAMS: Final = {"ssh": "ssh-keygen", "openpgp": "gpg"}
 
 
 class Grant(NamedTuple):
-    """``door`` is the agent, ``signer`` (device, inode) of the program that may ask it, ``variables`` what git in the
-    run needs to know, ``keyring`` the exported public key for a folder of the run's own (OpenPGP)."""
+    """``door`` is the agent, ``signer`` (device, inode) of the program that may ask it, ``variables`` what it needs in
+    its environment and ``config`` what git does, ``keyring`` the exported public key for a folder of the run's own
+    (OpenPGP)."""
 
     door: Door
     signer: tuple[int, int]
     variables: dict[str, str]
+    config: dict[str, str]
     keyring: bytes = b""
 
 
@@ -82,15 +85,7 @@ def _ssh(wanted: signing.Wanted, signer: tuple[int, int], home: Path, environ: M
     from base64 import b64encode
 
     literal = f"key::{algorithm} {b64encode(blob).decode()}"  # git then has the agent sign (ssh-keygen(1), -U)
-    number = environ.get("GIT_CONFIG_COUNT", "0")
-    at = int(number) if number.isascii() and number.isdecimal() else 0
-    variables = {
-        "SSH_AUTH_SOCK": socket_path,
-        "GIT_CONFIG_COUNT": str(at + 1),
-        f"GIT_CONFIG_KEY_{at}": "user.signingkey",
-        f"GIT_CONFIG_VALUE_{at}": literal,
-    }
-    return Plan(Grant(door, signer, variables))
+    return Plan(Grant(door, signer, {"SSH_AUTH_SOCK": socket_path}, {"user.signingkey": literal}))
 
 
 _ADD = "run ssh-add with that key first, or sign afterwards"
@@ -105,7 +100,7 @@ def _gpg(wanted: signing.Wanted, signer: tuple[int, int], _: Path, environ: Mapp
         why = "no gpg-agent is running, and key files are not given to a run"
         return _cannot(why, "run gpgconf --launch gpg-agent first, or sign afterwards")
     grips = tuple(grip.encode() for grip in found.grips)
-    return Plan(Grant(Door("openpgp", path, grips), signer, {}, found.public))
+    return Plan(Grant(Door("openpgp", path, grips), signer, {}, {}, found.public))
 
 
 def _answers(path: bytes) -> bool:
@@ -118,11 +113,29 @@ def _answers(path: bytes) -> bool:
     return True
 
 
+def known_to_git(grant: Grant, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a run that may sign, to be added to its ``environment`` (git-config(1), ENVIRONMENT)."""
+    number = environment.get("GIT_CONFIG_COUNT", "0")
+    at = int(number) if number.isascii() and number.isdecimal() else 0
+    found = dict(grant.variables)
+    for key, value in grant.config.items():
+        found |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value, "GIT_CONFIG_COUNT": str(at + 1)}
+        at += 1
+    return found
+
+
 def place_keyring(grant: Grant, folder: bytes) -> dict[str, str]:
     """A GnuPG home in the run's temporary folder: the public key, and a pointer to the user's agent. Empty where
-    nothing is needed or there is no folder."""
+    nothing is needed or there is no folder. Errors: ``HostError``."""
     if not grant.keyring or not folder:
         return {}
+    try:
+        return _place_keyring(grant, folder)
+    except OSError as error:
+        raise HostError("cannot write the public key for the run", str(error), "free space in /tmp") from error
+
+
+def _place_keyring(grant: Grant, folder: bytes) -> dict[str, str]:
     home = folder + b"/gnupg"
     os.mkdir(home, 0o700)
     # An exported key is a keyring of the old format, which is read wherever it lies and there is no newer one.
@@ -136,12 +149,16 @@ def place_keyring(grant: Grant, folder: bytes) -> dict[str, str]:
 
 
 class Signers:
-    """Admits git's signer to the user's agent while the run goes on; ``git_tools`` are prefixes of git's programs."""
+    """Admits git's signer to the user's agent while the run goes on; ``git_tools`` are prefixes of git's programs.
+    Errors: ``StopRun``."""
 
     def __init__(self, grant: Grant, git_tools: tuple[bytes, ...]) -> None:
         self._grant = grant
         self._git_tools = git_tools
-        self._relay = Relay(grant.door)
+        try:
+            self._relay = Relay(grant.door)
+        except OSError as error:
+            raise StopRun("the relay to the signing agent cannot be started", str(error)) from error
 
     @property
     def pid(self) -> int:

@@ -121,6 +121,8 @@ def test_commits_and_tags_are_signed_by_the_ssh_agent(govrun: Govrun, agent: Pat
     public = (ssh / "id_ed25519.pub").read_text().strip()
     if key != "path":
         configure(govrun, user__signingkey=f"key::{public}" if key == "literal" else str(ssh / "id_ed25519"))
+    # What the user's environment configures is withheld, and not to be counted on.
+    govrun.env.update(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="color.ui", GIT_CONFIG_VALUE_0="false")
     script = "echo y > f && git add f && git commit -qm one && git commit -qS --allow-empty -m two && git tag -sm t v1"
     outcome = govrun("sh", "-c", script).ok()
     assert outcome.denied() == []
