@@ -92,6 +92,10 @@ def unjudged(layers: Layers, granted: Iterable[Entry] = ()) -> list[Entry]:
     return found
 
 
+# Where container engines listen by default: they write, as root, whatever they are asked to mount.
+_ENGINES = ("docker.sock", "podman.sock", "containerd.sock", "buildkitd.sock", "crio.sock")
+
+
 def judge(rules: HostRules, event: NetEvent) -> Ruling:
     """Whether the run may do this. Whatever is not recognised is refused."""
     if event.refusal:
@@ -125,6 +129,10 @@ def _unix(rules: HostRules, event: NetEvent) -> Ruling:
     if event.agent:
         return Ruling(True, f"{event.op} to {told}: the signing agent is for git alone, to sign commits and tags")
     message = f"{event.op} to the UNIX socket {told}: no program of this run listens there, and hosts does not name it"
+    if path.rpartition("/")[2] in _ENGINES:
+        message += (
+            f'; what a container engine starts is not bound by this run (to allow it all: hosts = ["unix:{told}"])'
+        )
     return Ruling(True, message, _narrowing(rules))
 
 

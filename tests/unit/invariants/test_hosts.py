@@ -259,3 +259,13 @@ def test_any_text_compiles_or_is_a_profile_error(text: str) -> None:
     except ProfileError:
         return
     assert blocks(compiled, event("169.254.169.254", 1)) or "169.254.169.254" in text
+
+
+@pytest.mark.parametrize("path", [b"/run/docker.sock", b"/run/user/1000/podman/podman.sock"])
+def test_container_engines_are_told_apart(path: bytes) -> None:
+    """Their sockets at the usual places, and the line that lets them in."""
+    blocked, message, _ = judge(rules(), unix(path))
+    assert blocked
+    assert f'hosts = ["unix:{path.decode()}"]' in message and "container engine" in message
+    assert not blocks(rules([f"unix:{path.decode()}"]), unix(path))
+    assert "container engine" not in judge(rules(), unix(path + b"et")).message
