@@ -118,6 +118,7 @@ class Explainer:
         self._clock = clock
         self._queue: list[_Queued] = []
         self._told: set[tuple[int, str, str]] = set()
+        self._hints: dict[str, float] = {}
         self._folders: dict[tuple[str, str], tuple[int, float]] = {}  # how often told, and when it was last asked for
 
     def tell(self, tid: int, tgid: int, verdict: Verdict, *, again: bool = False) -> bool:
@@ -147,6 +148,12 @@ class Explainer:
         """Something that is no verdict: that a program cannot do its work in a run, and what to do. True when it was
         written."""
         return self._write(tid, safe(line) + "\n")
+
+    def hint(self, tid: int, line: str) -> None:
+        """Tell a process what it should know, once in a while: nothing was refused, so nothing is queued."""
+        now = self._clock()
+        if now - self._hints.get(line, -_QUIET) >= _QUIET and self._write(tid, line + "\n"):
+            self._hints[line] = now
 
     def _is_noise(self, folder: tuple[str, str]) -> bool:
         now = self._clock()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from supervisor.commands.installs import installation
+from supervisor.commands.rights import lacking
 from supervisor.decide import decide
 from supervisor.invariants.policy import RunState
 from supervisor.kernel import process as kernel_process
@@ -70,6 +71,8 @@ class Programs:
             self._warn(call.caller, verdict)
         if line := parts.agent.sandbox(judged.event):
             self._tell_of_sandbox(call.caller, line)
+        elif text := lacking(judged.event.given, len(judged.event.argv)):
+            parts.explainer.hint(call.caller.tid, f"govrun: note: {text}")
         started = Started(call.caller.tid, call.caller.tgid, judged, seq)
         if self._is_free(call.caller):
             return self._follow(call.caller, started)
