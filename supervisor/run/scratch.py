@@ -29,8 +29,10 @@ def name_in(place: bytes, run: str) -> bytes:
 
 
 def shown(variables: dict[str, str], scope: Scope, path: bytes) -> dict[str, str]:
-    """The environment with the folder as TMPDIR, unless the profile sets that itself."""
-    return variables if not path or "TMPDIR" in scope.env_set else variables | {"TMPDIR": os.fsdecode(path)}
+    """The environment with the folder as TMPDIR, and as the place where terminal multiplexers listen (the user's own
+    are not the run's to talk to), unless the profile sets that itself."""
+    names = [name for name in ("TMPDIR", "TMUX_TMPDIR", "SCREENDIR") if path and name not in scope.env_set]
+    return variables | dict.fromkeys(names, os.fsdecode(path))
 
 
 def remove(path: bytes) -> None:
