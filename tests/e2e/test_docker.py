@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -12,6 +13,8 @@ from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.conftest import PLACE
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun
@@ -47,10 +50,15 @@ class Engine(ThreadingMixIn, UnixStreamServer):
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """A server outside the run, at a place of the test's own."""
-    folder = tmp_path / "r"
-    folder.mkdir()
+def folder() -> Iterator[Path]:
+    """A place outside the run. Names of sockets hold 108 bytes, less than those of tests."""
+    with tempfile.TemporaryDirectory(dir=PLACE, prefix="s") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def engine(folder: Path) -> Iterator[Engine]:
+    """A server outside the run."""
     with Engine(str(folder / "docker.sock"), _Answers) as server:
         server.asked = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -93,9 +101,9 @@ def test_allowed_by_its_name(govrun: Govrun, repo: Path, engine: Engine, client:
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("name", ["docker.sock", "podman.sock", "containerd.sock"])
-def test_other_names_and_ways(govrun: Govrun, repo: Path, engine: Engine, tmp_path: Path, name: str) -> None:
+def test_other_names_and_ways(govrun: Govrun, repo: Path, engine: Engine, folder: Path, name: str) -> None:
     """By a link in the tree, by another name, from a folder beneath: the socket is judged, not its spelling."""
-    other = tmp_path / "o"
+    other = folder / "o"
     other.mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(other / name))
