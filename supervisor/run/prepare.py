@@ -119,7 +119,20 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     late = late_agents() if may_launch else ()
     chosen_late = Late(late, policy_for, environment.withheld)
     return Prepared(
-        options, place, profile, agent, policy, host, environment, state, caches, program, signing, unsigned, chosen_late, home
+        options,
+        place,
+        profile,
+        agent,
+        policy,
+        host,
+        environment,
+        state,
+        caches,
+        program,
+        signing,
+        unsigned,
+        chosen_late,
+        home,
     )
 
 

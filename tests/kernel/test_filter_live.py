@@ -125,13 +125,18 @@ def test_reads_are_asked_only_on_request() -> None:
     assert run(snippet, supervised=True) == [[["ok", "ok"], []], [["EREMOTEIO", "ok"], [257]]]
 
 
-def test_debug_lets_tracing_through() -> None:
+def test_debug_asks_where_a_trace_begins() -> None:
+    """ATTACH and pidfd_getfd as without it; CONT, and memory of another process, are between tracer and tracee."""
     snippet = """
     def act():
-        return [sc(101, 16, 2**22 + 1, 0, 0), sc(438, 99, 0, 0)]
+        begins = [sc(101, 16, 2**22 + 1, 0, 0), sc(438, 99, 0, 0)]
+        return begins + [sc(101, 7, 2**22 + 1, 0, 0), sc(310, 2**22 + 1, 0, 0, 0, 0, 1)]
     print(json.dumps([supervised(act)[:2], supervised(act, bpf.FilterSpec(True, "writes", 7))[:2]]))
     """
-    assert run(snippet, supervised=True) == [[["EREMOTEIO"] * 2, [101, 438]], [["ESRCH", "EBADF"], []]]
+    assert run(snippet, supervised=True) == [
+        [["EREMOTEIO"] * 4, [101, 438, 101, 310]],
+        [["EREMOTEIO"] * 2 + ["ESRCH", "EINVAL"], [101, 438]],
+    ]
 
 
 def test_thread_signals_below_landlock_6() -> None:
