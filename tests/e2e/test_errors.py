@@ -387,3 +387,21 @@ def test_without_git(govrun: Govrun, repo: Path) -> None:
     text = "\n".join(each for each in done.stderr.decode().splitlines() if not each.startswith("govrun 0"))
     told(text, done.returncode, 125, "git")
     assert not (repo / "mark").exists()
+
+
+@pytest.mark.needs("userns")
+def test_disk_that_fills_up(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+    """Nothing goes on that cannot be recorded: the run is stopped with 121, and what was recorded can be read."""
+    place = tmp_path / "small"
+    place.mkdir()
+    line = " ".join(f"'{os.fsdecode(word)}'" for word in govrun.argv())
+    script = (
+        f"mount -t tmpfs -o size=400k none {place} && cd {repo} && "
+        f"{line} -- bash -c 'for i in $(seq 5000); do echo x > $HOME/no$i; done 2>/dev/null; echo x > end' ; code=$?; "
+        f"{line} log latest --json | wc -l; exit $code"
+    )
+    done = govrun.bare("unshare", "-rm", "bash", "-c", script, env={"XDG_STATE_HOME": str(place)})
+    text = "\n".join(each for each in done.stderr.decode().splitlines() if not each.startswith("govrun 0"))
+    told(text, done.returncode, 121, "free space in the state folder")
+    assert not (repo / "end").exists() and not list(govrun.home.glob("no*"))
+    assert int(done.stdout) > 100
