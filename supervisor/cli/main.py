@@ -15,6 +15,7 @@ from supervisor.vocabulary.errors import GovrunError, InternalError, UsageError
 def main(argv: list[str] | None = None) -> int:
     """Exit code of the whole program; the only handler of errors that reach a user."""
     words = sys.argv[1:] if argv is None else argv
+    words = ["--help"] if words == ["-h"] else words
     _hold_streams()
     try:
         code = _run(words)

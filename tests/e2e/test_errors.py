@@ -339,6 +339,8 @@ def test_nested(govrun: Govrun, repo: Path) -> None:
     outcome = govrun("bash", "-c", inner).ok()
     assert b"already inside run" in outcome.stdout
     assert not (repo / "mark").exists()
+    outcome = govrun(*govrun.argv("doctor")).ok()
+    assert b"this is inside the run" in outcome.stdout and not outcome.denied()
     for words, code in ((["no-such-program"], 127), (["./README.md"], 126)):
         inner = " ".join(f"'{os.fsdecode(word)}'" for word in govrun.argv("--", *words))
         outcome = govrun("bash", "-c", inner, options=["--quiet"])
