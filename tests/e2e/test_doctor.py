@@ -56,8 +56,9 @@ def test_kernel_that_refuses(
     assert done.returncode == 1 and found["can_start"] is False
     gap = next(each for each in found["gaps"] if each["name"] == name)
     assert gap["blocks"] and words in gap["what"] + gap["fix"], gap
-    text = without(govrun, call, error, first, "doctor")
-    assert text.returncode == 1 and f"missing: {gap['what']}".encode() in text.stdout
+    if call == LANDLOCK:  # the table is the same for all
+        text = without(govrun, call, error, first, "doctor")
+        assert text.returncode == 1 and f"missing: {gap['what']}".encode() in text.stdout
     real = without(govrun, call, error, first, "--", "touch", "mark")
     assert real.returncode in (125, 126) and not (repo / "mark").exists(), real.stderr
     assert b"BUG" not in real.stderr and b"fix: " in real.stderr, real.stderr

@@ -308,9 +308,14 @@ def test_closed_streams(govrun: Govrun, repo: Path, closed: str) -> None:
     assert (bare.returncode, done.returncode) in ((0, 0), (1, 0)), done.stderr
     expected = (repo / "bare").read_text() if (repo / "bare").exists() else ""
     assert ((repo / "seen").read_text() if (repo / "seen").exists() else "") == expected
+    # What is told about a refusal has nowhere to go, and must not go where the record or the guard reads.
+    done = shell(govrun, f'govrun -- bash -c "echo x > $HOME/outside; exit 3" {closed}')
+    assert done.returncode == 3 and govrun.cli("log", "latest").ok().stdout.count(b"scope.write")
     for folder in (govrun.state / "runs").iterdir():
-        for path in folder.iterdir():
-            assert path.is_dir() or b"govrun: " not in path.read_bytes(), path
+        for path in (path for path in folder.iterdir() if path.is_file() and path.suffix != ".jsonl"):
+            assert b"govrun: " not in path.read_bytes(), path
+        for line in (folder / "journal.jsonl").read_bytes().splitlines():
+            assert line.startswith(b"{"), line
 
 
 def test_not_utf_8(govrun: Govrun, repo: Path) -> None:
