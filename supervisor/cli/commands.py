@@ -45,6 +45,7 @@ def run_command(words: list[str]) -> int:
             reason, fix = f"`{words[0]}` does not take it", f"govrun {words[0]} --help"
         else:
             reason = f"commands: {', '.join(names)}"
-            fix = "govrun -- COMMAND runs a command; govrun --help lists the rest"
+            meant = words[0] if not words[0].startswith("-") else "COMMAND"
+            fix = f"govrun -- {meant} … runs it as a command; govrun --help lists the rest"
         raise UsageError(str(error).rstrip("."), reason, fix, exit_code=2) from error
     return result if isinstance(result, int) else 0
