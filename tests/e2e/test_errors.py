@@ -252,12 +252,14 @@ def test_full_disk(govrun: Govrun, repo: Path, tmp_path: Path, size: str) -> Non
     line = " ".join(f"'{os.fsdecode(word)}'" for word in govrun.argv())
     script = (
         f"mount -t tmpfs -o size={size} none {place} && mkdir -m 700 {place}/govrun && cd {repo} && "
-        f"head -c 1G /dev/zero > {place}/filler 2>/dev/null; {line} -- touch mark"
+        f"head -c 1G /dev/zero > {place}/filler 2>/dev/null; {line} -- touch mark; code=$?; "
+        f"find {place}/govrun/runs -mindepth 1; exit $code"
     )
     done = govrun.bare("unshare", "-rm", "bash", "-c", script, env={"XDG_STATE_HOME": str(place)})
     text = done.stderr.decode()
     told("\n".join(each for each in text.splitlines() if not each.startswith("govrun 0")), done.returncode, 125)
-    assert "No space left" in text or "free space" in text, text
+    assert "No space left" in text and "free space" in text, text
+    assert done.stdout == b""  # no folder of a run that never began
     assert not (repo / "mark").exists()
 
 
