@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.profile.agents import INTERPRETERS, candidates
+from supervisor.profile.agents import INTERPRETERS, RUNNERS, candidates
 from supervisor.profile.model import AgentPack
 from supervisor.run.record import Recorder
 from supervisor.surfaces.processes import Processes
@@ -19,6 +19,7 @@ from supervisor.vocabulary.events import ExecEvent
 
 _SHELLS = frozenset(b"sh bash dash zsh ksh ash fish".split())
 _LAUNCHERS = _SHELLS | frozenset(b"env nohup timeout nice setsid stdbuf ionice chrt".split())
+_RUNNERS = frozenset(os.fsencode(words[0]) for words in RUNNERS)
 _SANDBOXES = frozenset(b"bwrap unshare firejail nsjail".split())
 _LOOKED_AT = 4  # words of a command line that may name the agent program
 
@@ -92,12 +93,14 @@ class Agent:
         self._words = _words((pack, *self._late))
 
     def executed(self, pid: int, event: ExecEvent) -> None:
-        """A process runs a new image. It is the agent when the one that was the agent so far started it and a pack
-        names it; an agent that starts itself again stays what it is, unless it does so with its own arguments: then
-        it hands over (to have more memory, for one), and does not use a helper."""
+        """A process runs a new image. It is the agent when a pack names it: at any depth as long as there is none,
+        since runners and scripts come before it; then only what the agent itself starts, a launcher its native
+        program. An agent that starts itself again stays what it is, unless it does so with its own arguments: then it
+        hands over (to have more memory, for one), and does not use a helper. ``late`` packs are chosen by what the
+        process that was started executes or starts."""
         processes = self._processes
-        record = processes.of(pid)
-        if not self._words or processes.root not in (pid, record.ppid):
+        near = processes.root in (pid, processes.of(pid).ppid)
+        if not self._words or (not near and (self._found or self._late)):
             return
         exe = os.readlink(b"/proc/%d/exe" % pid)
         arguments = _arguments(exe, event.argv)
@@ -112,13 +115,18 @@ class Agent:
             self._pack = pack
             self._adopt(pack)
         self.settled()
-        processes.root, self._exe, self._arguments = pid, exe, arguments
+        if _name(event).rpartition(b"/")[2] not in _RUNNERS:
+            processes.root, self._exe, self._arguments = pid, exe, arguments
+
+    @property
+    def _found(self) -> bool:
+        return self._exe != b""
 
     def _named(self, event: ExecEvent) -> AgentPack | None:
         given = (event.target.path, *event.argv[1:_LOOKED_AT])
         if not any(word in part for word in self._words for part in given):
             return None
-        found = frozenset(candidates([os.fsdecode(part) for part in (event.target.path, *event.argv[1:])]))
+        found = frozenset(candidates([os.fsdecode(part) for part in (_name(event), *event.argv[1:])]))
         packs = (pack for pack in (self._pack, *self._late) if not found.isdisjoint((*pack.programs, *pack.packages)))
         return next(packs, None)
 
@@ -139,7 +147,7 @@ class Agent:
     def reads(self, pid: int, path: bytes) -> bool:
         """Whether the standard error of a program that starts is read by the agent's model. A known agent runs commands
         for it in a shell; what it starts directly is for itself, such as git for the name of the branch."""
-        if not self._pack.programs:
+        if not self._pack.programs or not self._found:
             return True
         record = self._processes.of(pid)
         return record.ppid == self._processes.root and path.rpartition(b"/")[2] in _SHELLS
@@ -153,6 +161,11 @@ class Agent:
         use = self._pack.unconfined or "start the program that needs it without a sandbox of its own"
         why = "a run gets no namespaces and no mounts, and what it starts is confined already"
         return f"govrun: {name.decode()} cannot work inside a run · why: {why} · instead: {use}"
+
+
+def _name(event: ExecEvent) -> bytes:
+    """A program by the name it was started by: runners are often links to a script of another name."""
+    return event.given if event.given.startswith(b"/") else event.target.path
 
 
 def _arguments(exe: bytes, argv: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from supervisor.profile.agents import candidates
 from supervisor.profile.load import load_agent
-from supervisor.profile.packs import pack_names
+from supervisor.profile.packs import pack_names, packs_dir
 from supervisor.vocabulary.errors import ProfileError
 
 MINI = "mini-swe-agent"
@@ -37,6 +37,38 @@ def test_mini_swe_agent(line: str) -> None:
     assert pack.name == MINI
     assert pack.state == ("~/.config/mini-swe-agent/**",)
     assert "ANTHROPIC_API_KEY" in pack.keep
+
+
+@pytest.mark.parametrize(
+    ("line", "pack"),
+    [
+        ("codex exec hi", "codex"),
+        ("npx -y @openai/codex@latest exec hi", "codex"),
+        ("node /x/node_modules/@openai/codex/bin/codex.js", "codex"),
+        ("/x/node_modules/@openai/codex-linux-x64/vendor/bin/codex", "codex"),
+        ("pi -p hi", "pi"),
+        ("npx @mariozechner/pi-coding-agent -p hi", "pi"),
+        ("bunx @earendil-works/pi-coding-agent", "pi"),
+        ("npx @google/gemini-cli -p hi", "gemini"),
+        ("gemini", "gemini"),
+        ("uvx --from aider-chat aider --message hi", "aider"),
+        ("python3 -m aider", "aider"),
+        ("pnpm dlx opencode-ai run hi", "opencode"),
+        ("opencode run hi", "opencode"),
+        ("pip install aider", "generic"),
+        ("pip3 install aider", "generic"),
+    ],
+)
+def test_packs_by_command_line(line: str, pack: str) -> None:
+    assert load_agent(None, line.split()).name == pack
+
+
+@pytest.mark.parametrize("name", ["codex", "pi", "gemini", "aider", "opencode"])
+def test_a_pack_says_where_it_comes_from_and_protects_what_runs_later(name: str) -> None:
+    pack = load_agent(name, ())
+    text = (packs_dir() / "agents" / f"{name}.toml").read_text()
+    assert "measured" in text and "documentation" in text
+    assert pack.programs and pack.packages and pack.state and pack.protect and pack.executables and pack.keep
 
 
 @pytest.mark.parametrize(

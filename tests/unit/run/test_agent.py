@@ -83,6 +83,28 @@ def test_an_agent_that_starts_itself_as_a_helper_stays_the_agent(family: Family)
     assert agent.is_agent(first)
 
 
+def test_the_agent_is_found_behind_a_runner_and_a_shell(family: Family) -> None:
+    agent, me = family.agent(), os.getpid()
+    agent.executed(me, family.runs("/usr/bin/npx", "-y", "x-agent", "go"))
+    agent.executed(me, family.runs("/usr/bin/node", "/usr/bin/npx", "-y", "x-agent", "go"))
+    shell, program = family.child(), family.child("native")
+    agent.executed(shell, family.runs("/bin/sh", "-c", "x-agent go"))
+    family.processes.of(program).ppid = shell
+    assert agent.is_agent(me)
+    agent.executed(program, family.runs("/usr/bin/node", "/home/x/.npm/bin/x-agent", "go"))
+    assert agent.is_agent(program)
+    deeper = family.child()
+    agent.executed(deeper, family.runs("/opt/bin/x-agent", "another"))  # what the agent's commands start is none
+    assert agent.is_agent(program)
+
+
+def test_a_runner_chooses_the_pack_late(family: Family) -> None:
+    agent = family.agent(GENERIC, (PACK,))
+    agent.executed(os.getpid(), family.runs("/bin/sh", "-c", "npx x-agent"))
+    agent.executed(family.child(), family.runs("/usr/bin/npx", "x-agent"))
+    assert family.adopted == [PACK]
+
+
 def test_an_agent_that_starts_itself_anew_hands_over(family: Family) -> None:
     shutil.copy("/bin/cat", family.folder / "node")
     agent, launcher, second = family.agent(), family.child("node"), family.child("node")
@@ -155,7 +177,10 @@ def test_no_pack_is_chosen_by_what_a_command_starts(family: Family) -> None:
     ("program", "read"), [("/bin/bash", True), ("/usr/bin/zsh", True), ("/usr/bin/git", False), ("/x/bash-it", False)]
 )
 def test_a_known_agent_reads_what_its_shells_say(family: Family, program: str, read: bool) -> None:
-    assert family.agent().reads(family.child(), program.encode()) is read
+    agent = family.agent()
+    assert agent.reads(family.child(), program.encode())  # nobody knows yet which process it is
+    agent.executed(os.getpid(), family.runs("/opt/bin/x-agent"))
+    assert agent.reads(family.child(), program.encode()) is read
     assert family.agent(GENERIC).reads(family.child(), program.encode())
 
 
