@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -38,13 +39,12 @@ class Pane:
     def screen(self) -> str:
         return self.do("capture-pane", "-p")
 
+    def lines(self) -> str:
+        """The screen as one line: what was too long for it is whole again."""
+        return self.do("capture-pane", "-p", "-J").replace("\n", " ")
+
     def process(self) -> int:
         return int(self.do("display-message", "-p", "#{pane_pid}"))
-
-    def exited(self) -> int | None:
-        """Exit code of the command, None while it runs."""
-        dead, _, code = self.do("display-message", "-p", "#{pane_dead} #{pane_dead_status}").strip().partition(" ")
-        return int(code or -1) if dead == "1" else None
 
     def type(self, text: str = "") -> None:
         """Text as if typed, then the enter key."""
@@ -74,13 +74,6 @@ class Pane:
             assert time.monotonic() < end, found
             time.sleep(0.05)
 
-    def wait_for_exit(self, seconds: float = 30) -> int:
-        end = time.monotonic() + seconds
-        while (code := self.exited()) is None:
-            assert time.monotonic() < end, self.screen()
-            time.sleep(0.05)
-        return code
-
     def close(self) -> None:
         """End the server: its terminals are closed, as when a window is."""
         subprocess.run([*self._tmux, "kill-server"], env=self._env, capture_output=True, timeout=30)
@@ -90,3 +83,15 @@ def family(pid: int) -> list[psutil.Process]:
     """A process and all below it, now."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
+
+
+def ended(state: Path, seconds: float = 30) -> dict[str, object]:
+    """How the newest run of a state folder ended, once it has: `reason`, `exit`, `code`, as its record says."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        runs = sorted((state / "runs").glob("*/meta.json"))
+        found = json.loads(runs[-1].read_text()).get("end") if runs else None
+        if found:
+            return dict(found)
+        time.sleep(0.05)
+    raise AssertionError("the run has not ended")

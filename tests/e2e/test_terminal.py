@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import select
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.e2e.panes import Pane, family
+from tests.e2e.panes import Pane, ended, family
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun
@@ -210,18 +209,6 @@ def pane(govrun: Govrun) -> Iterator[Callable[..., Pane]]:
     shutil.rmtree(folder)
 
 
-def ended(govrun: Govrun, seconds: float = 30) -> dict[str, object]:
-    """How the newest run ended, once it has."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        runs = sorted((govrun.state / "runs").glob("*/meta.json"))
-        found = json.loads(runs[-1].read_text()).get("end") if runs else None
-        if found:
-            return dict(found)
-        time.sleep(0.05)
-    raise AssertionError("the run has not ended")
-
-
 def gone(processes: list[psutil.Process], seconds: float = 30) -> None:
     left = psutil.wait_procs(processes, timeout=seconds)[1]
     assert not left, [each.cmdline() for each in left]
@@ -252,8 +239,7 @@ def test_an_interactive_shell_in_a_pane(pane: Callable[..., Pane], govrun: Govru
     run.type("stty size; echo cols-$COLUMNS")
     run.wait(lambda screen: "20 70" in screen and "cols-70" in screen and "size-20 70" in screen)
     run.type("exit 7")
-    assert run.wait_for_exit() == 7
-    assert ended(govrun)["exit"] == 7
+    assert ended(govrun.state)["code"] == 7
 
 
 DRAWS = """
@@ -303,8 +289,9 @@ def test_a_screen_that_is_drawn_is_left_alone(pane: Callable[..., Pane], govrun:
     assert is_drawn(run.screen(), "60x20"), screen
     assert "govrun" not in run.screen()
     run.press("q")
-    assert run.wait_for_exit() == 0
-    said = "".join(line.ljust(60) for line in run.screen().splitlines())
+    assert ended(govrun.state)["code"] == 0
+    run.wait("PASSED")
+    said = run.lines()
     assert "denied by scope.write" in said and "outside is outside the write scope" in said, said
 
 
@@ -397,7 +384,7 @@ def test_a_terminal_that_is_closed_ends_its_run(
     below = family(run.process())
     run.do("kill-pane")
     gone(below)
-    end = ended(govrun)
+    end = ended(govrun.state)
     assert (end["reason"], end["exit"], end["code"]) == ("signal", exit_, 128 - exit_), end
 
 
@@ -413,5 +400,5 @@ def test_whoever_wants_a_run_to_outlive_its_terminal_says_so(pane: Callable[...,
         assert time.monotonic() < end, shell.screen()
         time.sleep(0.05)
     shell.do("kill-pane")
-    assert ended(govrun)["exit"] == 0
+    assert ended(govrun.state)["exit"] == 0
     assert (govrun.cwd / "done").exists()
