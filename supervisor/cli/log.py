@@ -80,11 +80,12 @@ def _log(run: str, asked: Asked, most: int | None, *, as_json: bool) -> bool:
     if not as_json:
         emit(paged([f"{folder.name}   {heading(folder, run)}"]))
     emit(shown)
-    lines, whole = chain_lines(reader.report, folder)
+    lines, whole, state = chain_lines(reader.report, folder)
     if whole and (asked != Asked() or most is not None):
         lines[0] = f"{shown.count} of {lines[0].partition(': ')[2]}"
     if as_json:
-        emit((f"govrun: {line}" for line in lines), sys.stderr)
+        # What is in order is not worth a line beside data.
+        emit([f"govrun: {line}" for line in lines] if state or not whole else (), sys.stderr)
     else:
         emit(paged(lines))
     return whole
@@ -135,8 +136,8 @@ class _Shown:
             yield from self._form(record, cause)
 
 
-def chain_lines(report: Report, folder: Path) -> tuple[list[str], bool]:
-    """What a full read has found, in lines, and whether the journal is whole."""
+def chain_lines(report: Report, folder: Path) -> tuple[list[str], bool, str]:
+    """What a full read has found, in lines; whether the journal is whole; why it has no end, empty where it has one."""
     from supervisor.cli.text import safe
     from supervisor.journal.reader import is_live
 
@@ -148,7 +149,7 @@ def chain_lines(report: Report, folder: Path) -> tuple[list[str], bool]:
         state = ""
     if report.intact:
         head = f"{folder.name}: {report.records} records, chain intact, head {report.head[:16]}"
-        return [head + (f" ({state})" if state else "")], True
+        return [head + (f" ({state})" if state else "")], True, state
     lines = [f"{folder.name}: {report.records} records, chain BROKEN" + (f" ({state})" if state else "")]
     lines += [f"  {f'line {p.line}' if p.line else 'journal'}: {safe(p.text, 200)}" for p in report.problems]
-    return lines, False
+    return lines, False, state

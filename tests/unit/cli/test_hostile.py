@@ -112,6 +112,8 @@ LINES = {
                       {"kind": "exec", "phase": "outcome", "cause": 10**18, "outcome": "failed", "errno": -(10**20)},
                       {"kind": "exec", "phase": "outcome", "cause": -1, "outcome": "failed", "errno": True}], 0),
     "not a number": ([b'{"seq":NaN}\n', b'{"seq":' + b"9" * 5000 + b"}\n"], 1),
+    "numbers that are none": ([{"kind": "exec", "seq": [1]}, {"kind": "exec", "cause": 1, "outcome": "failed"},
+                               {"kind": "exec", "seq": {}, "phase": "intent"}], 1),
     "newer": ([{"v": 99, "kind": "exec", "phase": "intent", "op": {"new": "thing"}}], 0),
     "a loop of causes": ([{"kind": "exec", "phase": "intent", "cause": 2},
                           {"kind": "exec", "phase": "intent", "cause": 1}], 0),
