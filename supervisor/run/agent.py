@@ -108,7 +108,7 @@ class Agent:
             return
         pack = self._named(event)
         if pack is None:
-            if pid == processes.root and os.path.basename(exe) not in _LAUNCHERS:
+            if pid == processes.root and os.path.basename(event.target.path) not in _LAUNCHERS:
                 self.settled()  # what was to be launched is here, and nobody knows it
             return
         if pack is not self._pack:

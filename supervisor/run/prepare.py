@@ -101,6 +101,19 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     signing, unsigned = _signing(place, home, environ)
     if unsigned:
         profile = profile._replace(warnings=(*profile.warnings, unsigned))
+    environment = _environment(environ, profile, agent, home, caches, signing)
+    may_launch = agent.name == GENERIC and options.agent is None and launches(program)
+    late = late_agents() if may_launch else ()
+    chosen_late = Late(late, policy_for, environment.withheld)
+    return Prepared(
+        options, place, profile, agent, policy, host, environment, state, caches, program, signing, unsigned,
+        chosen_late, home,
+    )  # fmt: skip
+
+
+def _environment(
+    environ: Mapping[str, str], profile: Profile, agent: AgentPack, home: Path, caches: Path, signing: Grant | None
+) -> Environment:
     scope = profile.scope
     environment = build(
         environ,
@@ -115,25 +128,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         from supervisor.run.signing import known_to_git
 
         environment.variables.update(known_to_git(signing, environment.variables))
-    may_launch = agent.name == GENERIC and options.agent is None and launches(program)
-    late = late_agents() if may_launch else ()
-    chosen_late = Late(late, policy_for, environment.withheld)
-    return Prepared(
-        options,
-        place,
-        profile,
-        agent,
-        policy,
-        host,
-        environment,
-        state,
-        caches,
-        program,
-        signing,
-        unsigned,
-        chosen_late,
-        home,
-    )
+    return environment
 
 
 def _settings(agent: AgentPack, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
