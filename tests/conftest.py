@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,6 +239,18 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
+def _await_publisher(run_dir: Path) -> None:
+    """govrun does not wait for the notes of a run that changed nothing; a test that looks around afterwards has to."""
+    end = time.monotonic() + 20
+    told = run_dir / "notes.jsonl"
+    while time.monotonic() < end and not (told.exists() and '"end"' in told.read_text()):
+        mine = ("-m", "supervisor.provenance.publish", str(run_dir))
+        commands = (each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"]))
+        if not any(tuple(command[-3:]) == mine for command in commands):
+            return
+        time.sleep(0.02)
+
+
 @dataclass
 class Running:
     """A govrun process that has not ended yet."""
@@ -262,6 +275,8 @@ class Running:
             raise AssertionError(f"govrun did not end in {timeout} s\nstdout: {out!r}\nstderr: {err!r}") from None
         done = subprocess.CompletedProcess(self.process.args, self.process.returncode, out or b"", err or b"")
         run_dir, records = read_journal(self.state)
+        if run_dir is not None:
+            _await_publisher(run_dir)
         return Outcome(done, self.state, run_dir, records)
 
 

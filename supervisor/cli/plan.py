@@ -168,8 +168,10 @@ def _environment(found: Plan) -> Iterator[str]:
 
 
 def _given(found: Plan) -> list[str]:
-    """Names of the variables that the command gets. TMPDIR is a folder of the run's own."""
-    return sorted({*found.prepared.environment.variables, "TMPDIR"})
+    """Names of the variables that the command gets; some name a folder of the run's own."""
+    from supervisor.run.scratch import VARIABLES
+
+    return sorted({*found.prepared.environment.variables, *VARIABLES})
 
 
 def _coverage(found: Plan) -> Iterator[str]:

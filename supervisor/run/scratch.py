@@ -28,10 +28,13 @@ def name_in(place: bytes, run: str) -> bytes:
     return place + b"/govrun-" + run[-12:].lower().encode()
 
 
+VARIABLES = ("TMPDIR", "TMUX_TMPDIR", "SCREENDIR")
+
+
 def shown(variables: dict[str, str], scope: Scope, path: bytes) -> dict[str, str]:
     """The environment with the folder as TMPDIR, and as the place where terminal multiplexers listen (the user's own
     are not the run's to talk to), unless the profile sets that itself."""
-    names = [name for name in ("TMPDIR", "TMUX_TMPDIR", "SCREENDIR") if path and name not in scope.env_set]
+    names = [name for name in VARIABLES if path and name not in scope.env_set]
     return variables | dict.fromkeys(names, os.fsdecode(path))
 
 
