@@ -186,7 +186,6 @@ class Publisher:
         self._record(told | {"ref": ref_of(self.run)})
         if failed is not None:
             raise failed
-        self._repository.tidy()
 
     def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
