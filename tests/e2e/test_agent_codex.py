@@ -179,7 +179,7 @@ def test_codex_in_a_terminal(
     words = govrun.argv("--", codex, "--no-daemon", *UNCONFINED)
     terminal = Terminal(words, repo, govrun.env | ENVIRONMENT)
     try:
-        terminal.wait("Ask Codex to do anything")
+        assert "supervises" not in terminal.wait("Ask Codex to do anything")  # a refusal, across what it draws
         terminal.resize(72, 40)
         terminal.keys("go on")
         terminal.wait("› go on")
@@ -192,7 +192,7 @@ def test_codex_in_a_terminal(
         terminal.keys("/quit")
         terminal.wait("› /quit")
         terminal.keys("Enter")
-        terminal.wait("ended with 0", "PASSED · exit 0")
+        terminal.wait("ended with 0", "PASSED · exit 0", "denied by govrun.agent", seconds=15)
     finally:
         terminal.close()
     assert (repo / "src/new.py").exists()
