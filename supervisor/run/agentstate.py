@@ -24,7 +24,8 @@ def bring(agent: AgentPack, home: Path) -> None:
         return
     source, target = (path.replace("~", str(home), 1) for path in (agent.state_from, agent.state_in))
     patterns = [pattern.split(".") for pattern in agent.starts]
-    theirs, ours = _read(source), _read(target)
+    # A run may have put a link in its place, to a file that is hidden from it.
+    theirs, ours = _read(source), _read(target, os.O_NOFOLLOW)
     wanted = merged(theirs, ours, patterns)
     if wanted == ours:
         return
@@ -70,10 +71,10 @@ def _union(first: dict[str, object], second: dict[str, object], levels: int) -> 
     return found
 
 
-def _read(path: str) -> dict[str, object]:
+def _read(path: str, flags: int = 0) -> dict[str, object]:
     """The object in a JSON file, empty where there is none that could be read."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
         with open(fd, "rb") as file:
             data = file.read(_MOST + 1)
         value = json.loads(data.decode("utf-8")) if len(data) <= _MOST else None

@@ -75,6 +75,18 @@ def test_files_that_cannot_be_read_say_nothing(tmp_path: Path, content: bytes) -
     assert (tmp_path / ".x/.x.json").read_bytes() == content
 
 
+def test_a_link_that_a_run_left_there_is_not_read(tmp_path: Path) -> None:
+    """It would bring what is hidden from runs into a file that they read."""
+    (tmp_path / "secret.json").write_text('{"token": "hidden"}')
+    (tmp_path / ".x.json").write_text('{"a": 1}')
+    (tmp_path / ".x").mkdir()
+    (tmp_path / ".x/.x.json").symlink_to("../secret.json")
+    bring(PACK, tmp_path)
+    assert json.loads((tmp_path / ".x/.x.json").read_text()) == {"a": 1}
+    assert not (tmp_path / ".x/.x.json").is_symlink()
+    assert json.loads((tmp_path / "secret.json").read_text()) == {"token": "hidden"}
+
+
 def test_no_fifo_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".x.json")
     bring(PACK, tmp_path)
