@@ -125,8 +125,8 @@ def test_every_record_conforms(repo: Path, govrun: Govrun) -> None:
     keys = {key for record in records for key in record}
     assert keys == {name for name, field in schema.FIELDS.items() if not field.later}
     written = {key for record in records for key in record.get("op", {}) if "cut" not in record}
-    # A commit with what a rule forbids, other people's work, a `.git` link into temporary space, more than is named
-    # one by one, and a script refused at its exec stop have tests of their own.
-    unseen = {"commit", "prior", "target", "more", "chain"}
+    # A commit with what a rule forbids, other people's work, what git fetched, a `.git` link into temporary space, more
+    # than is named one by one, and a script refused at its exec stop have tests of their own.
+    unseen = {"commit", "prior", "fetched", "target", "more", "chain"}
     assert written >= schema.OP.keys() - unseen, schema.OP.keys() - unseen - written
     assert written <= schema.OP.keys()

@@ -1,4 +1,7 @@
-"""The schema against itself, against what the documentation lists, and against records of its earlier version."""
+"""The schema against itself, against what the documentation lists, and against records of its earlier version.
+
+Run as a program (``PYTHONPATH=. python tests/unit/journal/test_schema.py``) it writes the tables into the page.
+"""
 
 from __future__ import annotations
 
