@@ -70,7 +70,11 @@ MAVEN = {
     "  public static void main(String[] words) { System.out.println(21 * 2); }\n}\n",
     ".gitignore": "target\n",
 }
-MAVEN_PLUGINS = Path("/usr/share/maven-repo/org/apache/maven/plugins/maven-compiler-plugin")
+# What it takes to compile, in the versions of bookworm: the packages' and those that the life cycle names.
+MAVEN_PLUGINS = [
+    Path("/usr/share/maven-repo/org/apache/maven/plugins", name)
+    for name in ("maven-compiler-plugin/3.10.1", "maven-resources-plugin/3.3.0", "maven-surefire-plugin")
+]
 
 
 def project(pair: Pair, files: dict[str, str]) -> None:
@@ -132,7 +136,7 @@ def test_go_installs_beside_the_repository(pair: Pair) -> None:
     assert outcome.denied("scope.write") and ".config is outside the write scope" in outcome.stderr
 
 
-@pytest.mark.skipif(not MAVEN_PLUGINS.exists(), reason="needs Debian's Maven plugins")
+@pytest.mark.skipif(not all(path.exists() for path in MAVEN_PLUGINS), reason="needs Debian's Maven plugins")
 @pytest.mark.needs("mvn")
 def test_maven(pair: Pair) -> None:
     """Fetches into a repository of the tree, then builds from that without the network."""
