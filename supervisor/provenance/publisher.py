@@ -183,7 +183,9 @@ class Publisher:
             "commits": len(self.noted),
             "gone": len(missing),
         }
-        self._record(told | {"ref": ref_of(self.run)})
+        if failed is None:
+            self._repository.tidy()
+        self._record(told | {"ref": ref_of(self.run)})  # the last word
         if failed is not None:
             raise failed
 
