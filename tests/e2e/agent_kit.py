@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -186,16 +188,16 @@ class Terminal:
     def __init__(
         self, words: list[str | bytes], cwd: Path, env: dict[str, str], size: tuple[int, int] = (100, 30)
     ) -> None:
-        self._name = f"govrun-{os.getpid()}-{time.monotonic_ns()}"
+        self._folder = tempfile.mkdtemp(prefix="gv", dir="/tmp")  # short, for the name of its socket
         command = " ".join(shlex.quote(os.fsdecode(word)) for word in words)
         # The shell stays, so that what is said at the end can be read.
         script = f"{command}; echo ended with $?; exec cat"
-        clean = {"PATH": env["PATH"], "TMUX_TMPDIR": "/tmp"}
+        clean = {"PATH": env["PATH"], "TMUX_TMPDIR": self._folder}
         given = [
             word for name, value in (env | {"TERM": "xterm-256color"}).items() for word in ("-e", f"{name}={value}")
         ]
         width, height = map(str, size)
-        self._tmux = ["tmux", "-L", self._name, "-f", "/dev/null"]
+        self._tmux = ["tmux", "-L", "own", "-f", "/dev/null"]
         start = [
             *self._tmux,
             "new-session",
@@ -237,3 +239,4 @@ class Terminal:
 
     def close(self) -> None:
         self._run("kill-server")
+        shutil.rmtree(self._folder, ignore_errors=True)
