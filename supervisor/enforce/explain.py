@@ -14,7 +14,6 @@ import stat
 import termios
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from supervisor.kernel import process
 from supervisor.vocabulary.policy import Invariant
@@ -22,6 +21,7 @@ from supervisor.vocabulary.verdicts import Effect, Match, Verdict
 
 _MOST_QUEUED = 64
 _MOST_TOLD = 4096
+_COMMANDS = 3  # that hear what the agent was refused; it reads some of them itself, to get to know its shell
 _MOST_ALIKE = 5  # processes in a row that are told the same of one folder
 _QUIET = 60.0  # seconds after which it is told again
 # What rules about paths say of every name in a folder alike.
@@ -99,11 +99,15 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class _Queued(NamedTuple):
-    """``told``: (device, inode) of the standard error where it was told already."""
+class _Queued:
+    """``told``: (device, inode) of each standard error where it was told already; ``left``: how many more commands
+    hear of it; ``again``: being told does not settle it."""
 
-    text: str
-    told: tuple[int, int] | None
+    __slots__ = ("again", "left", "text", "told")
+
+    def __init__(self, text: str, told: tuple[int, int] | None, again: bool) -> None:
+        self.text, self.told, self.again = text, {told}, again
+        self.left = _COMMANDS if again else 1
 
 
 class Explainer:
@@ -125,7 +129,7 @@ class Explainer:
         """Tell the process why. True when it was written where the process can be read, or need not be told again: once
         per violation and process, where a rule about paths refuses every name of a folder alike that is one violation.
         Many processes in a row are told so of one folder only a few times. ``again``: nobody may read it there, so it
-        is told with the next command too."""
+        is told with the next commands too; the first of them may be the agent's own."""
         first = verdict.matches[0]
         what = (first.invariant.id, first.message)
         alike = _ALIKE.fullmatch(first.message)
@@ -140,8 +144,8 @@ class Explainer:
         line = reason(first, verdict.effect)
         written = self._write(tid, line + "\n")
         if again or not written:
-            told = line.replace("govrun: ", "govrun: before this command: ", 1) if again else line
-            self._put(told, _stderr_of(tid) if written else _own())
+            told = line.replace("govrun: ", "govrun: earlier: ", 1) if again else line
+            self._put(told, _stderr_of(tid) if written else _own(), again)
         return written
 
     def notice(self, tid: int, line: str) -> bool:
@@ -165,9 +169,9 @@ class Explainer:
         self._folders[folder] = (count + 1, now)
         return count >= _MOST_ALIKE
 
-    def _put(self, text: str, told: tuple[int, int] | None) -> None:
+    def _put(self, text: str, told: tuple[int, int] | None, again: bool = False) -> None:
         if len(self._queue) < _MOST_QUEUED:
-            self._queue.append(_Queued(text + "\n", told))
+            self._queue.append(_Queued(text + "\n", told, again))
 
     def tell_later(self, line: str, more: str, pid: int) -> bool:
         """Tell of something that was taken back after it had been written: to the process that wrote it (``pid``, 0
@@ -187,10 +191,14 @@ class Explainer:
         at = _stderr_of(tid)
         if at is not None and at == _inode(os.devnull):
             return  # thrown away: the next one may be read
-        while self._queue:  # one by one: a pipe may take a part only
-            if (at is None or self._queue[0].told != at) and not self._write(tid, self._queue[0].text):
+        for queued in list(self._queue):  # one by one: a pipe may take a part only
+            known = at is not None and at in queued.told
+            if not known and not self._write(tid, queued.text):
                 return
-            del self._queue[0]
+            queued.told.add(at)
+            queued.left -= not (known and queued.again)
+            if not queued.left:
+                self._queue.remove(queued)
 
     def _write(self, tid: int, text: str) -> bool:
         """Everything is asked of one duplicate of the process's descriptor: by name, another thread could put a

@@ -420,7 +420,7 @@ class Judge:
         message = reason(verdict.matches[0], verdict.effect)
         parts.recorder.blocked(event, verdict, number, message, cause)
         # An agent program keeps its own house and calls home at every start; its model has not asked for that.
-        asked = isinstance(event, FsEvent) and verdict.matches[0].invariant.id != PROGRAM
+        asked = not isinstance(event, NetEvent) and verdict.matches[0].invariant.id != PROGRAM
         again = asked and parts.agent.is_agent(caller.tgid)
         if not parts.explainer.tell(caller.tid, caller.tgid, verdict, again=again):
             self._told(message)

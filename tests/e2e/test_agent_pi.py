@@ -115,8 +115,8 @@ def test_pi_works_and_is_governed(
     for number, path in ((5, repo / ".github/workflows/ci.yml"), (6, repo.parent / "outside")):
         assert "EACCES" in model.seen(number), model.seen(number)
         assert not path.exists()
-    assert "before this command: denied by scope.protect" in model.seen(7), model.seen(7)
-    assert f"before this command: denied by scope.write: {repo.parent}/outside" in model.seen(7)
+    assert "earlier: denied by scope.protect" in model.seen(7), model.seen(7)
+    assert f"earlier: denied by scope.write: {repo.parent}/outside" in model.seen(7)
     # What a command did against a rule is told in that command's output.
     assert f"denied by scope.write: {govrun.home}/outside" in model.seen(7)
     assert not (govrun.home / "outside").exists()

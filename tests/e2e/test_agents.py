@@ -126,7 +126,7 @@ def test_an_agent_works_and_is_governed(
     assert not (repo / "src/client.py").exists()
     assert not (repo / ".github/workflows/ci.yml").exists()
     assert "reverted by one-client" in model.seen(3) and "httpx" in model.seen(3), model.seen(3)
-    assert "before this command: denied by scope.protect" in model.seen(3), model.seen(3)
+    assert "earlier: denied by scope.protect" in model.seen(3), model.seen(3)
     assert f"denied by scope.write: {govrun.home}/outside" in model.seen(4), model.seen(4)
     assert not (govrun.home / "outside").exists()
     assert "denied by govrun.agent" in model.seen(5), model.seen(5)
@@ -160,7 +160,7 @@ def start(govrun: Govrun, script: str, agent: Path, *options: str) -> Outcome:
     return govrun("sh", "-c", script, "sh", agent, options=options, env={"OPENAI_API_KEY": "not-a-real-key"})
 
 
-@pytest.mark.parametrize("script", ['exec "$1"', '"$1"; true', 'mkdir -p made; cd /; "$1"; true'])
+@pytest.mark.parametrize("script", ['exec "$1"', '"$1"; true', 'git status; cd /; "$1"; true'])
 def test_a_pack_is_chosen_when_a_script_starts_the_agent(govrun: Govrun, agent: Path, script: str) -> None:
     outcome = start(govrun, script, agent)
     assert (govrun.home / STATE / "last").read_text() == "ran\n", outcome.stderr
@@ -177,6 +177,9 @@ def test_a_pack_is_chosen_when_a_script_starts_the_agent(govrun: Govrun, agent: 
     "script",
     [
         'echo x > written; "$1"; true',  # the script has changed something
+        'mkdir -p made; "$1"; true',  # a command of it has
+        # A program that nobody knows starts it.
+        'exec python3 -c "import subprocess, sys; subprocess.run(sys.argv[1:])" "$1"',
         'sh -c "\\"$1\\"; true" sh "$1"; true',  # a command of the script starts it
     ],
 )
@@ -203,9 +206,9 @@ def test_a_state_folder_that_was_not_there_is_named(govrun: Govrun, agent: Path)
 
 def test_a_known_agent_hears_with_its_next_command(govrun: Govrun, agent: Path) -> None:
     outcome = govrun(agent, env={"OPENAI_API_KEY": "not-a-real-key"})
-    assert f"before this command: denied by scope.write: {govrun.home}/outside" in outcome.stdout.decode()
+    assert f"earlier: denied by scope.write: {govrun.home}/outside" in outcome.stdout.decode()
     again = govrun(agent, options=("--agent", "generic"))
-    assert "before this command" not in again.stdout.decode()
+    assert "earlier: denied" not in again.stdout.decode()
 
 
 def test_explain_says_what_of_its_state_an_agent_cannot_change(govrun: Govrun) -> None:
@@ -214,4 +217,4 @@ def test_explain_says_what_of_its_state_an_agent_cannot_change(govrun: Govrun) -
     document = json.loads(govrun.cli("explain", "--agent", "codex", "--json").ok().stdout)
     (grant,) = (grant for grant in document["grants"] if grant["source"] == "pack:agents/codex")
     assert "/hooks.json" in grant["protected"]
-    assert "govrun.agent" in {found["id"] for found in document["invariants"]}
+    assert "govrun.agent" in {found["invariant"] for found in document["invariants"]}

@@ -275,7 +275,24 @@ def test_what_an_agent_is_refused_is_told_with_its_next_command_too(pipe: tuple[
     finally:
         os.close(later[0])
         os.close(later[1])
-    assert heard.startswith("govrun: before this command: denied by scope.write (govrun.toml:3): y is outside"), heard
+    assert "govrun: earlier: denied by scope.write (govrun.toml:3): y is outside" in heard
+
+
+def test_what_an_agent_is_refused_is_told_to_three_commands(pipe: tuple[int, int]) -> None:
+    """Each has a standard error of its own, and hears it once."""
+    told = explainer()
+    with process(pipe[1]) as agent:
+        assert told.tell(agent, agent, verdict(), again=True)
+        for turn in range(4):
+            read, write = os.pipe()
+            os.set_blocking(read, False)
+            with process(write) as command:
+                told.flush_to(command)
+                told.flush_to(command)
+            heard = drain(read).decode()
+            assert heard.count("govrun: earlier: denied") == (1 if turn < 3 else 0), turn
+            os.close(read)
+            os.close(write)
 
 
 def test_a_long_queue_is_never_told_twice(pipe: tuple[int, int]) -> None:
