@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from supervisor.vocabulary.errors import GovrunError, HostError
+from supervisor.git.program import FIXED_PATH, find_git
+from supervisor.vocabulary.errors import GovrunError
 
-FIXED_PATH = "/usr/bin:/bin:/usr/local/bin"
 _MAX_TOLD = 400
 # Command-line configuration outranks every file (git-config(1), FILES).
 _SETTINGS = (
@@ -44,15 +44,6 @@ class GitError(GovrunError):
     def __init__(self, what: str, why: str, code: int | None) -> None:
         super().__init__(what, why, exit_code=121)
         self.code = code
-
-
-def find_git() -> str:
-    """Absolute path of git on a fixed search path. Raises ``HostError``."""
-    for folder in FIXED_PATH.split(":"):
-        path = f"{folder}/git"
-        if os.access(path, os.X_OK):
-            return path
-    raise HostError("git is not installed", f"looked in {FIXED_PATH}", "install the package git")
 
 
 class Git:

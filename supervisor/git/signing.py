@@ -69,7 +69,7 @@ def _speaks_of_signing(path: Path) -> bool:
 
 def _configuration(tree: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The last value of each key; a key without one reads ``true``. Empty when git does not answer."""
-    from supervisor.git.neutral import find_git
+    from supervisor.git.program import find_git
 
     told = _ask([find_git(), "-C", str(tree), "config", "--null", "--get-regexp", _KEYS], environ)
     found: dict[str, str] = {}
@@ -84,7 +84,7 @@ def _ask(argv: Sequence[str], environ: Mapping[str, str]) -> bytes | None:
     """Standard output; None when the program fails, takes too long or is not there."""
     import subprocess  # most starts ask for nothing
 
-    from supervisor.git.neutral import FIXED_PATH
+    from supervisor.git.program import FIXED_PATH
 
     kept = {name: environ[name] for name in _PASSED if name in environ}
     try:

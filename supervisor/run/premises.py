@@ -72,7 +72,8 @@ def _here(found: Premises, environ: Mapping[str, str]) -> Premises:
 
 
 def _git() -> tuple[str, tuple[int, ...]]:
-    from supervisor.git.neutral import Git, find_git
+    from supervisor.git.neutral import Git
+    from supervisor.git.program import find_git
 
     try:
         path = find_git()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.confine.environment import Environment, build, cache_folders
-from supervisor.git.neutral import find_git
+from supervisor.git.program import find_git
 from supervisor.git.signing import wanted as signed
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.journal.store import state_path
