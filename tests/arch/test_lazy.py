@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ def test_importing_the_command_imports_nothing_heavy(checkout_interpreter: str) 
 
 @pytest.mark.needs("notify", landlock=2)
 def test_a_second_start_imports_nothing_heavy(govrun: "Govrun", tmp_path: Path) -> None:
+    shutil.rmtree(govrun.cwd / "src")  # folders are looked through at the end, where git is asked what it ignores
     govrun("true").ok()  # the filter is built and kept by the first start
     log = tmp_path / "imports"
     command = govrun.argv("--", "/bin/true")
