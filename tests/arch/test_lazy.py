@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 HEAVY = {
     "asyncio", "argparse", "concurrent", "difflib", "email", "git", "http", "importlib.metadata", "inspect", "logging",
-    "pathspec", "psutil", "pyseccomp", "rich", "ssl", "subprocess", "threading", "typer", "unittest", "urllib.request", "watchdog", "yaml",
+    "pathspec", "psutil", "pyseccomp", "rich", "ssl", "subprocess", "threading",
+    "typer", "unittest", "urllib.request", "watchdog", "yaml",
 }  # fmt: skip
 
 
