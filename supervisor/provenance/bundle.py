@@ -1,4 +1,5 @@
-"""What a run leaves in the repository beside its notes: one commit without parents, at ``refs/govrun/runs/…``.
+"""What a run leaves in the repository beside its notes: a tree, at ``refs/govrun/runs/…``. No commit: those would stand
+in everybody's ``git log --all``.
 
 ```
 run.json        what ran, when, on which base, how it ended; digests of what was in force
@@ -8,7 +9,7 @@ events/N.jsonl  5,000 published events each
 policy/…        the profile of the tree as it was read, while it still reads like that
 ```
 
-The same journal gives the same commit id: publishing twice is publishing once.
+The same journal gives the same tree: publishing twice is publishing once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from supervisor.git.layout import is_object_id
 from supervisor.git.neutral import Git, GitError
 from supervisor.journal import chain
 from supervisor.journal.codec import encode
-from supervisor.journal.ids import born
 from supervisor.journal.merkle import Tree
 from supervisor.journal.reader import raw_lines
 from supervisor.provenance.published import Projector, shape
@@ -52,7 +52,7 @@ def ref_of(run: str) -> str:
 
 
 class Bundle:
-    """The commit of the run in ``folder``, written once by ``write``."""
+    """The tree of the run in ``folder``, written once by ``write``."""
 
     def __init__(self, folder: Path, meta: dict[str, object]) -> None:
         self._folder = folder
@@ -126,7 +126,7 @@ class Bundle:
         return key
 
     def write(self, git: Git, text: str, more: dict[str, object]) -> str:
-        """Make the objects and return the commit's id. ``text``: the run's note; ``more``: what else ``run.json``
+        """Make the objects and return the tree's id. ``text``: the run's note; ``more``: what else ``run.json``
         tells. Raises ``GitError``."""
         try:
             self._file.seek(0, os.SEEK_END)
@@ -140,15 +140,14 @@ class Bundle:
         # No delta search among segments: it costs more than the events.
         made = git.run(["fast-import", "--quiet", "--force", "--done", "--depth=0"], file=self._file)
         commit = made.decode("ascii", "replace").strip()
-        if not is_object_id(commit):
+        tree = git.run(["rev-parse", "--verify", "--end-of-options", commit + "^{tree}"]).decode("ascii").strip()
+        if not is_object_id(tree):
             raise GitError("the record of the run could not be built", f"git fast-import said {commit[:80]!r}", None)
-        return commit
+        return tree
 
     def _commit(self, text: str, more: dict[str, object]) -> Iterator[bytes]:
-        who = b"govrun <govrun@invalid> %d +0000" % int(born(self._run))
-        title = f"govrun {self._run}\n".encode()
-        yield b"commit refs/govrun/staging\nmark :900000\nauthor %s\ncommitter %s\n" % (who, who)
-        yield b"data %d\n%s" % (len(title), title)
+        # fast-import makes trees for commits only.
+        yield b"commit refs/govrun/staging\nmark :900000\ncommitter govrun <govrun@invalid> 0 +0000\ndata 0\n"
         for number in range(len(self._parts)):
             yield b"M 100644 :%d events/%06d.jsonl\n" % (number + 1, number)
         segments = "".join(encode(part) + "\n" for part in self._parts)

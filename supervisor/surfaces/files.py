@@ -217,7 +217,8 @@ class Files:
         spot = self._resolver.entry(call.caller, base, memory.string(call.caller.tid, address))
         self._must_exist(spot)
         self._must_be_removable(spot, bool(flags & AT_REMOVEDIR))
-        records = self._renames.unpacked(spot.target.path)
+        # A folder that can be removed is empty: git tidies up so once it has packed what was in it.
+        records = () if flags & AT_REMOVEDIR else self._renames.unpacked(spot.target.path)
         event = FsEvent(call.actor, FsOp.UNLINK, call.name, spot.target, git_tool=call.git_tool, records=records)
         name = "rmdir" if flags & AT_REMOVEDIR else "unlink"
         return Attempt(event, PathAct(name, spot.parent, spot.name), (spot,))

@@ -81,6 +81,14 @@ def test_a_run_without_a_commit_is_noted_where_it_began(govrun: Govrun, git: Git
     assert git.runs() == [outcome.run]
 
 
+def test_the_history_shows_nothing_of_it(govrun: Govrun, git: Git) -> None:
+    for number in range(3):
+        govrun("sh", "-c", f"echo {number} > src/new.py").ok()
+    assert git("log", "--exclude=refs/notes/*", "--all", "--format=%s") == "base"
+    assert git("cat-file", "-t", ref_of(git.runs()[0])) == "tree"
+    assert "govrun" not in git("log", "--format=%s", "--branches", "--tags", "--remotes")
+
+
 def test_a_run_that_changed_nothing_is_noted_too(govrun: Govrun, git: Git) -> None:
     outcome = govrun("true").ok()
     eventually(git, outcome.run)
