@@ -63,7 +63,10 @@ def _serve(publisher: Publisher, started: float) -> int:
             break
     try:
         publisher.finish(_ending(end, publisher.folder, time.monotonic() - started))
-    except (GovrunError, ValueError) as error:
+    except GovrunError as error:
+        publisher.problem(f"the end: {error.what}: {error.why}")
+        failed = True
+    except ValueError as error:
         publisher.problem(f"the end: {error}")
         failed = True
     return 1 if failed else 0

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -155,15 +155,29 @@ def own_folders(agent: AgentPack, home: Path) -> tuple[bytes, ...]:
 
 
 def home_grants(profile: Profile, home: Path) -> tuple[Grant, ...]:
-    """Folders in the home folder that every layer which sets ``write`` names (``~/remote.git/**``)."""
+    """Folders in the home folder that every layer which sets ``write`` names (``~/remote.git/**``), and that are there:
+    the kernel grants no others."""
+    return tuple(
+        Grant(os.fsencode(os.path.realpath(path)), entry.source, folder)
+        for entry, path, folder in _named_at_home(profile, home)
+        if os.path.exists(path)
+    )
+
+
+def absent_at_home(profile: Profile, home: Path) -> tuple[str, ...]:
+    """What ``write`` names in the home folder and is not there, in words."""
+    return tuple(
+        f'{entry.value} in "write" ({entry.source}) is not there, so nothing can be written to it: make it first'
+        for entry, path, _ in _named_at_home(profile, home)
+        if not os.path.exists(path)
+    )
+
+
+def _named_at_home(profile: Profile, home: Path) -> Iterator[tuple[Entry, str, bool]]:
     layers = profile.scope.write
-    found = []
     for entry in layers[0] if layers else ():
-        named = entry.value.startswith("~/") and all(entry.value in [e.value for e in layer] for layer in layers)
-        if named:
-            path, folder = _state_path(entry.value, home)
-            found.append(Grant(os.fsencode(os.path.realpath(path)), entry.source, folder))
-    return tuple(found)
+        if entry.value.startswith("~/") and all(entry.value in [e.value for e in layer] for layer in layers):
+            yield entry, *_state_path(entry.value, home)
 
 
 def _state_path(pattern: str, home: Path) -> tuple[str, bool]:

@@ -21,6 +21,7 @@ from supervisor.profile.model import AgentPack, Profile
 from supervisor.run.agent import Late, launches
 from supervisor.run.compose import (
     Place,
+    absent_at_home,
     base_locks,
     cache_base,
     check_tree,
@@ -98,6 +99,8 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     _check_examples(policy)
     if locks is not None and locks.warnings:
         profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
+    if absent := absent_at_home(profile, home):
+        profile = profile._replace(warnings=(*profile.warnings, *absent))
     signing, unsigned = _signing(place, home, environ)
     if unsigned:
         profile = profile._replace(warnings=(*profile.warnings, unsigned))

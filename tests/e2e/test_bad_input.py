@@ -623,3 +623,16 @@ def test_unknown_verdict_never_allows(govrun: Govrun, repo: Path) -> None:
         records = [each for each in outcome.journal if each.get("invariant") == "scope.protect"]
         assert records and records[0]["verdict"] == then, records
     assert textwrap.dedent(text)
+
+
+def test_a_granted_place_that_is_not_there(govrun: Govrun, repo: Path, home: Path) -> None:
+    """The kernel grants what exists: said at the start, and by the refusal."""
+    (repo / "govrun.toml").write_text('version = 1\n[scope]\nwrite = ["**", "~/out/**", "~/there/**"]\n')
+    (home / "there").mkdir()
+    outcome = govrun("sh", "-c", "mkdir ~/out; echo x > ~/there/x && echo through")
+    assert b"through" in outcome.stdout
+    assert '~/out/** in "write" (govrun.toml:3) is not there' in outcome.stderr
+    assert outcome.denied("scope.write") and "outside the write scope" in outcome.stderr
+    (home / "out").mkdir()
+    outcome = govrun("sh", "-c", "echo x > ~/out/x").ok()
+    assert not outcome.denied() and "is not there" not in outcome.stderr
