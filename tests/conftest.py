@@ -109,7 +109,7 @@ FEATURES: Mapping[str, Callable[[], int]] = {
         for name in (
             *("gcc", "make", "git", "npm", "node", "tmux", "strace", "bwrap", "socat", "setpriv", "sqlite3", "jq"),
             *("gdb", "cargo", "go", "mvn", "cmake", "ninja", "ccache", "autoconf", "ruby", "bundle", "perl", "php"),
-            *("git-lfs", "screen", "curl", "g++"),
+            *("git-lfs", "screen", "curl", "g++", "ssh-agent", "gpg", "direnv", "less", "vi"),
         )
     },
 }
