@@ -108,13 +108,15 @@ def supervise(order: Order) -> Result:
     except StopRun as error:
         raise HostError(error.what, error.why, error.fix) from error  # nothing was started
     run = _Run(order, recorder, started)
-    end = End("internal", None)
+    end, failed = End("internal", None), None
     try:
         end = run.go()
     except StopRun as error:
-        order.say("\n".join(error.lines()))
+        failed = error
     finally:
         stop_tree(os.getpid(), run.keep(), group=run.root)
+    if failed is not None:  # not before: the run may fill the pipe that this goes to
+        order.say("\n".join(failed.lines()))
     result = run.conclude(end)
     chain = journal.head
     journal.close()

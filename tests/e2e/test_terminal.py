@@ -348,7 +348,7 @@ def test_a_terminal_is_usable_again_after_a_kill(pane: Callable[..., Pane], govr
 def test_the_whole_run_is_suspended_and_goes_on(pane: Callable[..., Pane]) -> None:
     script = "import time\nprint('up', flush=True)\nwhile True: print('got', input(), flush=True)"
     shell = pane("python3", "-c", script, shell=True)
-    shell.wait(lambda screen: "\nup" in screen)
+    shell.wait(lambda screen: "\nup\n" in screen)
     shell.press("C-z")
     shell.wait("Stopped")
     shell.type("echo sh''ell; jobs | wc -l")
@@ -378,7 +378,7 @@ def test_a_terminal_that_is_closed_ends_its_run(
     pane: Callable[..., Pane], govrun: Govrun, script: str, exit_: int, shell: bool
 ) -> None:
     run = pane("bash", "-c", script, shell=shell)
-    run.wait(lambda screen: "\nup" in screen)
+    run.wait(lambda screen: "\nup\n" in screen)
     if "STOP" in script and shell:
         run.wait("Stopped")
     below = family(run.process())
