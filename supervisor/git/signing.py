@@ -134,9 +134,12 @@ def _public_line(text: str) -> tuple[str, bytes] | None:
 
 
 def gpg_public(program: str, key: str, environ: Mapping[str, str]) -> Keyring | None:
-    """The public key that ``gpg -u KEY`` would sign with, from the user's keyring. None when there is none."""
-    listed = _ask([program, "--batch", "--no-tty", "--with-colons", "--with-keygrip", "--list-keys", key], environ)
-    public = _ask([program, "--batch", "--no-tty", "--export", key], environ)
+    """The public key that ``gpg -u KEY`` would sign with, from the user's keyring. None when there is none, or when
+    several fit: which of them a run may sign with is not for it to choose."""
+    # After "--", since the key may come from the repository: --homedir=… would have gpg start a program of its choice.
+    plain = [program, "--batch", "--no-tty"]
+    listed = _ask([*plain, "--with-colons", "--with-keygrip", "--list-keys", "--", key], environ)
+    public = _ask([*plain, "--export", "--", key], environ)
     folders = _ask([program.replace("gpg", "gpgconf"), "--list-dirs", "agent-socket"], environ)
     grips = _signing_grips((listed or b"").decode("utf-8", "replace"), exact=key.endswith("!"))
     if not (public and folders and grips):
@@ -145,17 +148,22 @@ def gpg_public(program: str, key: str, environ: Mapping[str, str]) -> Keyring | 
 
 
 def _signing_grips(listed: str, *, exact: bool) -> tuple[str, ...]:
-    """Keygrips of the keys with the capability to sign that are neither revoked, expired nor invalid. gpg takes a
-    subkey where there is one (gpg(1), ``doc/DETAILS`` for the fields), and then the primary key is not among them: it
-    could certify other keys."""
-    primary: list[str] = []
-    sub: list[str] = []
+    """Keygrips of the one key with the capability to sign that is neither revoked, expired nor invalid; none where
+    there are several. gpg takes a subkey where there is one (gpg(1), ``doc/DETAILS`` for the fields), and then the
+    primary key is not among them: it could certify other keys."""
+    found: list[tuple[list[str], list[str]]] = []  # of each key: primary, subkeys
     into: list[str] | None = None
     for line in listed.splitlines():
         fields = line.split(":")
-        if fields[0] in ("pub", "sub") and len(fields) > 11:
+        if fields[0] == "pub":
+            found.append(([], []))
+        if fields[0] in ("pub", "sub") and len(fields) > 11 and found:
             usable = "s" in fields[11] and fields[1][:1] not in ("r", "e", "i", "d", "n")
-            into = (primary if fields[0] == "pub" else sub) if usable else None
+            into = found[-1][fields[0] == "sub"] if usable else None
         elif fields[0] == "grp" and len(fields) > 9 and into is not None:
             into.append(fields[9])
+    keys = [key for key in found if any(key)]
+    if len(keys) != 1:
+        return ()
+    primary, sub = keys[0]
     return tuple(primary + sub) if exact or not sub else tuple(sub)

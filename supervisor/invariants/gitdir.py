@@ -317,6 +317,8 @@ def refuses_config(event: GitConfigEvent) -> Refusal | None:
     for change in event.changes:
         if not event.target.made and not _is_known_format(change):
             return Refusal(f"{change.key} says how the repository is stored, which git sets when it makes one")
+        if not event.target.made and _asks_for_signatures(change):
+            return Refusal(f"{change.key} says what the keys of the user sign in later runs", "ask the user to set it")
     if event.executable:
         keys = ", ".join(event.executable)
         return Refusal(f"git runs what {keys} holds", "ask the user to set it")
@@ -324,6 +326,14 @@ def refuses_config(event: GitConfigEvent) -> Refusal | None:
 
 
 _BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
+
+
+def _asks_for_signatures(change: ConfigChange) -> bool:
+    """A start lets the run sign with what is configured here: a run could choose another key for the next one."""
+    key = change.key.lower()
+    if key in ("commit.gpgsign", "tag.gpgsign"):
+        return any(value.lower() not in ("false", "no", "off", "0", "") for value in change.new or ())
+    return key in ("user.signingkey", "gpg.format") and bool(change.new)
 
 
 def _is_known_format(change: ConfigChange) -> bool:

@@ -94,7 +94,8 @@ _ADD = "run ssh-add with that key first, or sign afterwards"
 def _gpg(wanted: signing.Wanted, signer: tuple[int, int], _: Path, environ: Mapping[str, str]) -> Plan:
     found = signing.gpg_public(_program("gpg"), wanted.key, environ)
     if found is None:
-        return _cannot(f"gpg knows no key for {wanted.key}", "set user.signingkey, or sign afterwards")
+        why = f"gpg knows no key for {wanted.key}, or several"
+        return _cannot(why, "set user.signingkey to one fingerprint, or sign afterwards")
     path = os.path.realpath(os.fsencode(found.socket))
     if not _answers(path):
         why = "no gpg-agent is running, and key files are not given to a run"

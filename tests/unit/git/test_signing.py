@@ -85,6 +85,8 @@ def listed(*keys: tuple[str, str, str]) -> str:
         ([("pub", "u", "scESC"), ("sub", "u", "s")], True, "AB"),
         ([("pub", "u", "sc"), ("sub", "e", "s"), ("sub", "r", "s")], False, "A"),
         ([("pub", "r", "sc")], False, ""),
+        ([("pub", "u", "sc"), ("pub", "u", "sc")], False, ""),
+        ([("pub", "e", "sc"), ("sub", "u", "e"), ("pub", "u", "sc")], False, "C"),
         ([], False, ""),
     ],
 )
