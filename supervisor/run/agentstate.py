@@ -35,12 +35,12 @@ def bring(agent: AgentPack, home: Path) -> None:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             with open(fd, "w", encoding="utf-8") as file:
-                json.dump(wanted, file, indent=2, ensure_ascii=False)
+                json.dump(wanted, file, indent=2)  # ASCII: half a surrogate has no UTF-8
             os.rename(temporary, target)
         except BaseException:
             os.unlink(temporary)
             raise
-    except (OSError, UnicodeEncodeError) as error:
+    except OSError as error:
         raise HostError(f"cannot write {target!r}", str(error), "make room, or see to its folder") from error
 
 

@@ -103,3 +103,12 @@ def test_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
 def test_packs_without_such_a_file_write_nothing(tmp_path: Path) -> None:
     bring(AgentPack("y"), tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_text_that_has_no_utf8_stops_no_start(tmp_path: Path) -> None:
+    """A run could leave it, and no session of its agent would begin any more."""
+    (tmp_path / ".x").mkdir()
+    (tmp_path / ".x/.x.json").write_text('{"servers": 1, "a": "\\ud800 \\u00e9"}')
+    (tmp_path / ".x.json").write_text('{"b": "ü"}')
+    bring(PACK, tmp_path)
+    assert json.loads((tmp_path / ".x/.x.json").read_text()) == {"a": "\ud800 é", "b": "ü"}
