@@ -2,10 +2,14 @@
 
 Trees are read raw and walked here, by object id: a path never becomes a revision expression, so that no byte in it
 (newline, colon, pathspec magic) means anything.
+
+Git believes the index of a pack: whoever adds one can have any object id stand for anything. So each object is held
+against its id here, and what an id leads to (``ID^{tree}``) is followed here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import select
 import subprocess
 import time
@@ -17,6 +21,7 @@ from supervisor.git.neutral import Git, GitError
 TREE, GITLINK, SYMLINK = 0o040000, 0o160000, 0o120000
 _MAX_KEPT = 100_000
 _DEFAULT_LIMIT = 8 << 20
+_MOST_TAGS = 16  # tags of tags
 
 
 class Entry(NamedTuple):
@@ -24,6 +29,10 @@ class Entry(NamedTuple):
 
     mode: int
     id: str
+
+
+class TooLarge(GitError):
+    """An object of more bytes than were asked for."""
 
 
 class Objects:
@@ -45,12 +54,25 @@ class Objects:
     def get(self, name: str, *, limit: int = _DEFAULT_LIMIT) -> tuple[str, str, bytes] | None:
         """(id, type, content) of an object id, or of ``ID^{commit}`` and ``ID^{tree}``; None when it does not exist.
 
-        Raises ``GitError`` on a time-out, on a dead git, and for an object of more than ``limit`` bytes.
+        Raises ``GitError`` on a time-out, on a dead git, for an object that is not what its id says, and (``TooLarge``)
+        for one of more than ``limit`` bytes.
         """
         plain, _, kind = name.partition("^")
         if not is_object_id(plain) or kind not in ("", "{commit}", "{tree}"):
             raise GitError("not an object id", repr(name[:80]), None)
         deadline = time.monotonic() + self._timeout
+        found = self._asked(plain, limit, deadline)
+        for _ in range(_MOST_TAGS):
+            wanted = kind[1:-1]
+            if found is None or wanted in ("", found[1]):
+                return found
+            next_id = _leads_to(found[1], found[2], wanted)
+            if not next_id:
+                return None
+            found = self._asked(next_id, limit, deadline)
+        return None
+
+    def _asked(self, name: str, limit: int, deadline: float) -> tuple[str, str, bytes] | None:
         try:
             return self._ask(name, limit, deadline)
         except BrokenPipeError:
@@ -76,9 +98,12 @@ class Objects:
         size = int(header[2])
         if size > limit:
             self.close()  # cheaper than reading it all
-            raise GitError("the object is too large", f"{name}: {size} bytes, limit {limit}", None)
+            raise TooLarge("the object is too large", f"{name}: {size} bytes, limit {limit}", None)
         body = self._exactly(size + 1, deadline)[:-1]
-        return header[0].decode("ascii"), header[1].decode("ascii"), body
+        digest = hashlib.sha1 if len(name) == 40 else hashlib.sha256
+        if digest(b"%s %d\0%s" % (header[1], size, body), usedforsecurity=False).hexdigest() != name:
+            raise GitError("an object is not what its id says", f"{name}: git fsck names it", None)
+        return name, header[1].decode("ascii"), body
 
     def _until_newline(self, deadline: float) -> bytes:
         while b"\n" not in self._rest:
@@ -157,6 +182,14 @@ class Objects:
             return None
         found = self.get(entry.id, limit=limit)
         return None if found is None else found[2]
+
+
+def _leads_to(kind: str, content: bytes, wanted: str) -> str:
+    """The id that a commit or a tag names in its first line, "" where that is not on the way to ``wanted``."""
+    word, _, rest = content.partition(b"\n")[0].partition(b" ")
+    on_the_way = (kind == "tag" and word == b"object") or (kind == "commit" and wanted == "tree" and word == b"tree")
+    text = rest.decode("ascii", "replace")
+    return text if on_the_way and is_object_id(text) else ""
 
 
 def parse_tree(raw: bytes, width: int) -> dict[bytes, Entry]:

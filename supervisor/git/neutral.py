@@ -32,6 +32,7 @@ _SETTINGS = (
     "core.fsync=committed",
     "credential.helper=",
     "gc.auto=0",
+    "core.commitGraph=false",  # whoever writes one can have commits of his own choice be missed
     "maintenance.auto=false",
     "protocol.allow=never",
     "core.filesRefLockTimeout=1000",

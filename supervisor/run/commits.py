@@ -9,7 +9,7 @@ from pathlib import Path
 
 from supervisor.decide import decide
 from supervisor.git import refs as git_refs
-from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects
+from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects, TooLarge
 from supervisor.git.index import staged
 from supervisor.git.layout import is_object_id
 from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind
@@ -226,7 +226,7 @@ class Commits:
     def _blob(self, entry: Entry, kind: str) -> tuple[str, str, bytes] | None:
         try:
             return self._objects.get(entry.id, limit=MOST_SCRIPT if kind == SCRIPT else _MOST_BLOB)
-        except GovrunError:
+        except TooLarge:
             if kind == SCRIPT:
                 return None  # too large to be one
             raise
