@@ -107,7 +107,9 @@ def shape(argv: Sequence[object]) -> list[str]:
     words = [str(word) for word in argv]
     if not words:
         return []
-    out, leading = [words[0][:_PROGRAM]], True
+    # A program is given its own name by whoever starts it: what follows a space is no part of one, or cannot be told.
+    program, space, _ = words[0].partition(" ")
+    out, leading = [program[:_PROGRAM] + (f" {OMITTED}" if space else "")], True
     for position, word in enumerate(words[1:], 1):
         if leading and position <= _LEADING and _PLAIN.fullmatch(word):
             told = word

@@ -33,6 +33,8 @@ def published(record: dict[str, Any]) -> Any:
         (["x", "one", "two", "three"], ["x", "one", "two", OMITTED]),
         (["x", "--token", "abc", "--verbose"], ["x", "--token", OMITTED, "--verbose"]),
         ([], []),
+        (["x SECRET --password=SECRET", "run"], ["x …", "run"]),
+        (["/opt/My App/x", "-v"], ["/opt/My …", "-v"]),
     ],
 )
 def test_a_command_line_is_told_by_its_shape(argv: list[str], told: list[str]) -> None:
