@@ -63,17 +63,17 @@ def locate(policy: CompiledPolicy, path: bytes) -> Place:
     git = _git_zone(policy, path)
     if git is not None:
         return git
+    temp = max((temp for temp in policy.temp if is_under(path, temp)), key=len, default=b"")
     for grant in policy.grants:
         if (
             path == grant.path
             or (grant.folder and is_under(path, grant.path))
             or (grant.beside and _lies_beside(path, grant.path))
-        ):
+        ) and not (
+            is_under(temp, grant.path) and temp != grant.path
+        ):  # sessions beside the run have files of theirs there
             return Place(Zone.GRANTED, grant.path, below(path, grant.path), grant.source)
-    for temp in policy.temp:
-        if is_under(path, temp):
-            return Place(Zone.TEMP, temp, below(path, temp))
-    return Place(Zone.OUTSIDE, b"/", path[1:])
+    return Place(Zone.TEMP, temp, below(path, temp)) if temp else Place(Zone.OUTSIDE, b"/", path[1:])
 
 
 def _git_zone(policy: CompiledPolicy, path: bytes) -> Place | None:

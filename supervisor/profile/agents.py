@@ -66,11 +66,16 @@ def load_agent(name: str | None, program: Sequence[str]) -> AgentPack:
 
 
 def late_agents() -> tuple[AgentPack, ...]:
-    """Packs of known agents that a launcher may go on to start: but for those that need a place prepared, or a variable
-    set, before that."""
+    """Packs of known agents that a launcher may go on to start: but for those that need a place prepared (outside of
+    their state), or a variable set, before that."""
     problems = Problems()
     packs = (_read(name, problems) for name in pack_names("agents") if name != GENERIC)
-    return tuple(pack for pack in packs if not (pack.set or pack.own or pack.state_in))
+    return tuple(pack for pack in packs if not (pack.set or pack.state_in or _is_apart(pack)))
+
+
+def _is_apart(pack: AgentPack) -> bool:
+    folders = tuple(state.removesuffix("**") for state in pack.state if state.endswith("/**"))
+    return not all(each.startswith(folders) for each in pack.own)
 
 
 def _mentions(pack: str, wanted: frozenset[str]) -> bool:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
 PLANTED = {
-    # Sessions that are open outside source theirs before each command; the kept models come with instructions.
+    # The kept models come with instructions.
     "codex": (
-        *("shell_snapshots/other.sh", "models_cache.json", "cloud-config-bundle-cache.json", "memories/MEMORY.md"),
+        *("models_cache.json", "cloud-config-bundle-cache.json", "memories/MEMORY.md"),
         *("automations/a/automation.toml", "node_modules/x/index.js", "package.json"),
     ),
     # At its start it moves tools/fd to bin/fd, and commands to prompts.
@@ -45,3 +45,15 @@ def test_planted(cage: Cage, agent: str) -> None:
     cage.run(script, options=["--agent", agent])
     assert [name for name in names if (cage.home / name).exists()] == []
     assert all((cage.home / name).exists() for name in kept)
+
+
+def test_shells_of_sessions_outside(cage: Cage) -> None:
+    """They are sourced before each command of a session; a run has its own beside them."""
+    cage.both("mkdir -p ~/.codex/shell_snapshots; echo theirs > ~/.codex/shell_snapshots/a.sh")
+    script = "cd ~/.codex/shell_snapshots; echo x > b.tmp && mv b.tmp b.sh; echo y >> b.sh"
+    script += "; echo evil > a.sh; mv b.sh a.sh; rm -f a.sh; cd ..; mv shell_snapshots gone"
+    cage.bare(script)
+    assert not (cage.twin_home / ".codex/shell_snapshots").exists()
+    cage.run(script, options=["--agent", "codex"])
+    assert (cage.home / ".codex/shell_snapshots/a.sh").read_text() == "theirs\n"
+    assert (cage.home / ".codex/shell_snapshots/b.sh").read_text() == "x\ny\n"
