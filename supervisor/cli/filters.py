@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.journal.codec import bytes_of, raw_of
 from supervisor.journal.schema import KINDS, OUTCOMES, VERDICTS
+from supervisor.profile.agents import INTERPRETERS
 from supervisor.run.acts import is_refusal
 from supervisor.vocabulary.errors import UsageError
 
@@ -22,6 +23,7 @@ Record = dict[str, object]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PLACES = ("path", "to", "target", "unix")
 _MAGIC = re.compile(r"[*?\[]")
+_SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"])
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class Filter:
     def _who(self, record: Record, cause: Record | None) -> bool:
         if not self._commands:
             return True
-        lines = [line for each in (record, cause) if each is not None for line in _lines(each)]
-        return any(_has(line, words) for line in lines for words in self._commands)
+        calls = [call for each in (record, cause) if each is not None for call in _calls(each)]
+        return any(_speaks_of(call, words) for call in calls for words in self._commands)
 
 
 def _either(name: str, record: Record, cause: Record | None) -> object:
@@ -175,19 +177,68 @@ def _words_of(option: str, text: str) -> list[str]:
     return words
 
 
-def _lines(record: Record) -> list[list[str]]:
-    """Command lines that a record tells of, as words: the actor's, and that of a program that is started."""
-    found = []
+def _calls(record: Record) -> list[tuple[str, list[str], list[str]]]:
+    """What a record tells of: the actor, and the program that is started. File, arguments, scripts before the file."""
+    found: list[tuple[str, list[str], list[str]]] = []
     actor, op = record.get("actor"), record.get("op")
-    programs = [(actor.get("exe"), actor.get("argv"))] if isinstance(actor, dict) else []
-    if isinstance(op, dict) and ("argv" in op):
-        programs.append((op.get("path"), op["argv"]))
-    for path, argv in programs:
-        if isinstance(path, str):
-            found.append([path])
-        if isinstance(argv, list):
-            found.append([word for each in argv if isinstance(each, str) for word in each.split()])
+    if isinstance(actor, dict):
+        found.append((_text(actor.get("exe")), _texts(actor.get("argv")), []))
+    if isinstance(op, dict) and "argv" in op:
+        found.append((_text(op.get("path")), _texts(op["argv"]), _texts(op.get("chain"))))
     return found
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _speaks_of(call: tuple[str, list[str], list[str]], words: list[str]) -> bool:
+    """Whether it is the program ``words`` begin with, and its arguments begin with the rest; options between are
+    stepped over. With a pattern among the words: whether they stand in the line one after another."""
+    file, argv, chain = call
+    if any(map(_MAGIC.search, words)):
+        line = [word for each in argv for word in each.split()]
+        return _has([file], words) or _has(line, words)
+    rest = argv[1:]
+    if any(_is(each, words[0]) for each in (file, *argv[:1], *chain)) and _begins(rest, words[1:]):
+        return True
+    at = _script(file, rest)
+    return at is not None and _is(rest[at], words[0]) and _begins(rest[at + 1 :], words[1:])
+
+
+def _script(file: str, rest: list[str]) -> int | None:
+    """Which argument of an interpreter is what it runs: a script or a module. None: a text, or no interpreter."""
+    name = file.rpartition("/")[2]
+    shell = name in _SHELLS
+    if not shell and not name.startswith(INTERPRETERS):
+        return None
+    for at, word in enumerate(rest):
+        if word == "-m" and not shell:
+            return at + 1 if at + 1 < len(rest) else None
+        if not word.startswith("-"):
+            return at
+        if word in ("-", "--eval", "--print") or (word[1] != "-" and ("c" in word or ("e" in word and not shell))):
+            return None
+    return None
+
+
+def _begins(rest: list[str], words: list[str]) -> bool:
+    """Whether arguments begin with ``words``. Before each, options are stepped over, and what follows one letter
+    (``git -C x push``), since that may be its value."""
+    at, after = 0, ""
+    for word in rest:
+        if at == len(words):
+            break
+        if _is(word, words[at]):
+            at += 1
+        elif not word.startswith("-") and not re.fullmatch("-[A-Za-z]", after):
+            return False
+        after = word
+    return at == len(words)
 
 
 def _has(line: list[str], words: list[str]) -> bool:

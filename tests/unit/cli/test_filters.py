@@ -80,9 +80,16 @@ ALL = list(range(1, 14))
         (["--command", "pip"], [2, 4, 6, 7, 8]),
         (["--command", "python3.*"], [2, 4, 6, 7, 8]),
         (["--command", "pip install"], [2, 4, 6, 7, 8]),
+        (["--command", "pip instal"], []),
+        (["--command", "install"], []),
+        (["--command", "python3 -m pip"], [2, 4, 6, 7, 8]),
         (["--command", "install pip"], []),
-        (["--command", "git push"], [3, 5, 9, 10, 11, 12]),
-        (["--command", "git"], [3, 5, 9, 10, 11, 12]),
+        (["--command", "git push"], [3, 5]),
+        (["--command", "git push origin x"], []),
+        (["--command", "git origin"], []),
+        (["--command", "git"], [3, 5]),
+        (["--command", "/usr/bin/git"], [3, 5]),
+        (["--command", "*git* push"], [3, 5, 9, 10, 11, 12]),
         (["--command", "make"], [1]),
         (["--command", "gi"], []),
         (["--command", "sh", "--kind", "exec"], [3, 5]),
@@ -159,6 +166,27 @@ def test_patterns_of_the_command_line_are_no_negations(known: Reading) -> None:
 def test_the_bytes_of_a_name_are_what_is_compared(known: Reading) -> None:
     assert known("log", "--path", "a\\\\b*.py")[-1].startswith("2 of")
     assert known("log", "--path", "*\udcff.py")[-1].startswith("2 of")
+
+
+@pytest.mark.parametrize(
+    ("exe", "argv", "asked", "found"),
+    [
+        ("/usr/bin/git", "git -C x -c a=b --no-pager push origin", "git push", True),
+        ("/usr/bin/git", "git -C x push origin", "git push origin", True),
+        ("/usr/bin/git", "git commit -m push", "git push", False),
+        ("/usr/bin/git", "git -P", "git push", False),
+        ("/usr/bin/bash", "bash -ex scripts/build.sh all", "build.sh all", True),
+        ("/usr/bin/bash", "bash -lc build.sh", "build.sh", False),
+        ("/usr/bin/node", "node /usr/lib/node_modules/npm/bin/npm install x", "npm install", True),
+        ("/usr/bin/node", "node -e npm", "npm", False),
+        ("/usr/bin/python3.11", "python3 -m", "-m", False),
+        ("/usr/bin/cat", "cat npm", "npm", False),
+        ("/usr/bin/cat", "", "cat", True),
+    ],
+)
+def test_programs_and_the_beginning_of_their_arguments(exe: str, argv: str, asked: str, *, found: bool) -> None:
+    record: dict[str, object] = {"kind": "fs.write", "actor": {"exe": exe, "argv": argv.split()}}
+    assert Filter(Asked(commands=(asked,)), "/t", START)(record, None) == found
 
 
 def test_an_age_is_counted_from_now() -> None:
