@@ -181,6 +181,12 @@ def _built_in(context: Context, debug: bool) -> Iterator[Invariant]:
     yield rule("git.internals", "git would run or trust what is written there")
 
 
+_PERMIT = (
+    'ask the person who started the run: write = ["**", "~/out/**"] in govrun.toml permits more, '
+    "--agent NAME an agent's own state"
+)
+
+
 def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Invariant]:
     def rule(key: str, coverage: Coverage, note: str, why: str, use: str = "") -> Invariant:
         source = scope.sources.get(key, "govrun")
@@ -189,7 +195,7 @@ def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Inva
     verified = context.verified
     effective = EFFECTS[scope.then]
     acts = Coverage.SUPERVISED if effective >= Effect.ASK else Coverage.OBSERVED
-    yield rule("write", acts, "Landlock holds the tree's boundary; patterns inside it by notify", "")
+    yield rule("write", acts, "Landlock holds the tree's boundary; patterns inside it by notify", "", _PERMIT)
     yield rule("protect", acts, "notify", "these files steer tools and people outside the run")
     yield rule("hide", Coverage.ENFORCED, "Landlock, whole folders outside the tree", "secrets stay unread")
     if hides_in_tree:
