@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from supervisor.journal.store import check_makeable, obstacle
@@ -48,7 +49,7 @@ def plan(options: Options, environ: Mapping[str, str]) -> Plan:
     wanted = folders_to_make(prepared)
     for path in wanted:
         if why := obstacle_at(path):
-            raise cannot_make(path, why)
+            raise cannot_make(path, why, prepared.caches)
     # What cannot be undone is tried in a child that ends at once.
     tried = probe.host()
     check_host(
@@ -56,7 +57,7 @@ def plan(options: Options, environ: Mapping[str, str]) -> Plan:
     )
     agent, own = domains(prepared, handed_in())
     program = filter_of(prepared, keep=False)
-    made = [os.fsencode(prepared.state), *wanted]
+    made = dict.fromkeys((os.fsencode(prepared.state), *wanted))  # state files share a folder
     return Plan(
         prepared,
         _chosen(prepared.agent, options),
@@ -101,9 +102,31 @@ def _chosen(agent: AgentPack, options: Options) -> str:
 def _notes(prepared: Prepared) -> tuple[str, ...]:
     """What a start would say, and go on."""
     repository = prepared.place.repository
-    found = list(prepared.profile.warnings)
+    found = [*prepared.profile.warnings, *_unreachable(prepared)]
     if repository is None:
         found.append("not a git repository: no notes will be written")
     if prepared.options.accept:
         found.append(f"accepted: {', '.join(prepared.options.accept)}; it is weaker, and recorded")
     return tuple(found)
+
+
+def _unreachable(prepared: Prepared) -> Iterator[str]:
+    """The profile says which hosts are open, and none of them can be the one that serves the agent's model."""
+    agent = prepared.agent
+    if not (agent.hosts or agent.keep):
+        return
+    scope = prepared.profile.scope
+    for layer in scope.hosts:
+        if not any(_may_serve(entry.value, agent.hosts) for entry in layer):
+            where = layer[0].source if layer else scope.sources.get("hosts", "the profile")
+            wanted = " ".join(agent.hosts) or "its provider, such as api.example.com:443"
+            yield f"hosts ({where}) replaces the public hosts: for the agent to reach its model it has to name {wanted}"
+
+
+def _may_serve(entry: str, hosts: tuple[str, ...]) -> bool:
+    """Whether an entry of ``hosts`` is one of the provider's, or any name where the pack knows none."""
+    host = entry.rpartition(":")[0]
+    if not hosts:
+        is_name = host not in ("unix", "registry") and ":" not in host
+        return is_name and any(letter.isalpha() or letter == "*" for letter in host)
+    return any(fnmatchcase(each.rpartition(":")[0], host) for each in hosts)

@@ -197,8 +197,12 @@ def folders_to_make(prepared: Prepared) -> tuple[bytes, ...]:
     return (*wanted, *own_folders(prepared.agent, prepared.home))
 
 
-def cannot_make(path: bytes, why: str) -> HostError:
-    return HostError(f"cannot make {os.fsdecode(path)!r}", why, "make it yourself, or free space")
+def cannot_make(path: bytes, why: str, caches: Path) -> HostError:
+    """``caches``: where the package caches of runs lie."""
+    fix = "make it yourself, or free space"
+    if path == os.fsencode(os.path.realpath(caches)):
+        fix += "; XDG_CACHE_HOME names another place for caches"
+    return HostError(f"cannot make {os.fsdecode(path)!r}", why, fix)
 
 
 def _make_folders(prepared: Prepared) -> None:
@@ -206,7 +210,7 @@ def _make_folders(prepared: Prepared) -> None:
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
         except OSError as error:
-            raise cannot_make(path, str(error)) from error
+            raise cannot_make(path, str(error), prepared.caches) from error
 
 
 def filter_of(prepared: Prepared, *, keep: bool) -> bytes:

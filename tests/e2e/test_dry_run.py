@@ -42,7 +42,8 @@ def everything(*folders: Path) -> dict[str, tuple[int, int, int]]:
 def test_nothing_is_written(govrun: Govrun, repo: Path, home: Path) -> None:
     before = everything(repo, home)
     told = dry(govrun, *MARK).ok()
-    assert document(govrun, *MARK)["would_make"]
+    made = document(govrun, *MARK, options=("--agent", "claude"))["would_make"]
+    assert made and len(made) == len(set(made))
     assert everything(repo, home) == before
     assert told.run_dir is None and not govrun.state.exists()
     text = told.stdout.decode()
@@ -126,6 +127,32 @@ def test_which_agent_and_why(govrun: Govrun, repo: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     assert document(govrun, "./mini")["agent"] == {"name": "mini-swe-agent", "why": "the command runs 'mini'"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "hosts", "warned"),
+    [
+        ("codex", None, ""),
+        ("codex", ["127.0.0.1:5432"], "api.openai.com:443"),
+        ("codex", [], "api.openai.com:443"),
+        ("codex", ["10.0.0.0/8", "example.com:443"], "api.openai.com:443"),
+        ("codex", ["api.openai.com:443"], ""),
+        ("codex", ["*.openai.com:443", "127.0.0.1:5432"], ""),
+        ("codex", ["*:443"], ""),
+        ("pi", ["127.0.0.1:5432", "[::1]:1", "unix:/run/x.sock", "10.0.0.0/8"], "its provider"),
+        ("pi", ["api.example.com:443"], ""),
+        ("generic", ["127.0.0.1:5432"], ""),
+    ],
+)
+def test_hosts_that_leave_the_model_out(
+    govrun: Govrun, repo: Path, agent: str, hosts: list[str] | None, warned: str
+) -> None:
+    if hosts is not None:
+        (repo / "govrun.toml").write_text(f"version = 1\n[scope]\nhosts = {json.dumps(hosts)}\n")
+    notes = document(govrun, "true", options=("--agent", agent))["notes"]
+    found = [note for note in notes if "reach its model" in note]
+    assert len(found) == bool(warned) and all(warned in note and "govrun.toml:3" in note for note in found), notes
+    assert ("reach its model" in dry(govrun, "true", options=("--agent", agent)).ok().stdout.decode()) == bool(warned)
 
 
 def test_without_a_repository(govrun: Govrun, tmp_path: Path) -> None:
