@@ -89,8 +89,8 @@ def remove_stale_locks(locks: Mapping[bytes, tuple[int, int]]) -> None:
             continue  # removed by its owner, as it should be
 
 
-def say_why_not(tell: int, program: str, say: Say) -> None:
-    """The child reports an exec that failed before the agent ever ran."""
+def say_why_not(tell: int, program: str, say: Say, *, refused: bool) -> None:
+    """The child reports an exec that failed before the agent ever ran; ``refused``: by a rule, as the record says."""
     if tell < 0:
         return
     os.set_blocking(tell, False)
@@ -101,6 +101,10 @@ def say_why_not(tell: int, program: str, say: Say) -> None:
     if line.startswith(b"E"):
         text = line.strip().decode("utf-8", "replace").partition(" ")[2]
         say(f"govrun: cannot execute {program}")
+        if refused:
+            say("  why: a rule of this run refused it")
+            say("  fix: `govrun why latest` has the rule, and what to do instead")
+            return
         say(f"  why: {text}")
         first = "look at the interpreter in its first line (#!)"
         other = "`govrun log latest --blocked` tells whether it was refused, govrun doctor what this machine lacks"

@@ -335,7 +335,8 @@ class _Run:
         if self._refs is not None:
             self._refs.last_look()
         code, status = ending.outcome(end, self._recorder.counts, self._order.fail_on)
-        ending.say_why_not(self._tell, self._order.program, self._order.say)
+        refused = self._recorder.counts.blocked > 0
+        ending.say_why_not(self._tell, self._order.program, self._order.say, refused=refused)
         seconds = time.monotonic() - self._started
         counts = self._recorder.counts
         counted = counts.as_dict() | counts.beside()
