@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
+import typer.main
 
 from supervisor import __version__
 from supervisor.cli import check, doctor, explain, init, log, recover, runs, show, why
@@ -11,13 +14,16 @@ from supervisor.vocabulary.errors import UsageError
 # typer carries its own click, and exports no other name for the errors of a command line.
 _USAGE: tuple[type[Exception], ...] = tuple(c for c in typer.BadParameter.__mro__ if issubclass(c, Exception))[1:3]
 
+# What other programs call it.
+_MEANT = {"version": "--version", "-V": "--version", "-v": "--version", "help": "--help", "-?": "--help"}
+
 _HELP = """Runtime governance for AI agents.
 
 govrun [OPTIONS] -- COMMAND ARGS…   runs a command under the invariants of this repository.
 
-Options of a run: --profile FILE, --agent NAME, --root DIR, --accept yama,
---require enforced|supervised|observed, --fail-on warn|deny,
---dry-run (say what would bind and stop), --quiet (violations only).
+Options of a run: --profile FILE, --agent NAME, --root DIR, --tree inplace, --accept yama,
+--require enforced|supervised|observed, --require-committed, --fail-on warn|deny|revert,
+--dry-run (say what would bind and stop; with --json as one object), --quiet (violations only).
 """
 
 
@@ -37,11 +43,13 @@ def run_command(words: list[str]) -> int:
     if not words:
         words = ["--help"]
     try:
-        result = app(words, standalone_mode=False, prog_name="govrun")
+        result = _plain_flags(app)(words, standalone_mode=False, prog_name="govrun")
     except typer.Exit as done:
         return int(done.exit_code)
     except _USAGE as error:
-        if words[0] in names:
+        if words[0] in _MEANT:
+            reason, fix = "it is written otherwise", f"govrun {_MEANT[words[0]]}"
+        elif words[0] in names:
             reason, fix = f"`{words[0]}` does not take it", f"govrun {words[0]} --help"
         else:
             reason = f"commands: {', '.join(names)}"
@@ -49,3 +57,14 @@ def run_command(words: list[str]) -> int:
             fix = f"govrun -- {meant} … runs it as a command; govrun --help lists the rest"
         raise UsageError(str(error).rstrip("."), reason, fix, exit_code=2) from error
     return result if isinstance(result, int) else 0
+
+
+def _plain_flags(app: typer.Typer) -> Callable[..., object]:
+    """The program behind ``app``; its help names no type (``<bool>``) beside options that take no value."""
+    group = typer.main.get_group(app)
+    context = group.make_context("govrun", [], resilient_parsing=True)
+    for each in (group, *group.commands.values()):
+        for option in each.get_params(context):
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+    return group

@@ -42,13 +42,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if words and words[0].startswith("-") and words[0] not in ("--help", "--version"):
-        from supervisor.cli.start import is_option, start
+        from supervisor.cli.start import is_option, start, without_dashes
 
         if "--" in words:
             return start(words)
         if is_option(words[0]):
-            why = "the options of a run end with --, and what to run follows"
-            raise UsageError("no command after --", why, "govrun [OPTIONS] -- COMMAND ARGS…")
+            raise without_dashes(words)
     return _command(words)
 
 

@@ -111,8 +111,22 @@ def _options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             raise UsageError(f"{name} takes no value", f"{word!r} gives one", name)
         else:
             why = f"a run knows {', '.join(sorted(_VALUES | _FLAGS))}"
-            raise UsageError(f"unknown option {word!r}", why, _close(name, [*_VALUES, *_FLAGS]) or "govrun --help")
+            close = "did you mean --quiet?" if word == "-q" else _close(name, [*_VALUES, *_FLAGS])
+            raise UsageError(f"unknown option {word!r}", why, close or "govrun --help")
     return given, accept
+
+
+def without_dashes(words: list[str]) -> UsageError:
+    """Options of a run, and no ``--``: where it belongs, if a command follows them."""
+    from supervisor.cli.text import command_line
+
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _VALUES else 1
+    fix = "govrun [OPTIONS] -- COMMAND ARGS…"
+    if words[at:]:
+        fix = f"govrun {command_line(words[:at])} -- {command_line(words[at:])}"
+    return UsageError("no command after --", "the options of a run end with --, and what to run follows", fix)
 
 
 def is_option(word: str) -> bool:

@@ -102,8 +102,8 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     if absent := absent_at_home(profile, home):
         profile = profile._replace(warnings=(*profile.warnings, *absent))
     signing, unsigned = _signing(place, home, environ)
-    if unsigned:
-        profile = profile._replace(warnings=(*profile.warnings, unsigned))
+    said = tuple(filter(None, (unsigned, _as_root(place.tree))))
+    profile = profile._replace(warnings=(*profile.warnings, *said))
     environment = _environment(environ, profile, agent, home, caches, signing)
     may_launch = agent.name == GENERIC and options.agent is None and launches(program)
     late = late_agents() if may_launch else ()
@@ -185,7 +185,42 @@ def _program(name: str, environ: Mapping[str, str]) -> str:
             why, fix = "it is a folder", "name a program in it"
         raise UsageError(f"cannot execute {name!r}", why, fix, exit_code=126)
     why = "no such file" if "/" in name else f"PATH has no such program: {environ.get('PATH', os.defpath)}"
-    raise UsageError(f"command not found: {name!r}", why, "check the spelling and PATH", exit_code=127)
+    fix = _of_a_shell(name) or "check the spelling and PATH"
+    raise UsageError(f"command not found: {name!r}", why, fix, exit_code=127)
+
+
+# Words that a shell knows without a program of that name.
+_BUILTINS = frozenset(
+    [".", "alias", "cd", "command", "eval", "exec", "export", "set", "source", "ulimit", "umask", "unset"]
+)
+
+
+def _of_a_shell(name: str) -> str:
+    """What to write instead of a word that only a shell understands; empty: it is none."""
+    if name in _BUILTINS:
+        return f"{name} belongs to a shell: govrun -- sh -c '{name} …'"
+    variable, equals, _ = name.partition("=")
+    if equals and variable.isidentifier():
+        return f"govrun -- env {variable}=… COMMAND ARGS…"
+    if " " in name.strip():
+        return "one word is the program, the others are its arguments: leave the quotes out, or govrun -- sh -c '…'"
+    return ""
+
+
+def _as_root(tree: Path) -> str:
+    """A warning where root starts a run in somebody else's tree, as in a container that mounts one."""
+    if os.geteuid() != 0 or (owner := os.stat(tree).st_uid) == 0:
+        return ""
+    import pwd
+
+    try:
+        fix = f"su {pwd.getpwuid(owner).pw_name} -c 'govrun -- …'"
+    except KeyError:
+        fix = f"HOME=… setpriv --reuid {owner} --regid {os.stat(tree).st_gid} --clear-groups govrun -- …"
+    why = "a run gives up what root may do to the files of others"
+    return (
+        f"{tree} belongs to user {owner}, and this is root: nothing there can be written; {why}; run it as them: {fix}"
+    )
 
 
 def _check_committed(profile: Profile, options: Options) -> None:

@@ -62,6 +62,19 @@ LINES = {
     "no command": (["--quiet", "--"], 125, "no command after --"),
     "no --": (["--quiet", *MARK], 125, "no command after --"),
     "no -- and a value": (["--require=enforced", *MARK], 125, "no command after --"),
+    "no -- before a command": (
+        ["--agent", "pi", "--quiet", *MARK],
+        125,
+        "fix: govrun --agent pi --quiet -- touch mark",
+    ),
+    "no -- and nothing after": (["--agent", "pi"], 125, "fix: govrun [OPTIONS] -- COMMAND"),
+    "short option": (["-q", "--", *MARK], 125, "did you mean --quiet?"),
+    "one word for all": (["--", "ls -la"], 127, "leave the quotes out"),
+    "builtin of a shell": (["--", "cd", "src"], 127, "govrun -- sh -c 'cd …'"),
+    "variable before the command": (["--", "FOO=1", "ls"], 127, "govrun -- env FOO=… COMMAND"),
+    "version": (["version"], 2, "fix: govrun --version"),
+    "short version": (["-V"], 2, "fix: govrun --version"),
+    "help": (["help"], 2, "fix: govrun --help"),
     "unknown level": (["--require", "everything", "--", *MARK], 125, "enforced, supervised, observed"),
     "unknown end": (["--fail-on", "all", "--", *MARK], 125, "warn, deny, revert"),
     "unknown gap": (["--accept", "no-landlock", "--", *MARK], 125, "yama"),
@@ -78,7 +91,7 @@ LINES = {
     "no permission": (["--", "./README.md"], 126, "not executable"),
     "unknown subcommand": (["exlpain"], 2, "exlpain"),
     "unknown option of a subcommand": (["runs", "--no-such"], 2, "--no-such"),
-    "no run": (["log", "01"], 125, "no runs"),
+    "no run": (["log", "01"], 2, "no runs"),
     "nothing to compare with": (["check", "--base", "no-such"], 2, "no-such"),
     "nothing to check": (["check", "no-such"], 2, "no-such"),
     "control characters": (["--\x1b[31m\u202e", "--", *MARK], 125, "unknown option"),
@@ -361,6 +374,44 @@ def test_program_that_cannot_be_executed(govrun: Govrun, repo: Path) -> None:
     (repo / "script").chmod(0o755)
     outcome = govrun("./script", options=["--quiet"])
     told(outcome.stderr, outcome.code, 126, "script")
+
+
+def test_program_that_a_rule_refuses(govrun: Govrun, repo: Path) -> None:
+    """Nothing is missing on the machine, so nothing sends its user to look for that."""
+    (repo / "govrun.toml").write_text('version = 1\n[scope]\ncommands = ["sh"]\n')
+    outcome = govrun(*MARK, options=["--quiet"])
+    denial, _, rest = outcome.stderr.partition("\n")
+    assert denial.startswith("govrun: denied by scope.commands")
+    told(rest, outcome.code, 126, "a rule of this run refused it", "govrun why")
+    assert "doctor" not in rest and "Errno" not in rest
+
+
+def test_cache_folder_that_cannot_be_made(govrun: Govrun, repo: Path) -> None:
+    (repo.parent / "file").write_text("")
+    for options in ([], ["--dry-run"]):
+        outcome = govrun(*MARK, options=options, env={"XDG_CACHE_HOME": str(repo.parent / "file")})
+        told(outcome.stderr, outcome.code, 125, "XDG_CACHE_HOME")
+
+
+@pytest.mark.needs("root")
+def test_root_in_the_tree_of_somebody_else(govrun: Govrun, repo: Path) -> None:
+    """As in a container that mounts a tree of its user's: a run cannot write there, and says how it could."""
+    assert "warning" not in govrun("true").ok().stderr
+    os.chown(repo, 12345, 12345)
+    outcome = govrun("sh", "-c", "echo x > mark", env={"GIT_CONFIG_GLOBAL": "/dev/null"})
+    assert f"warning: {repo} belongs to user 12345, and this is root" in outcome.stderr
+    assert "setpriv --reuid 12345" in outcome.stderr and not (repo / "mark").exists()
+
+
+def test_help_names_every_option_of_a_run(govrun: Govrun) -> None:
+    from supervisor.cli import start
+
+    said = govrun.cli("--help").ok().stdout.decode()
+    words = set(re.findall(r"--[a-z-]+", said))
+    assert words >= start._VALUES | start._FLAGS
+    assert all(choice in said for choices in start._CHOICES.values() for choice in choices)
+    for name in ("--help", *re.findall(r"^│ ([a-z]+) ", said, re.MULTILINE)):
+        assert "<bool>" not in govrun.cli(name, "--help").ok().stdout.decode(), name
 
 
 def test_read_only_repository(govrun: Govrun, repo: Path) -> None:
