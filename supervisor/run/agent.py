@@ -153,14 +153,13 @@ class Agent:
         return record.ppid == self._processes.root and path.rpartition(b"/")[2] in _SHELLS
 
     def sandbox(self, event: ExecEvent) -> str:
-        """What to tell when a program starts that needs namespaces or mounts of its own; empty for all others. It will
-        fail, and blame the kernel or the machine for it."""
+        """What to tell when the agent's own sandbox starts, which needs namespaces or mounts; empty for all others. It
+        will fail, and blame the kernel or the machine for it."""
         name = event.target.path.rpartition(b"/")[2]
-        if name not in _SANDBOXES or event.argv[1:2] in ((b"--version",), (b"--help",)):
+        if not self._pack.unconfined or name not in _SANDBOXES or event.argv[1:2] in ((b"--version",), (b"--help",)):
             return ""
-        use = self._pack.unconfined or "start the program that needs it without a sandbox of its own"
         why = "a run gets no namespaces and no mounts, and what it starts is confined already"
-        return f"govrun: {name.decode()} cannot work inside a run · why: {why} · instead: {use}"
+        return f"govrun: {name.decode()} cannot work inside a run · why: {why} · instead: {self._pack.unconfined}"
 
 
 def _name(event: ExecEvent) -> bytes:

@@ -132,7 +132,7 @@ def test_go_installs_beside_the_repository(pair: Pair) -> None:
     pair.env |= {"GOFLAGS": "-mod=vendor", "GOPROXY": "off"}
     outcome = pair.govrun("bash", "-ec", 'go install .; "$(go env GOBIN)/app"; go env -w CGO_ENABLED=0', env=pair.env)
     assert outcome.stdout == b"42 dep\n", outcome.stderr
-    assert (cache(pair, "bin") / "app").exists()
+    assert (cache(pair, "go-bin") / "app").exists()
     assert outcome.denied("scope.write") and ".config is outside the write scope" in outcome.stderr
 
 

@@ -137,7 +137,7 @@ def test_other_programs_of_the_user_stay_out(govrun: Govrun, repo: Path, words: 
 def test_coverage_is_stated(govrun: Govrun, repo: Path, key: bool) -> None:
     (repo / "govrun.toml").write_text('version = 1\n[scope]\ncommands = ["true"]\n' + "debug = true\n" * key)
     told = json.loads(govrun.cli("explain", "--json").ok().stdout)
-    coverage = {each["id"]: each["coverage"] for each in told["invariants"]}
+    coverage = {each["invariant"]: each["coverage"] for each in told["invariants"]}
     wanted = "observed" if key else "supervised"
     assert (coverage["govrun.exec"], coverage["scope.commands"]) == (wanted, wanted)
     assert coverage["govrun.processes"] in ("enforced", "supervised")

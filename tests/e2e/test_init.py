@@ -215,7 +215,7 @@ def test_trees(govrun: Govrun, tmp_path: Path, name: str) -> None:
     assert word in text and "trunk" in text
     assert not load(tree).warnings
     explained = json.loads(govrun.cli("explain", "--json", cwd=tree).ok().stdout)
-    assert not [each["id"] for each in explained["invariants"] if each["coverage"] == "unenforceable"]
+    assert not [each["invariant"] for each in explained["invariants"] if each["coverage"] == "unenforceable"]
     outcome = govrun("sh", "-c", "echo x > new && git add -A && git commit -qm x && echo ok", cwd=tree).ok()
     assert outcome.stdout == b"ok\n" and not outcome.denied()
     outcome = govrun("bash", "-c", "\n".join(REFUSED), cwd=tree)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,10 +49,18 @@ def test_nothing_is_said_of_those_that_work(govrun: Govrun) -> None:
     assert "govrun: note:" not in outcome.stderr
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name, for a socket in it (108 bytes)."""
+    folder = Path(tempfile.mkdtemp(prefix="t"))
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.needs("tmux")
-def test_tmux_is_the_runs_own(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+def test_tmux_is_the_runs_own(govrun: Govrun, repo: Path, short: Path) -> None:
     """By its usual name: a server of the run's, governed like everything else; the user's own is not reached."""
-    env = {"TMUX_TMPDIR": str(tmp_path)}
+    env = {"TMUX_TMPDIR": str(short)}
     assert (
         govrun.bare("tmux", "-f", "/dev/null", "new-session", "-d", "-s", "users", "sleep 60", env=env).returncode == 0
     )
