@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +146,13 @@ def test_a_reader_that_went_away_ends_it() -> None:
 def test_safe_is_idempotent() -> None:
     text = "a\x1b\u202e\\x\ud800"
     assert safe(safe(text)) == safe(text)
+
+
+def test_a_run_that_cannot_be_finished_can_be_given_up() -> None:
+    from supervisor.cli.recover import _lines
+    from supervisor.run.recovery import Recovered
+
+    open_end = Recovered("01A", "/t", "recovered", ("not noted: no such repository",), failed=True)
+    done = Recovered("01B", "/t", "recovered", ("marked UNKNOWN",))
+    lines = list(_lines([open_end, done], Path("/s t\x1b/govrun")))
+    assert [line for line in lines if "give it up" in line] == [r"  to give it up: rm -r '/s t\x1b/govrun/runs/01A'"]
