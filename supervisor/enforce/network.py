@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import select
 import signal
 import stat
@@ -72,7 +73,8 @@ def _bind_file(act: NetAct, ledger: Ledger, umask: int) -> None:
     so none can come between; that the parent is still the judged one is checked all the same, and so is the result.
     """
     text = sockets.parse(act.address).path
-    magic = text.startswith((b"/proc/", b"/dev/fd/"))  # would name our descriptors
+    # These would name our descriptors, however the slashes are written.
+    magic = re.sub(rb"/(?:\.?/)+", b"/", text).startswith((b"/proc/", b"/dev/fd/", b"/dev/std"))
     address = sockets.unix_address(b"/proc/self/fd/%d/%s" % (act.parent, act.name)) if magic else act.address
     home = os.open(".", os.O_PATH | os.O_CLOEXEC)
     before = os.umask(umask)

@@ -116,7 +116,7 @@ class Judge:
         try:
             attempt = self._parts.files.attempt(call)
         except Refused as refused:
-            event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(b"", Kind.OTHER), refusal=str(refused))
+            event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(refused.path, Kind.OTHER), refusal=refused.told())
             return self._refuse(call.caller, event, decide(self._policy, self.state, event))
         try:
             attempt = self._with_manager(self._in_steps(call, attempt))

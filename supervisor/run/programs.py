@@ -55,8 +55,8 @@ class Programs:
         try:
             judged = parts.execs.attempt(call)
         except Refused as refused:
-            target = Target(b"", Kind.OTHER)
-            event = ExecEvent(call.actor, target, b"", (), b"", "call", refusal=str(refused))
+            target = Target(refused.path, Kind.OTHER)
+            event = ExecEvent(call.actor, target, refused.path, (), b"", "call", refusal=refused.told())
             return self._refuse(call.caller, event, decide(self.policy, self.state, event))
         judged = self._with_packages(judged)
         verdict = decide(self.policy, self.state, judged.event)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from supervisor.kernel import memory
 from supervisor.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from supervisor.surfaces.files import Call, dirfd
+from supervisor.surfaces.ownlinks import own_link
 from supervisor.surfaces.paths import Caller, Refused, Resolver, Spot
 from supervisor.vocabulary.events import Actor, ExecEvent, Kind, Target
 
@@ -128,15 +129,13 @@ def verify(judged: Judged, pid: int) -> ExecEvent | None:
 
 
 def _same_file(pid: int, script: bytes, target: Target) -> bool:
-    if script.startswith(b"/dev/fd/"):
-        number, _, rest = script[8:].partition(b"/")
-        script = b"/proc/%d/fd/%s" % (pid, number) + (b"/" + rest if rest else b"")
-    elif _OWN_EXE.match(script):
-        return False  # at the stop this already names the interpreter
+    link = own_link(script, pid, pid)
+    if _OWN_EXE.match(script) or (link is not None and not link.entry):
+        return False  # at the stop the one already names the interpreter, and the other nothing of this process
+    if link is not None:
+        script = link.entry + link.rest
     elif not script.startswith(b"/"):
         script = b"/proc/%d/cwd/%s" % (pid, script)
-    elif script.startswith(b"/proc/self/"):
-        script = b"/proc/%d/%s" % (pid, script[11:])
     found = os.stat(script)
     return (found.st_dev, found.st_ino) == (target.dev, target.ino)
 

@@ -139,7 +139,7 @@ class Files:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # since 6.4; a racy oddity before
         if not creates:
             return self._reopen(call, self._follow(call, base, path, flags, resolve), flags)
-        spot = None if excl else self._own_descriptor(call, path, resolve)
+        spot = None if excl else self._own_descriptor(call, path, flags, resolve)
         if spot is None:
             spot = self._resolver.entry(call.caller, base, path, resolve=resolve)
         if spot.target.kind is Kind.LINK and not flags & (os.O_EXCL | os.O_NOFOLLOW):
@@ -161,12 +161,10 @@ class Files:
         act = OpenAct(spot.parent, spot.name, -1, flags, masked, call.caller.tid, Kind.ABSENT, spot.target.path)
         return Attempt(event, act, (spot,))
 
-    def _own_descriptor(self, call: Call, path: bytes, resolve: int) -> Spot | None:
+    def _own_descriptor(self, call: Call, path: bytes, flags: int, resolve: int) -> Spot | None:
         """``/dev/stdout`` and its like exist whenever the descriptor does; O_CREAT adds nothing."""
-        if not path.startswith((b"/dev/", b"/proc/", b"//")):
-            return None
         try:
-            return self._resolver.existing(call.caller, AT_FDCWD, path, resolve=resolve)
+            return self._resolver.own(call.caller, path, nofollow=bool(flags & os.O_NOFOLLOW), resolve=resolve)
         except FileNotFoundError:
             return None
 

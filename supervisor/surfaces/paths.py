@@ -1,16 +1,16 @@
 """Paths as a process names them -> handles and canonical names.
 
 Resolution never goes through a magic link of ``/proc`` (openat2(2), RESOLVE_NO_MAGICLINKS): in this process
-``/proc/self`` is the supervisor. What exists is pinned by an O_PATH descriptor, what does not exist by its parent, and
-the act reaches exactly that. Since every path mutation of the run passes through this one thread, nothing of the run
-can move between the two.
+``/proc/self`` is the supervisor. A link of the caller's own that a path begins with is opened once, like a directory
+descriptor that the call names (``ownlinks``), and the rest is resolved from there. What exists is pinned by an O_PATH
+descriptor, what does not exist by its parent, and the act reaches exactly that. Since every path mutation of the run
+passes through this one thread, nothing of the run can move between the two.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from typing import NamedTuple
 
@@ -26,11 +26,10 @@ from supervisor.kernel.libc import (
 from supervisor.surfaces.exposure import PAIRS
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
+from supervisor.surfaces.ownlinks import OwnLink, own_link
 from supervisor.vocabulary.events import Kind, Target
 
 _FOLLOW_LIMIT = 40  # MAXSYMLINKS, linux/namei.h
-_OWN_FD = re.compile(rb"/proc/(self|thread-self|\d+)(?:/task/\d+)?/fd/(\d+)\Z")
-_DEV = {b"/dev/stdin": b"/proc/self/fd/0", b"/dev/stdout": b"/proc/self/fd/1", b"/dev/stderr": b"/proc/self/fd/2"}
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIR,
@@ -54,7 +53,14 @@ class Overtaken(Exception):
 
 
 class Refused(Exception):
-    """The path cannot be resolved safely; the text says why and is told to the process."""
+    """The path cannot be resolved safely; the text says why and is told to the process. ``path``: as the process gave
+    it, where that is known."""
+
+    path: bytes = b""
+
+    def told(self) -> str:
+        """Why, and what the process named."""
+        return f"{self}: {self.path.decode('utf-8', 'backslashreplace')}" if self.path else str(self)
 
 
 class Spot(NamedTuple):
@@ -92,16 +98,22 @@ class Resolver:
         self._given = given
         self._ignored = ignored
 
-    def base(self, caller: Caller, dirfd: int, path: bytes, resolve: int = 0) -> int:
-        """An O_PATH descriptor to resolve ``path`` from; AT_FDCWD for absolute paths. EBADF for an unknown ``dirfd``.
+    def base(self, caller: Caller, dirfd: int, path: bytes, resolve: int = 0) -> tuple[int, bytes]:
+        """An O_PATH descriptor to resolve from, and what to resolve from it; AT_FDCWD for absolute paths. EBADF for an
+        unknown ``dirfd``.
 
         No chroot or mount namespace of the run's own can differ from ours: it has no capability to make one.
         """
         if path.startswith(b"/") and not resolve & RESOLVE_IN_ROOT:
-            return AT_FDCWD
+            link = _own(caller, path, resolve)
+            if link is None or not link.rest:
+                return AT_FDCWD, path
+            _may_jump(resolve, nofollow=False)
+            # Not a slash may stay in front of the rest: it would be absolute.
+            return os.open(link.entry, os.O_PATH | os.O_CLOEXEC), link.rest.lstrip(b"/") or b"."
         where = f"/proc/{caller.tid}/cwd" if dirfd == AT_FDCWD else f"/proc/{caller.tid}/fd/{dirfd}"
         try:
-            return os.open(where, os.O_PATH | os.O_CLOEXEC)
+            return os.open(where, os.O_PATH | os.O_CLOEXEC), path
         except FileNotFoundError as error:
             if dirfd == AT_FDCWD:
                 raise
@@ -109,31 +121,44 @@ class Resolver:
 
     def existing(self, caller: Caller, dirfd: int, path: bytes, *, nofollow: bool = False, resolve: int = 0) -> Spot:
         """What ``path`` leads to. Errors: those of path_resolution(7), ``Refused``."""
+        try:
+            return self._existing(caller, dirfd, path, nofollow=nofollow, resolve=resolve)
+        except Refused as refused:
+            refused.path = path
+            raise
+
+    def _existing(self, caller: Caller, dirfd: int, path: bytes, *, nofollow: bool, resolve: int) -> Spot:
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        special = None if resolve & _CONFINED else self._descriptor(caller, path)
-        if special is not None:
-            _may_jump(resolve, nofollow=nofollow)
-            return self.descriptor(caller, special)
-        base = self.base(caller, dirfd, path, resolve)
+        spot = self.own(caller, path, nofollow=nofollow, resolve=resolve)
+        if spot is not None:
+            return spot
+        base, path = self.base(caller, dirfd, path, resolve)
         try:
             handle = self._walk(base, path, os.O_PATH | (os.O_NOFOLLOW if nofollow else 0), resolve)
         except Refused:
             text = self._link_text(base, path)
-            special = self._descriptor(caller, text) if text else None
-            if special is None:
+            spot = self.own(caller, text, nofollow=nofollow, resolve=resolve) if text else None
+            if spot is None:
                 raise
-            _may_jump(resolve, nofollow=nofollow)
-            return self.descriptor(caller, special)
+            return spot
         finally:
             _close(base)
         return self.pinned(handle)
 
-    def descriptor(self, caller: Caller, number: int | str) -> Spot:
-        """What descriptor ``number`` of the calling thread refers to, or the ``/proc/ID/fd/N`` entry named by a string.
-        ENOENT when it is not open. Threads may have tables of their own (unshare(2), CLONE_FILES)."""
-        where = number if isinstance(number, str) else f"/proc/{caller.tid}/fd/{number}"
-        return self.pinned(os.open(where, os.O_PATH | os.O_CLOEXEC))
+    def own(self, caller: Caller, path: bytes, *, nofollow: bool, resolve: int) -> Spot | None:
+        """What the caller's own link that ``path`` itself is leads to (/dev/stdout, /proc/self/fd/1). None when it is
+        none. Errors: ``Refused`` for another process's, ENOENT for a descriptor that is not open."""
+        link = _own(caller, path, resolve)
+        if link is None or link.rest:
+            return None
+        _may_jump(resolve, nofollow=nofollow)
+        return self.pinned(os.open(link.entry, os.O_PATH | os.O_CLOEXEC))
+
+    def descriptor(self, caller: Caller, number: int) -> Spot:
+        """What descriptor ``number`` of the calling thread refers to. ENOENT when it is not open. Threads may have
+        tables of their own (unshare(2), CLONE_FILES)."""
+        return self.pinned(os.open(f"/proc/{caller.tid}/fd/{number}", os.O_PATH | os.O_CLOEXEC))
 
     def pinned(self, handle: int) -> Spot:
         """The spot of an O_PATH descriptor, which is closed when it cannot be described."""
@@ -147,17 +172,28 @@ class Resolver:
         """The name ``path`` itself, its last component not followed; what lies there may be absent."""
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        base = self.base(caller, dirfd, path, resolve)
+        given = path
         try:
-            return self._entry(base, path, resolve)
-        finally:
-            _close(base)
+            base, path = self.base(caller, dirfd, path, resolve)
+            try:
+                return self._entry(base, path, resolve)
+            finally:
+                _close(base)
+        except Refused as refused:
+            refused.path = given
+            raise
 
     def creating(self, caller: Caller, dirfd: int, path: bytes, *, resolve: int = 0) -> Spot:
         """Where open(O_CREAT) would create: like ``entry``, but dangling symbolic links are followed."""
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        base = self.base(caller, dirfd, path, resolve)
+        try:
+            return self._creating(*self.base(caller, dirfd, path, resolve), resolve)
+        except Refused as refused:
+            refused.path = path
+            raise
+
+    def _creating(self, base: int, path: bytes, resolve: int) -> Spot:
         try:
             for _ in range(_FOLLOW_LIMIT):
                 spot = self._entry(base, path, resolve)
@@ -258,22 +294,6 @@ class Resolver:
                 raise
         raise Refused("the path goes through a magic link of /proc")
 
-    def _descriptor(self, caller: Caller, path: bytes) -> str | None:
-        """The ``/proc/ID/fd/N`` that ``path`` means when it is one of the ways to name a descriptor of the caller."""
-        if not path.startswith((b"/proc", b"/dev", b"//")):
-            return None
-        plain = re.sub(rb"/(?:\.?/)+", b"/", path)
-        plain = _DEV.get(plain, plain)
-        if plain.startswith(b"/dev/fd/"):
-            plain = b"/proc/self/fd/" + plain[8:]
-        match = _OWN_FD.match(plain)
-        if match is None:
-            return None
-        if match[1] not in (b"self", b"thread-self", b"%d" % caller.tgid, b"%d" % caller.tid):
-            raise Refused("the path goes through another process's descriptors")
-        owner = {b"self": caller.tgid, b"thread-self": caller.tid}.get(match[1]) or int(match[1])
-        return f"/proc/{owner}/fd/{int(match[2])}"
-
     @staticmethod
     def _link_text(base: int, path: bytes) -> bytes:
         """The text of the symbolic link that ``path`` itself is, empty when it is none."""
@@ -281,6 +301,17 @@ class Resolver:
             return os.readlink(path, dir_fd=None if base == AT_FDCWD else base)
         except OSError:
             return b""
+
+
+def _own(caller: Caller, path: bytes, resolve: int) -> OwnLink | None:
+    if resolve & _CONFINED:
+        return None
+    link = own_link(path, caller.tgid, caller.tid)
+    if link is not None and not link.entry:
+        refused = Refused("the path goes through a link of another process in /proc")
+        refused.path = path
+        raise refused
+    return link
 
 
 def _may_matter(path: bytes) -> bool:

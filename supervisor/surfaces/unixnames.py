@@ -1,7 +1,7 @@
 """Names of UNIX sockets, resolved as the process would and pinned.
 
 ``/proc/self/fd/N/name`` is how programs get around the 107 bytes of a sockaddr_un; it is taken through the process's
-own descriptor. Any other magic link of ``/proc`` would mean the supervisor's files: ELOOP.
+own descriptor (``ownlinks``). Any other magic link of ``/proc`` would mean the supervisor's files: ELOOP.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from supervisor.kernel.libc import AT_FDCWD, RESOLVE_NO_MAGICLINKS, openat2
-from supervisor.kernel.process import borrow
+from supervisor.surfaces.ownlinks import own_link
 
 
 class Place(NamedTuple):
@@ -36,27 +36,16 @@ def where(fd: int) -> bytes:
     return os.readlink(b"/proc/self/fd/%d" % fd)
 
 
-def through_descriptor(path: bytes, tgid: int, tid: int) -> tuple[int, bytes] | None:
-    """Split ``/proc/self/fd/N/rest`` (and its other spellings) into N and ``rest``; None for any other path."""
-    prefixes = (b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/", b"/proc/%d/fd/" % tgid, b"/proc/%d/fd/" % tid)
-    for prefix in prefixes:
-        if path.startswith(prefix):
-            number, _, rest = path[len(prefix) :].partition(b"/")
-            if number.isdigit() and len(number) < 10:
-                return int(number), rest.lstrip(b"/")
-    return None
-
-
 def pin(tid: int, tgid: int, path: bytes, flags: int) -> int:
     """Open ``path`` as thread ``tid`` would find it, following symbolic links but no magic ones. Raises OSError with
     the errno that the process is to see."""
-    magic = through_descriptor(path, tgid, tid)
-    if magic is not None:
-        base = borrow(tid, magic[0])
-        if not magic[1]:
-            return base  # the descriptor itself, an O_PATH one of a socket file
+    link = own_link(path, tgid, tid)
+    if link is not None and link.entry:
+        base = os.open(link.entry, os.O_PATH | os.O_CLOEXEC)
+        if not link.rest:
+            return base
         try:
-            return openat2(base, magic[1], flags, resolve=RESOLVE_NO_MAGICLINKS)
+            return openat2(base, link.rest.lstrip(b"/") or b".", flags, resolve=RESOLVE_NO_MAGICLINKS)
         finally:
             os.close(base)
     if path.startswith(b"/"):

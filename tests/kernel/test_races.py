@@ -207,7 +207,21 @@ def test_last_component_swapped_between_two_links(
     _race(arena, govrun, op, flipper, decoy="file", inside=inside)
 
 
-@pytest.mark.parametrize(("op", "flipper"), [(op, "movefd") for op in DIRFD] + [(op, "move") for op in CHANGING])
+LINK = ("open", "unlink", "rename-from", "rename-to", "mkdir", "chmod", "link")
+
+
+@pytest.mark.parametrize("op", CHANGING + CREATING)
+def test_descriptor_swapped_that_the_path_begins_with(op: str, arena: Arena, govrun: Govrun) -> None:
+    """``/proc/self/fd/N/X`` while a sibling thread gives N another folder by dup2."""
+    command = arena.racer(op, "dup", SELF_CHECK_ROUNDS)
+    _shows_that_it_wins(arena, command, decoy="folder", inside=False, external=False)
+    _race(arena, govrun, op, "dup")
+
+
+@pytest.mark.parametrize(
+    ("op", "flipper"),
+    [(op, "movefd") for op in DIRFD] + [(op, "move") for op in CHANGING] + [(op, "movelink") for op in LINK],
+)
 def test_directory_moved_up_while_the_path_goes_up(op: str, flipper: str, arena: Arena, govrun: Govrun) -> None:
     """``../../X`` from a/b/c is in the tree; from c, where a sibling moves the directory, it is beside the tree."""
     command = arena.racer(op, flipper, SELF_CHECK_ROUNDS)

@@ -84,9 +84,6 @@ DIFFERENCES: dict[str, Difference] = {
         "a name that is longer than PATH_MAX cannot be judged",
         lambda bare: [ANY, "!ENAMETOOLONG", ["!ENAMETOOLONG", "!ENAMETOOLONG", ANY, ANY, [], ANY]],
     ),
-    "special-magic_links_in_the_middle": Difference(
-        "magic links as intermediate components are denied", lambda bare: [_refused(bare[0]), bare[1], bare[2]]
-    ),
     "special-names_in_proc_cannot_be_changed": Difference(
         "/proc is outside the write scope, and judged before the kernel says EXDEV, EPERM or EEXIST",
         lambda bare: [*["!EACCES"] * 4, bare[4]],

@@ -9,6 +9,8 @@
  *   file      as exchange, and the path is "slot" itself
  *   move      a second process moves the working directory a/b/c to ./c and back; the path is "../../X"
  *   movefd    as move, through a directory descriptor
+ *   movelink  as movefd, through the descriptor's link in /proc, which the path begins with
+ *   dup       a sibling thread makes descriptor N "slot" and BASE/outsd in turn; the path is "/proc/self/fd/N/X"
  *   outside   nobody here: the caller exchanges "slot" and "other" from outside the run; the path is "slot/X"
  *   outfile   as outside, and the path is "slot" itself
  * Prints "ok=N refused=N other=N": refused counts EACCES and EPERM.
@@ -94,6 +96,19 @@ static void move(void) {
     _exit(0);
 }
 
+static int swapped, inner, outer;
+
+static void *dup_in_turn(void *unused) {
+    (void)unused;
+    for (unsigned i = 0; !atomic_load(&s->stop); i++) {
+        dup2(outer, swapped);
+        wait_us(i % 7);
+        dup2(inner, swapped);
+        wait_us(i % 5);
+    }
+    return 0;
+}
+
 static int make(const char *p, int flags) {
     int fd = openat(dir, p, flags, 0666);
     if (fd < 0) return -1;
@@ -142,7 +157,7 @@ static void both_spellings(const char *base, const char *name) {
 int main(int argc, char **argv) {
     if (argc != 5) return 2;
     const char *op = argv[1], *flipper = argv[2];
-    int rounds = atoi(argv[3]), ok = 0, refused = 0, other = 0, spelled = 0;
+    int rounds = atoi(argv[3]), ok = 0, refused = 0, other = 0, spelled = 0, spinning = 0;
     int creates = !strcmp(op, "mkdir") || !strcmp(op, "link") || !strcmp(op, "symlink") || !strcmp(op, "mknod");
     const char *name = creates ? "n" : "t";
     int flags = !strcmp(flipper, "shared") ? MAP_SHARED : MAP_PRIVATE;
@@ -159,12 +174,24 @@ int main(int argc, char **argv) {
         both_spellings(argv[4], name);
         spelled = 1;
         if (!(helper = fork())) { leave_with_parent(); flip(0); _exit(0); }
-    } else if (!strcmp(flipper, "move") || !strcmp(flipper, "movefd")) {
+    } else if (!strcmp(flipper, "dup")) {
+        char out[4200];
+        snprintf(out, sizeof out, "%s/outsd", argv[4]);
+        snprintf(fixed, sizeof fixed, "slot/%s", name);
+        inner = open("slot", O_PATH | O_DIRECTORY);
+        outer = open(out, O_PATH | O_DIRECTORY);
+        if (inner < 0 || outer < 0) return 3;
+        swapped = dup(inner);
+        snprintf(path, 4000, "/proc/self/fd/%d/%s", swapped, name);
+        spinning = 1;
+        if (pthread_create(&sibling, 0, dup_in_turn, 0)) return 3;
+    } else if (!strncmp(flipper, "move", 4)) {
         snprintf(path, 4000, "../../%s", name);
         if (!(helper = fork())) move();
         int fd = -1;
         while (fd < 0) fd = open("a/b/c", O_PATH | O_DIRECTORY); /* it may be away just now */
         if (!strcmp(flipper, "movefd")) dir = fd;
+        else if (!strcmp(flipper, "movelink")) snprintf(path, 4000, "/proc/self/fd/%d/../../%s", fd, name);
         else if (fchdir(fd)) return 3;
     } else {
         snprintf(path, 4000, strstr(flipper, "file") ? "slot" : "slot/%s", name);
@@ -187,7 +214,7 @@ int main(int argc, char **argv) {
     }
     atomic_store(&s->stop, 1);
     if (helper) waitpid(helper, 0, 0);
-    else if (spelled) pthread_join(sibling, 0);
+    else if (spelled || spinning) pthread_join(sibling, 0);
     printf("ok=%d refused=%d other=%d\n", ok, refused, other);
     return 0;
 }

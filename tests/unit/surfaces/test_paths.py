@@ -99,9 +99,9 @@ def test_existing_follows_links_to_the_canonical_name(
 
 EXISTING_ERRORS = [
     (b"", "ENOENT"), (b"absent", "ENOENT"), (b"dangling", "ENOENT"), (b"loop", "ELOOP"), (b"file/x", "ENOTDIR"),
-    (b"file/", "ENOTDIR"), (b"absent/x", "ENOENT"), (b"a" * 256, "ENAMETOOLONG"), (b"/proc/self/cwd/file", "refused"),
-    (b"/proc/self/root/etc", "refused"), (b"/proc/1/fd/0", "refused"), (b"/proc/self/status", "refused"),
-    (b"/proc/self/exe", "refused"), (b"/proc", "refused"), (b"/proc/self/fd/0/x", "refused"),
+    (b"file/", "ENOTDIR"), (b"absent/x", "ENOENT"), (b"a" * 256, "ENAMETOOLONG"), (b"/proc/1/cwd/file", "refused"),
+    (b"/proc/1/root/etc", "refused"), (b"/proc/1/fd/0", "refused"), (b"/proc/self/status", "refused"),
+    (b"/proc/self/exe", "refused"), (b"/proc", "refused"), (b"/proc/1/fd/0/x", "refused"),
 ]  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def test_entry_is_the_name_itself(resolver: Resolver, tree: Path, path: bytes, n
 
 ENTRY_ERRORS = [
     (b"", "ENOENT"), (b"absent/x", "ENOENT"), (b"file/x", "ENOTDIR"), (b"loop/x", "ELOOP"),
-    (b"x" * 256, "ENAMETOOLONG"), (b"/proc/self/x", "refused"), (b"/proc/self/cwd/x", "refused"),
+    (b"x" * 256, "ENAMETOOLONG"), (b"/proc/self/x", "refused"), (b"/proc/1/cwd/x", "refused"),
 ]  # fmt: skip
 
 
@@ -208,6 +208,47 @@ def test_a_descriptor_by_its_many_names(resolver: Resolver, tree: Path) -> None:
                 fails(lambda flags=flags: resolver.existing(ME, AT_FDCWD, b"/proc/self/fd/" + number, **flags))
                 == "ELOOP"
             )  # type: ignore[misc]
+    finally:
+        os.close(fd)
+
+
+BENEATH = [
+    (b"inner", ("dir/inner", Kind.FILE)), (b"/inner", ("dir/inner", Kind.FILE)), (b"./inner", ("dir/inner", Kind.FILE)),
+    (b"new", ("dir/new", Kind.ABSENT)), (b"../link", ("link", Kind.LINK)), (b"deep/../../file", ("file", Kind.FILE)),
+    (b"//etc", ("dir/etc", Kind.ABSENT)), (b"", ("dir", Kind.DIR)), (b".", ("dir", Kind.DIR)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rest", "found"), BENEATH)
+def test_beneath_a_descriptor_of_the_path_itself(
+    resolver: Resolver, tree: Path, rest: bytes, found: tuple[str, Kind]
+) -> None:
+    fd = os.open(tree / "dir", os.O_PATH)
+    try:
+        for top in (b"/proc/self/fd/%d/", b"/dev/fd/%d/", b"/proc//thread-self/./fd/%d/./", b"/proc/self/cwd/dir/"):
+            path = (top % fd if b"%" in top else top) + rest
+            assert seen(resolver.entry(ME, AT_FDCWD, path), tree) == found, path
+        assert fails(lambda: resolver.entry(ME, AT_FDCWD, b"/proc/self/fd/999/x")) == "ENOENT"
+        assert fails(lambda: resolver.entry(ME, AT_FDCWD, b"/proc/self/fd/0%d/x" % fd)) == "ENOENT"
+    finally:
+        os.close(fd)
+
+
+def test_a_refusal_knows_the_path_that_was_given(resolver: Resolver, tree: Path) -> None:
+    (tree / "toward").symlink_to("/proc/self/fd/0")
+    for path in (b"/proc/1/fd/0/x", b"toward/x", b"/proc/self/status"):
+        for act in (resolver.existing, resolver.entry, resolver.creating):
+            with pytest.raises(Refused) as refused:
+                act(ME, AT_FDCWD, path)
+            assert refused.value.path == path and path.decode() in refused.value.told()
+
+
+def test_a_folder_that_is_moved_is_named_as_it_lies_now(resolver: Resolver, tree: Path) -> None:
+    fd = os.open(tree / "dir", os.O_PATH)
+    try:
+        os.rename(tree / "dir", tree / "../outside/moved")
+        path = b"/proc/self/fd/%d/new" % fd
+        assert seen(resolver.entry(ME, AT_FDCWD, path), tree) == ("../outside/moved/new", Kind.ABSENT)
     finally:
         os.close(fd)
 
