@@ -262,9 +262,10 @@ def environment(text: str) -> Document:
             if value is None:
                 continue
             line = first + 1
-            lead = text[starts[first] : starts[first] + column] if first < len(starts) else "?"
+            start = starts[first] if first < len(starts) else len(text)  # a value that is left out at the very end
+            lead = text[start : start + column] if first < len(starts) else "?"
             end = text.find("\n", starts[min(last, len(starts) - 1)])
-            entry = Entry(path, value, starts[first], len(text) if end < 0 else end, line, "line", hash(path[:-1]))
+            entry = Entry(path, value, start, len(text) if end < 0 else end, line, "line", hash(path[:-1]))
             entries.append(entry)
             owner = (entry,) if _ITEM.fullmatch(lead) else ()
             if len(path) == 2 and path[0] == "dependencies":

@@ -60,6 +60,12 @@ def test_any_bytes(inspect, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("content", [b"?", b"dependencies:\n- ?", b"- pip:\n  - ", b"dependencies:", b"a: &x"])
+def test_values_that_are_left_out_at_the_end(inspect, kind, content):
+    check(inspect, kind, content)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_damaged_documents(inspect, kind):
     @given(
         st.sampled_from(SAMPLES),
