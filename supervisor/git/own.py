@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from supervisor.git.layout import is_object_id, read_small, settings
 from supervisor.vocabulary.errors import StopRun
 
 _LOGS = frozenset({"true", "false", "always"})
-_SHARED = frozenset({"group", "true", "all", "world", "everybody", "umask", "false", "1", "2"})
+# git dies of any other value, and of a mode that takes the owner's own rights.
+_SHARED = re.compile(r"group|true|all|world|everybody|umask|false|[012]|0?[67][0-7]{2}")
 
 
 def make_own(folder: Path, common_dir: Path, object_format: str) -> Path:
@@ -65,7 +67,7 @@ def _config(found: dict[str, str], object_format: str, more: str = "") -> str:
     shared = found.get("core.sharedrepository", "").lower()
     version = 0 if object_format == "sha1" else 1
     config = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{more}"
-    if shared in _SHARED or (shared.isdigit() and len(shared) <= 4):
+    if _SHARED.fullmatch(shared):
         config += f"\tsharedRepository = {shared}\n"
     if version:
         config += f"[extensions]\n\tobjectFormat = {object_format}\n"

@@ -325,6 +325,8 @@ def refuses_config(event: GitConfigEvent) -> Refusal | None:
     return None
 
 
+# git dies of any other value, and of a mode that takes the owner's own rights (git-config(1), core.sharedRepository).
+_SHARING = re.compile(r"group|true|all|world|everybody|umask|false|[012]|0?[67][0-7]{2}")
 _BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 
 
@@ -345,6 +347,8 @@ def _is_known_format(change: ConfigChange) -> bool:
     new = change.new or ()
     if change.key.lower() == "core.repositoryformatversion":
         return bool(new) and set(new) <= ({"1"} if "1" in (change.old or ()) else {"0", "1"})
+    if change.key.lower() == "core.sharedrepository":
+        return all(_SHARING.fullmatch(value.lower()) for value in new)
     if section.partition(".")[0] != "extensions":
         return True
     if section == "extensions" and name in ("worktreeconfig", "preciousobjects"):

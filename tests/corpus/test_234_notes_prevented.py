@@ -38,6 +38,7 @@ WAYS = {
         "git config --file .git/config core.repositoryformatversion 1; git config --file .git/config extensions.foo 1"
     ),
     "version": PLUMBED.format("git config --file .git/config core.repositoryformatversion 9"),
+    "mode of files": PLUMBED.format("git config core.sharedRepository 0400"),
     "object format": PLUMBED.format(
         "git config --file .git/config core.repositoryformatversion 1; "
         "git config --file .git/config extensions.objectFormat sha256"

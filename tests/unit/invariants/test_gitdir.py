@@ -439,6 +439,11 @@ def test_steps_are_written_by_git(folder: bytes) -> None:
         ("core.repositoryformatversion", ("1",), ("0",), False),
         ("core.repositoryformatversion", ("0",), ("9",), False),
         ("core.repositoryformatversion", ("0",), ("0", "junk"), False),
+        *(
+            ("core.sharedRepository", None, (value,), True)
+            for value in ("group", "0", "2", "0660", "750", "TRUE", "umask")
+        ),
+        *(("core.sharedRepository", None, (value,), False) for value in ("0400", "rubbish", "", "0066", "07777", "-1")),
         ("core.repositoryformatversion", ("0",), None, False),
         ("extensions.worktreeconfig", None, ("true",), True),
         ("extensions.worktreeconfig", None, ("junk",), False),
