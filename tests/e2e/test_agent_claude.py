@@ -21,7 +21,9 @@ from tests.e2e.scripted_model import Messages, Step, say, use
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
 
-PACKAGE = "@anthropic-ai/claude-code@2.1.197"
+PACKAGE = "@anthropic-ai/claude-code"
+# The newest opens everything through /proc/self/fd/N; one from before is still in use.
+NEWEST, EARLIER = "2.1.332", "2.1.197"
 PROFILE = """version = 1
 [scope]
 hosts = ["127.0.0.1:{port}"]
@@ -32,6 +34,7 @@ why = "one client"
 deny = ["pypi:requests"]
 use = "httpx"
 """
+TOOLS = ("--allowed-tools", "Bash", "Write")
 NOTEBOOK = {
     "cells": [
         {"cell_type": "code", "id": "a", "execution_count": None, "metadata": {}, "outputs": [], "source": ["x = 1"]}
@@ -45,13 +48,28 @@ Start = Callable[[Sequence[Step]], Messages]
 
 
 @pytest.fixture(scope="session")
-def claude(cache: Path, client_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `claude` program, installed once."""
-    folder = cache / "claude-code"
+def claude(
+    request: pytest.FixtureRequest,
+    cache: Path,
+    client_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The `claude` program, installed once; a parameter is its version."""
+    version = getattr(request, "param", NEWEST)
+    folder = cache / f"claude-code-{version}"
     if not (folder / "complete").exists():
         folder.mkdir(exist_ok=True)
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path_factory.mktemp("npm"))} | client_environment
-        install = ["npm", "install", "--prefix", str(folder), "--silent", "--no-audit", "--no-fund", PACKAGE]
+        install = [
+            "npm",
+            "install",
+            "--prefix",
+            str(folder),
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            f"{PACKAGE}@{version}",
+        ]
         done = subprocess.run(install, env=env, capture_output=True, timeout=600)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         # Newer npm asks before it runs the script that puts the program in place.
@@ -93,6 +111,12 @@ class Session:
         assert outcome.code == 0, f"{outcome.stdout.decode(errors='replace')}\n{outcome.stderr}"
         return outcome
 
+    def needed(self, outcome: Outcome) -> list[str]:
+        """What it needs for itself and was refused. Where there is no folder for plugins the newest asks for one, which
+        later sessions would run, and goes on without."""
+        refused = [each["op"]["path"] for each in outcome.denied()]
+        return [path for path in refused if path != str(self.home / ".claude/plugins")]
+
     def note(self) -> str:
         return self.govrun.bare("git", "log", "-1", "--notes=govrun").stdout.decode()
 
@@ -112,6 +136,7 @@ def bash(command: str, before: Callable[[], None] | None = None) -> Step:
     return use("Bash", before, command=command, description="a command")
 
 
+@pytest.mark.parametrize("claude", [NEWEST, EARLIER], indirect=True)
 def test_it_works_and_goes_on_in_a_second_run(session: Callable[[Sequence[Step]], Session], repo: Path) -> None:
     app, new, notebook = (str(repo / name) for name in ("src/app.py", "src/new.py", "n.ipynb"))
     notes: list[str] = []
@@ -139,7 +164,7 @@ def test_it_works_and_goes_on_in_a_second_run(session: Callable[[Sequence[Step]]
     assert (
         "43" in Path(app).read_text() and Path(new).read_text() == "x = 1\n" and "y = 2" in Path(notebook).read_text()
     )
-    assert not outcome.denied(), outcome.stderr  # nothing that it needs for itself was refused
+    assert not run.needed(outcome), outcome.stderr
     assert [each.get("op") for each in outcome.records(kind="external")] == []
 
     # The record: the note was there while the agent worked, and was closed at its end.
@@ -158,7 +183,7 @@ def test_it_works_and_goes_on_in_a_second_run(session: Callable[[Sequence[Step]]
     run.model.steps += [say("still here")]
     before = len(run.model.requests)
     again = run.run("--continue")
-    assert b"still here" in again.stdout and not again.denied(), again.stderr
+    assert b"still here" in again.stdout and not run.needed(again), again.stderr
     said = json.dumps(run.model.requests[before]["messages"])
     assert "all is done" in said and "toolu_0006" in said
     assert json.loads((run.home / ".claude/.claude.json").read_text())["userID"] == kept["userID"]
@@ -276,6 +301,17 @@ def short() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def _trust(pane: Pane) -> None:
+    """Say yes to its question: which answer is offered first depends on the version, and early keys are lost."""
+    end = time.monotonic() + 60
+    while "Claude Code v" not in (screen := pane.screen()):
+        assert time.monotonic() < end, screen
+        offered = next((line for line in screen.splitlines() if "❯" in line), "")
+        if offered:
+            pane.press("Enter" if "Yes, I trust" in offered else "Down")
+        time.sleep(0.5)
+
+
 @pytest.mark.needs("tmux")
 @pytest.mark.parametrize("way_out", ["/exit", "Ctrl-C"])
 def test_its_own_interface(
@@ -293,12 +329,10 @@ def test_its_own_interface(
     key = run.env["ANTHROPIC_API_KEY"]
     users = {"hasCompletedOnboarding": True, "customApiKeyResponses": {"approved": [key[-20:]], "rejected": []}}
     (run.home / ".claude.json").write_text(json.dumps(users))
-    words = [os.fsdecode(word) for word in run.govrun.argv("--", claude, "--allowed-tools", "Bash", "Write")]
+    words = [os.fsdecode(word) for word in run.govrun.argv("--", claude, "--permission-mode", "default", *TOOLS)]
     pane = Pane(short, words, run.govrun.env | run.env, repo)
     try:
-        pane.wait("Yes, I trust this folder")
-        pane.press("Enter")
-        pane.wait("Claude Code v")
+        _trust(pane)
         pane.type("fix the answer")
         pane.wait("all of it is done")
         pane.resize(64, 24)
