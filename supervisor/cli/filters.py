@@ -120,6 +120,7 @@ class _Places:
         self._inside = raw_of(tree).rstrip(b"/") + b"/"
         inside: list[str] = []
         absolute: list[str] = []
+        names: list[str] = []
         for text in patterns:
             pattern = os.path.expanduser(text) if text.startswith("~/") else text
             words = pattern.split("/")
@@ -132,8 +133,9 @@ class _Places:
                 inside.append("/" + "/".join(words[1:]) if any(words[1:]) else "**")
             else:
                 inside.append(pattern)
-                absolute += [pattern] if len(words) == 1 else []
-        self._below, self._anywhere = _globs(inside), _globs(absolute)
+                names += [pattern] if len(words) == 1 else []
+        # What a folder above the tree is called says nothing of what lies in the tree.
+        self._below, self._anywhere, self._outside = _globs(inside), _globs(absolute), _globs([*absolute, *names])
 
     def hold(self, record: Record) -> bool:
         op = record.get("op")
@@ -145,13 +147,10 @@ class _Places:
         if not isinstance(text, str):
             return False
         path = bytes_of(text)
-        if self._anywhere and self._anywhere.match(path.lstrip(b"/")) is not None:
-            return True
-        return (
-            bool(self._below)
-            and path.startswith(self._inside)
-            and self._below.match(path[len(self._inside) :]) is not None
-        )
+        if not path.startswith(self._inside):
+            return self._outside.match(path.lstrip(b"/")) is not None
+        below, whole = path[len(self._inside) :], path.lstrip(b"/")
+        return self._below.match(below) is not None or self._anywhere.match(whole) is not None
 
 
 def _globs(patterns: Sequence[str]) -> Globs:
