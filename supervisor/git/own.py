@@ -94,3 +94,9 @@ def _quoted(path: bytes) -> bytes:
     if not any(byte < 32 or byte in b'"\\' for byte in path):
         return path
     return b'"' + b"".join(b"\\%03o" % b if b < 32 or b in b'"\\' else bytes([b]) for b in path) + b'"'
+
+
+def staging() -> bytes:
+    """A ref for what fast-import makes, in our own git directory. A name of its own each time: a fast-import that was
+    killed leaves its lock."""
+    return b"refs/govrun/staging-%s" % os.urandom(8).hex().encode()

@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 from supervisor import __version__
 from supervisor.git.layout import is_object_id
 from supervisor.git.neutral import Git, GitError
+from supervisor.git.own import staging
 from supervisor.journal import chain
 from supervisor.journal.codec import encode
 from supervisor.journal.merkle import Tree
@@ -147,7 +148,7 @@ class Bundle:
 
     def _commit(self, text: str, more: dict[str, object]) -> Iterator[bytes]:
         # fast-import makes trees for commits only.
-        yield b"commit refs/govrun/staging\nmark :900000\ncommitter govrun <govrun@invalid> 0 +0000\ndata 0\n"
+        yield b"commit %s\nmark :900000\ncommitter govrun <govrun@invalid> 0 +0000\ndata 0\n" % staging()
         for number in range(len(self._parts)):
             yield b"M 100644 :%d events/%06d.jsonl\n" % (number + 1, number)
         segments = "".join(encode(part) + "\n" for part in self._parts)

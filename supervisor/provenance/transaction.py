@@ -20,10 +20,11 @@ from typing import NamedTuple
 from supervisor.git.base import Objects
 from supervisor.git.layout import is_object_id, packed, read_small
 from supervisor.git.neutral import Git, GitError
-from supervisor.git.own import make_own, make_window, refresh
+from supervisor.git.own import make_own, make_window, refresh, staging
 from supervisor.vocabulary.errors import UsageError
 
 NOTES_REF = "refs/notes/govrun"
+STALE = 60.0  # seconds after which a lock of ours is somebody's who was killed: they are held for milliseconds
 OWN = "repo.git"
 WINDOW = "refs.git"
 _ATTEMPTS = 50
@@ -55,6 +56,7 @@ class Repository:
         self.common = Path(git["common_dir"])
         form = str(git.get("object_format", "sha1"))
         self.width = 64 if form == "sha256" else 40
+        self.attempts = _ATTEMPTS
         self._locks = folder.parent.parent / "locks"
         self._served = (folder / OWN, folder / WINDOW)
         self._own = make_own(folder / OWN, self.common, form)
@@ -110,7 +112,7 @@ class Repository:
         Raises ``GovrunError`` after all attempts.
         """
         last = GitError("the notes could not be written", "", None)
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(self.attempts):
             if attempt:
                 time.sleep(random.uniform(0.002, min(0.2, 0.005 * attempt)))
             try:
@@ -170,7 +172,7 @@ class Repository:
         """The input of fast-import (git-fast-import(1)) and the commits that are gone: N dies on them."""
         title = f"govrun {self.run}\n".encode()
         parts = [
-            b"commit refs/govrun/staging\nmark :1\n",
+            b"commit %s\nmark :1\n" % staging(),
             b"committer govrun <govrun@invalid> %d +0000\ndata %d\n%s" % (int(time.time()), len(title), title),
         ]
         if old:
@@ -210,12 +212,23 @@ class Repository:
         updates = [(NOTES_REF, new, old)] if new != old else []
         # One whose objects a prune has taken is there, and is replaced.
         updates += [(name, commit, self.ref(name)) for name, commit in made.items()]
+        for name, _, _ in updates:
+            self._unlock(name)
         lines = "".join(
             f"option no-deref\nupdate {name} {commit} {before or '0' * self.width}\n"
             for name, commit, before in updates
         )
         if lines:
             self._user.run(["update-ref", "--stdin"], f"start\n{lines}prepare\ncommit\n".encode())
+
+    def _unlock(self, name: str) -> None:
+        """Take away the lock of a ref of govrun's that was left by a git that was killed."""
+        lock = self.common / f"{name}.lock"
+        try:
+            if time.time() - os.lstat(lock).st_mtime > STALE:
+                os.unlink(lock)
+        except OSError:
+            return  # there is none, as it should be
 
     def _verify(self, tip: str, commits: list[str], made: Mapping[str, str]) -> None:
         """What a prune has taken by now is written again at once; what it takes later, by the next flush."""

@@ -251,7 +251,7 @@ def journal_of(folder: Path) -> list[dict[str, Any]]:
 
 def recovered(govrun: Govrun, folder: Path) -> None:
     done = govrun.cli("recover")
-    assert done.code == 0, done.stderr
+    assert done.code == 0, (done.stdout, done.stderr)
     again = govrun.cli("recover").ok()
     assert folder.name not in again.stdout.decode()  # nothing is owed any more
     # A process that was stopped and killed in the middle of a write may leave git's lock of a ref.

@@ -19,6 +19,7 @@ from supervisor.journal import store
 from supervisor.provenance import note
 from supervisor.provenance.feed import Feed, last_problem
 from supervisor.provenance.publisher import NOTES_REF, RECORD, Ending, Publisher
+from supervisor.vocabulary.errors import GovrunError
 
 COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0, "reverts": 4}
 
@@ -615,3 +616,30 @@ def test_the_last_problem(tmp_path: Path) -> None:
     assert last_problem(tmp_path) == ""
     (tmp_path / RECORD).write_text('{"problem": "one"}\n{"commit": "x"}\n[1]\n{"problem": "two"}\n{"to')
     assert last_problem(tmp_path) == "two"
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_locks_that_a_killed_git_left(world: World, fresh: bool) -> None:
+    """One in govrun's own directory is in nobody's way; one on its ref of the user's is taken away once it is old."""
+    folder = world.run()
+    one = world.commit("one")
+    publisher = Publisher(folder)
+    publisher.moved(moved(one))
+    publisher.flush()
+    publisher.close()
+    staged = folder / "repo.git/refs/govrun"
+    staged.mkdir(parents=True, exist_ok=True)
+    (staged / "staging.lock").touch()
+    lock = world.top / ".git/refs/notes/govrun.lock"
+    lock.touch()
+    if not fresh:
+        os.utime(lock, (time.time() - 120,) * 2)
+        assert publish(folder, END) == 0
+        assert " PASSED " in world.note(one) and not lock.exists()
+        return
+    publisher = Publisher(folder)
+    publisher._repository.attempts = 1
+    with pytest.raises(GovrunError, match="could not be written"):
+        publisher.finish(Ending("PASSED", "exit", 0, 1))
+    assert lock.exists()
+    publisher.close()
