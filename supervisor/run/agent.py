@@ -98,9 +98,11 @@ class Agent:
         program. An agent that starts itself again stays what it is, unless it does so with its own arguments: then it
         hands over (to have more memory, for one), and does not use a helper. ``late`` packs are chosen by what the
         process that was started executes or starts."""
+        if not self._words:
+            return  # every exec comes by here
         processes = self._processes
         near = processes.root in (pid, processes.of(pid).ppid)
-        if not self._words or (not near and (self._found or self._late)):
+        if not near and (self._found or self._late):
             return
         exe = os.readlink(b"/proc/%d/exe" % pid)
         arguments = _arguments(exe, event.argv)
