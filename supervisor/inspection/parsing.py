@@ -58,8 +58,8 @@ class Parsers:
             self._parser(kind).parse(b"x\n")
 
     def parse(self, kind: str, path: bytes, content: bytes) -> Node:
-        """The root of ``content`` (UTF-8) as ``python``, ``javascript``, ``typescript`` or ``tsx``. ``path`` is only
-        the name under which the tree is kept; an empty one keeps nothing."""
+        """The root of ``content`` (UTF-8) as ``python``, ``javascript``, ``typescript``, ``tsx``, ``go``, ``rust``,
+        ``java`` or ``hcl``. ``path`` is only the name under which the tree is kept; an empty one keeps nothing."""
         if _open_at_once(content) > _MOST_OPEN:
             raise Unreadable("it is nested too deeply to parse")
         key = (kind, path)
@@ -175,6 +175,22 @@ def _reader(content: bytes) -> Callable[[int, object], bytes]:
 
 
 def _grammar(kind: str) -> object:
+    if kind == "go":
+        import tree_sitter_go
+
+        return tree_sitter_go.language()
+    if kind == "rust":
+        import tree_sitter_rust
+
+        return tree_sitter_rust.language()
+    if kind == "java":
+        import tree_sitter_java
+
+        return tree_sitter_java.language()
+    if kind == "hcl":
+        import tree_sitter_hcl
+
+        return tree_sitter_hcl.language()
     if kind == "python":
         import tree_sitter_python
 

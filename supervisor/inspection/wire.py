@@ -6,7 +6,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Sequence
 
-from supervisor.vocabulary.content import Findings, Import, Requirement
+from supervisor.vocabulary.content import (
+    Findings,
+    Import,
+    Reference,
+    Requirement,
+    Scalar,
+    Secret,
+    Statement,
+    Value,
+)
 
 HEAD = struct.Struct("!II")  # bytes that follow the head, ticket
 _QUESTION = struct.Struct("!BHII")  # what is asked, lengths of kind, path and list of requirements; the content follows
@@ -50,18 +59,23 @@ def read_question(body: bytes) -> tuple[int, str, bytes, list[Requirement], byte
 
 def answer(ticket: int, found: Findings | bytes | None) -> bytes:
     """A frame: ``F`` and JSON, ``C`` and content, or ``N``. Findings that would be too large become a refusal."""
-    import json
-
     if isinstance(found, bytes):
         body = b"C" + found
     elif found is None:
         body = b"N"
     else:
-        body = b"F" + json.dumps(found[:4]).encode("ascii")
+        body = _findings(found)
         if len(body) > MOST_ANSWER:
             refusal = f"too much is found: {len(found.imports)} imports and {len(found.requirements)} requirements"
-            body = b"F" + json.dumps(Findings(refusal=refusal)[:4]).encode("ascii")
+            body = _findings(Findings(refusal=refusal))
     return HEAD.pack(len(body), ticket) + body
+
+
+def _findings(found: Findings) -> bytes:
+    import json
+
+    facts = (found.references, found.values, found.secrets, found.statements)
+    return b"F" + json.dumps((*found[:4], *facts)).encode("ascii")
 
 
 def read_answer(body: bytes) -> Findings | bytes | None:
@@ -78,12 +92,16 @@ def read_answer(body: bytes) -> Findings | bytes | None:
         value = json.loads(body[1:])
     except (ValueError, RecursionError) as error:
         raise Garbled("an answer that is no JSON") from error
-    imports, requirements, pending, refusal = _items(value, 4)
+    imports, requirements, pending, refusal, references, values, secrets, statements = _items(value, 8)
     return Findings(
         tuple(_import(each) for each in _items(imports)),
         tuple(_requirement(each) for each in _items(requirements)),
         _text(pending),
         _text(refusal),
+        references=tuple(_reference(each) for each in _items(references)),
+        values=tuple(_value(each) for each in _items(values)),
+        secrets=tuple(_secret(each) for each in _items(secrets)),
+        statements=tuple(_statement(each) for each in _items(statements)),
     )
 
 
@@ -125,8 +143,48 @@ def _import(value: object) -> Import:
 
 def _requirement(value: object) -> Requirement:
     ecosystem, name, versions, line, place, locked, origin = _items(value, 7)
-    if not isinstance(locked, bool):
-        raise Garbled("an answer without a truth value where one belongs")
+    told = _truth(locked)
     return Requirement(
-        _ecosystem(ecosystem), _text(name), _text(versions), _line(line), _text(place), locked, _text(origin)
+        _ecosystem(ecosystem), _text(name), _text(versions), _line(line), _text(place), told, _text(origin)
+    )
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Garbled("an answer without a truth value where one belongs")
+    return value
+
+
+def _reference(value: object) -> Reference:
+    to, name, line, external = _items(value, 4)
+    return Reference(_text(to), _text(name), _line(line), _truth(external))
+
+
+def _value(value: object) -> Value:
+    selection, at, line, fields, known = _items(value, 5)
+    members = []
+    for member in _items(fields):
+        name, values = _items(member, 2)
+        members.append((_text(name), tuple(_scalar(each) for each in _items(values))))
+    return Value(_text(selection), _text(at), _line(line), tuple(members), _truth(known))
+
+
+def _scalar(value: object) -> Scalar:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _text(value)
+
+
+def _secret(value: object) -> Secret:
+    pattern, digest, line = _items(value, 3)
+    return Secret(_text(pattern), _text(digest), _line(line))
+
+
+def _statement(value: object) -> Statement:
+    effects, objects, filtered, shape = _items(value, 4)
+    return Statement(
+        tuple(_text(each) for each in _items(effects)),
+        tuple(_text(each) for each in _items(objects)),
+        _truth(filtered),
+        _text(shape),
     )

@@ -1,4 +1,5 @@
-"""What files and commands say about packages, as facts: no rule is applied here.
+"""What files and commands say, as facts: packages, references between files, values in documents, secrets, the effects
+of database statements. No rule is applied here.
 
 Ecosystems are ``pypi`` and ``npm``. Names are canonical: PEP 503 for ``pypi`` (lower case, runs of ``-_.`` are one
 ``-``), as published for ``npm`` (``@scope/name``).
@@ -6,7 +7,9 @@ Ecosystems are ``pypi`` and ``npm``. Names are canonical: PEP 503 for ``pypi`` (
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+_Fact = TypeVar("_Fact")
 
 
 class Import(NamedTuple):
@@ -35,6 +38,80 @@ class Requirement(NamedTuple):
     origin: str = ""
 
 
+class Reference(NamedTuple):
+    """What a source file asks for, by import, use or require, as it resolves in this tree.
+
+    ``to``: path relative to the tree (no leading slash) of the file it leads to, or of the folder where that is all
+    that can be told; empty for what lies outside of the tree. ``name``: as the language writes it (``shop.domain``,
+    ``../db/client``, ``crate::db``). ``external``: a package of a third party (neither the tree's nor the language's
+    own library). References for types alone are left out.
+    """
+
+    to: str
+    name: str
+    line: int = 0
+    external: bool = False
+
+
+Scalar = str | int | float | bool | None
+
+
+class Value(NamedTuple):
+    """What stands in a document where a rule looks. ``selection`` is the id of that ``Selection``, ``at`` the place as
+    it was found (``resource.aws_s3_bucket.logs``, ``jobs.build.steps[2].uses``). ``fields``: (name, values) of the
+    members that the rule asks for, in order; a rule about the place itself has the one name ``""``. A list is all its
+    values, a missing member none. ``known`` is False where the text does not tell the value (a variable)."""
+
+    selection: str
+    at: str
+    line: int = 0
+    fields: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    known: bool = True
+
+
+class Secret(NamedTuple):
+    """Something that looks like a credential. ``digest``: the first 16 hexadecimal digits of the SHA-256 of what was
+    matched, which is itself never told; ``pattern`` is the name of the pattern."""
+
+    pattern: str
+    digest: str
+    line: int = 0
+
+
+class Statement(NamedTuple):
+    """One database statement by its effects: words of ``read, write, modify, delete, schema, privilege, export,
+    opaque``. ``objects``: tables and columns as ``schema.table`` or ``schema.table.column``, ``*`` for an unknown part.
+    ``filtered``: a ``WHERE`` (or ``LIMIT``) bounds what is modified or deleted. ``shape`` is its text without
+    literals, at most 200 characters."""
+
+    effects: tuple[str, ...]
+    objects: tuple[str, ...] = ()
+    filtered: bool = True
+    shape: str = ""
+
+
+class Selection(NamedTuple):
+    """Where a rule about documents looks: ``files`` are globs over paths in the tree (gitignore), ``at`` the path in
+    the document, ``fields`` the members that are asked for (empty: the value itself)."""
+
+    id: str
+    files: tuple[str, ...]
+    exempt: tuple[str, ...] = ()
+    at: str = ""
+    fields: tuple[str, ...] = ()
+
+
+class Wanted(NamedTuple):
+    """What is asked of every file that is inspected. ``tree``: absolute path of the tree, in which references are
+    resolved; ``secrets``: pairs of a name and a regular expression, in the words of ``re``."""
+
+    tree: bytes = b""
+    packages: bool = True
+    references: bool = False
+    selections: tuple[Selection, ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+
+
 class Findings(NamedTuple):
     """What one version of one file says.
 
@@ -48,6 +125,10 @@ class Findings(NamedTuple):
     pending: str = ""
     refusal: str = ""
     digest: bytes = b""
+    references: tuple[Reference, ...] = ()
+    values: tuple[Value, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    statements: tuple[Statement, ...] = ()
 
     def joined(self, other: Findings) -> Findings:
         """What either says."""
@@ -55,10 +136,22 @@ class Findings(NamedTuple):
             return self
         if self == NOTHING_FOUND:
             return other
-        imports = tuple(dict.fromkeys((*self.imports, *other.imports)))
-        requirements = tuple(dict.fromkeys((*self.requirements, *other.requirements)))
         refused = self if self.refusal else other
-        return Findings(imports, requirements, "", refused.refusal, refused.digest)
+        return Findings(
+            _both(self.imports, other.imports),
+            _both(self.requirements, other.requirements),
+            "",
+            refused.refusal,
+            refused.digest,
+            _both(self.references, other.references),
+            _both(self.values, other.values),
+            _both(self.secrets, other.secrets),
+            _both(self.statements, other.statements),
+        )
+
+
+def _both(one: tuple[_Fact, ...], other: tuple[_Fact, ...]) -> tuple[_Fact, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 NOTHING_FOUND = Findings()

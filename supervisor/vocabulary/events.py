@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Installation
+from supervisor.vocabulary.commands import Command
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Installation, Statement
 
 
 class Binding(StrEnum):
@@ -169,7 +170,9 @@ class ExecEvent(NamedTuple):
     what is really there). ``given``: the path as the process named it; ``alias``: its canonical folder
     and its last component, where that differs from the program's own name. ``chain``: scripts before the image.
     ``installs``: the packages it would bring in, if it is a package manager.
-    ``anonymous``: the image has no name (memfd, unlinked). ``hidden``: arguments that name hidden folders."""
+    ``anonymous``: the image has no name (memfd, unlinked). ``hidden``: arguments that name hidden folders.
+    ``commands``: what it does, in normal form. ``statements``: what it would have a database do; ``database`` is the
+    name or path of that."""
 
     actor: Actor
     target: Target
@@ -183,6 +186,9 @@ class ExecEvent(NamedTuple):
     hidden: tuple[bytes, ...] = ()
     refusal: str = ""
     installs: Installation | None = None
+    commands: tuple[Command, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    database: str = ""
 
 
 class NetEvent(NamedTuple):
