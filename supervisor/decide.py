@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from supervisor.invariants import commands, dependency, gitdir, hosts, scope
-from supervisor.invariants.places import WRITABLE, Zone, locate
+from supervisor.invariants import actions, commands, content, data, dependency, gitdir, guardrail, hosts, scope
+from supervisor.invariants.places import WRITABLE, Zone, governed, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.events import (
     ContentEvent,
@@ -29,23 +29,23 @@ from supervisor.vocabulary.events import (
 from supervisor.vocabulary.verdicts import ALLOWED, Effect, Match, Verdict
 
 
-def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:  # noqa: ARG001 - windows and episodes
+def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:
     """The verdict on ``event``. ``state`` is what of the run's past may matter; it is never changed here."""
     match event:
         case FsEvent():
-            return _strictest((*scope.judge(policy, event), *_arrivals(policy, event)))
+            return _strictest((*scope.judge(policy, event), *_arrivals(policy, event), *_files(policy, state, event)))
         case ContentEvent():
             return _strictest(_content(policy, event))
         case GitConfigEvent():
             return _strictest(_config(policy, event))
         case ExecEvent():
-            return _strictest(_exec(policy, event))
+            return _strictest((*_exec(policy, event), *_used(policy, state, event)))
         case NetEvent():
-            return _strictest(_network(policy, event))
+            return _strictest((*_network(policy, event), *_used(policy, state, event)))
         case ProcessEvent():
             return _strictest(_process(policy, event))
         case LifecycleEvent():
-            return _strictest(_lifecycle(policy, event))
+            return _strictest((*_lifecycle(policy, event), *guardrail.judge_usage(policy.guards, state.usage, event)))
         case RefEvent() | ObservationGap():
             return ALLOWED  # seen after the fact; ref rules are judged with their issue
         case _:
@@ -64,8 +64,8 @@ def _content(policy: CompiledPolicy, event: ContentEvent) -> Iterator[Match]:
     yield from scope.judge_placed(policy, event)
     path, inside = event.target.path, policy.tree + b"/"
     # A folder called .git may hold sources like any other; whoever asks has left out what git keeps there.
-    if policy.dependencies and path.startswith(inside):
-        yield from dependency.judge_content(policy.dependencies, event, path[len(inside) :])
+    if not event.placed and path.startswith(inside):
+        yield from content.judge(policy, event, path[len(inside) :])
 
 
 def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
@@ -89,6 +89,24 @@ def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
             if known is None or known.effect < match.effect:
                 spoken[match.invariant.id] = match
     yield from spoken.values()
+
+
+def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[Match]:
+    """Rules about classes of files, and ceilings."""
+    if policy.data.files:
+        for target in (event.target, event.other):
+            if target is not None:
+                yield from data.judge_file(policy.data, policy.home, policy.tree, target.path, event.op is FsOp.READ)
+    if policy.guards and event.op is not FsOp.READ:
+        changed = [governed(policy, each) for each in (event.target, event.other) if each is not None]
+        relative = next((each for each in changed if each is not None), None)
+        yield from guardrail.judge(policy.guards, state.usage, event, relative)
+
+
+def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) -> Iterator[Match]:
+    # At the stop an exec is no further one: it was counted when it was let begin.
+    if policy.guards and not (isinstance(event, ExecEvent) and event.stage == "stop"):
+        yield from guardrail.judge(policy.guards, state.usage, event, None)
 
 
 def _new_names(event: FsEvent) -> Iterator[bytes]:
@@ -121,6 +139,11 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
         yield Match(policy.invariant("govrun.exec"), Effect.DENY, "a program without a name cannot be judged")
         return
     yield from dependency.judge_install(policy.dependencies, event)
+    if policy.actions:
+        cwd = locate(policy, event.cwd)
+        yield from actions.judge_exec(policy.actions, event, cwd.relative if cwd.zone is Zone.TREE else None)
+    if event.statements:
+        yield from data.judge_statements(policy.data, event)
     if not policy.commands.layers:
         return
     place = locate(policy, event.target.path)

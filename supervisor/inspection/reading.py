@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from supervisor.inspection import kinds
 from supervisor.inspection.decoding import Unreadable, decode, is_plain, lossy, whole
 from supervisor.inspection.limits import Budget, Overdue, allowance
-from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings, Requirement
+from supervisor.invariants.globs import Globs
+from supervisor.profile.model import Entry
+from supervisor.vocabulary.content import (
+    INSPECTOR_FAILED,
+    NOTHING_FOUND,
+    Findings,
+    Requirement,
+    Selection,
+    Wanted,
+)
 
 if TYPE_CHECKING:
     from supervisor.inspection.entries import Document
     from supervisor.inspection.parsing import Parsers
+    from supervisor.inspection.resolving import Resolver
 
 MOST_SOURCE = 2 << 20
 MOST_MANIFEST = 2 << 20
 MOST_NOTEBOOK = 16 << 20  # mostly pictures
 MOST_LOCK = 64 << 20
+DATABASE = "database:"  # followed by a dialect: the content is what a client would send
+TEXT = "text"  # a file that no reader knows by its name, and that is looked at all the same
 
 
 def most_bytes(kind: str) -> int:
@@ -29,16 +41,106 @@ def most_bytes(kind: str) -> int:
     return MOST_SOURCE if kinds.is_source(kind) else MOST_MANIFEST
 
 
-def inspect(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findings:
-    """What ``content`` says. ``path`` names kept trees and tells a ``setup.py``; it is not opened."""
-    if kind == kinds.SCRIPT:
-        told = kinds.script_kind(content)
-        return NOTHING_FOUND if told is None else inspect(told, path, content, parsers)
-    if len(content) > most_bytes(kind):
-        return Findings(refusal=f"too large: {len(content)} bytes, the limit is {most_bytes(kind)}")
-    parsers.allow(None if kinds.is_lock(kind) else Budget(allowance(len(content))))
+class Tools:
+    """What the worker reads with: ``parsers``, and what is asked of every file."""
+
+    def __init__(self, parsers: Parsers, wanted: Wanted) -> None:
+        self.parsers = parsers
+        self.wanted = wanted
+        self._resolver: Resolver | None = None
+        self._covers = [(Globs(_entries(each.files)), Globs(_entries(each.exempt)), each) for each in wanted.selections]
+
+    @property
+    def resolver(self) -> Resolver:
+        if self._resolver is None:
+            from supervisor.inspection.resolving import Resolver
+
+            self._resolver = Resolver(self.wanted.tree)
+        return self._resolver
+
+    def relative(self, path: bytes) -> bytes:
+        return path.removeprefix(self.wanted.tree + b"/")
+
+    def selections(self, path: bytes) -> tuple[Selection, ...]:
+        """Those that look at the file."""
+        relative = self.relative(path)
+        return tuple(each for files, exempt, each in self._covers if files.match(relative) and not exempt.match(relative))
+
+
+def _entries(patterns: tuple[str, ...]) -> Iterator[Entry]:
+    return (Entry(pattern, "") for pattern in patterns)
+
+
+def inspect(kind: str, path: bytes, content: bytes, tools: Tools) -> Findings:
+    """What ``content`` says of all that is asked. ``path`` names kept trees and says where references start; the file
+    itself is not opened."""
+    if kind.startswith(DATABASE):
+        return _statements(kind, content, tools)
+    if kind in (kinds.SCRIPT, TEXT):
+        kind = kinds.script_kind(content) or ""
+    found = _packages(kind, path, content, tools.parsers) if kind and tools.wanted.packages else NOTHING_FOUND
+    if tools.wanted.references and kinds.is_source(kind):
+        found = _added(found, _references(kind, path, content, tools))
+    if tools.wanted.selections and (selections := tools.selections(path)):
+        found = _added(found, _values(path, content, tools, selections))
+    if tools.wanted.secrets:
+        from supervisor.inspection.secrets import secrets
+
+        found = found._replace(secrets=secrets(content, tools.wanted.secrets))
+    return found
+
+
+def _added(found: Findings, more: Findings) -> Findings:
+    joined = found.joined(more)
+    return joined._replace(pending=found.pending or more.pending, refusal=found.refusal or more.refusal)
+
+
+def _references(kind: str, path: bytes, content: bytes, tools: Tools) -> Findings:
+    def read() -> Findings:
+        from supervisor.inspection.references import references
+
+        whole_path = path if path.startswith(b"/") else tools.wanted.tree + b"/" + path
+        found, pending = references(kind, whole_path, content, tools.parsers, tools.resolver)
+        return Findings(references=found, pending=pending)
+
+    return _bounded(content, most_bytes(kind), tools.parsers, read)
+
+
+def _values(path: bytes, content: bytes, tools: Tools, selections: tuple[Selection, ...]) -> Findings:
+    def read() -> Findings:
+        from supervisor.inspection.documents import values
+
+        found, pending = values(tools.relative(path), content, tools.parsers, selections)
+        return Findings(values=found, pending=pending)
+
+    return _bounded(content, MOST_MANIFEST, tools.parsers, read)
+
+
+def _statements(kind: str, content: bytes, tools: Tools) -> Findings:
+    def read() -> Findings:
+        from supervisor.inspection.sql import statements
+
+        text = content.decode("utf-8", "surrogateescape")
+        return Findings(statements=statements(text, kind.removeprefix(DATABASE)))
+
+    return _bounded(content, MOST_MANIFEST, tools.parsers, read)
+
+
+def _packages(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findings:
+    if kinds.is_lock(kind):
+        return _bounded(content, MOST_LOCK, parsers, lambda: _inspect(kind, path, content, parsers), timed=False)
+    return _bounded(content, most_bytes(kind), parsers, lambda: _inspect(kind, path, content, parsers))
+
+
+def _bounded(
+    content: bytes, most: int, parsers: Parsers, read: Callable[[], Findings], *, timed: bool = True
+) -> Findings:
+    """What ``read`` finds; whatever goes wrong is a refusal."""
+    if len(content) > most:
+        return Findings(refusal=f"too large: {len(content)} bytes, the limit is {most}")
+    parsers.allow(Budget(allowance(len(content))) if timed else None)
     try:
-        return _inspect(kind, path, content, parsers)
+        return read()
     except Overdue as error:
         return Findings(refusal=str(error))
     except Unreadable as error:

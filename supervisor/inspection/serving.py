@@ -14,20 +14,21 @@ from types import FrameType
 from supervisor.inspection import kinds, wire
 from supervisor.inspection.limits import Overdue, allowance
 from supervisor.kernel import scheduling
-from supervisor.vocabulary.content import Findings
+from supervisor.vocabulary.content import Findings, Wanted
 
 _GRACE = 0.3  # seconds
 
 _STACK = 120 << 20  # the kernel leaves at least 128 MiB below a stack for it to grow
 
 
-def serve(end: socket.socket) -> None:
+def serve(end: socket.socket, wanted: Wanted) -> None:
     """Runs in the child of a fork and returns when the other side is gone. Never raises for what a file contains."""
     _settle(end.fileno())
     from supervisor.inspection import reading, remove
     from supervisor.inspection.parsing import Parsers
 
-    parsers = Parsers()
+    tools = reading.Tools(Parsers(), wanted)
+    parsers = tools.parsers
     parsers.warm()
     gc.freeze()
     while True:
@@ -45,7 +46,7 @@ def serve(end: socket.socket) -> None:
                 if asked == wire.WITHOUT:
                     found = remove.without(kind, content, drop)
                 else:
-                    found = reading.inspect(kind, path, content, parsers)
+                    found = reading.inspect(kind, path, content, tools)
         except Overdue as error:
             found = None if asked == wire.WITHOUT else Findings(refusal=str(error))
         end.sendall(wire.answer(ticket, found))

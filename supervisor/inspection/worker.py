@@ -17,7 +17,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from supervisor.inspection import serving, wire
-from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Requirement
+from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Requirement, Wanted
 
 _Answer = Findings | bytes | None
 _CHUNK = 1 << 18
@@ -46,11 +46,12 @@ class _Child(NamedTuple):
 
 
 class Inspector:
-    """``deadline`` in seconds for each question, counted from the asking. After ``failures`` in a row (crashes,
+    """``wanted``: what is asked of every file. ``deadline`` in seconds for each question, counted from the asking. After ``failures`` in a row (crashes,
     time-outs, garbled answers) everything is refused for ``rest`` seconds, then one more is let fail: longer each time,
     up to a minute. Not usable from two threads."""
 
-    def __init__(self, *, deadline: float = 5.0, failures: int = 5, rest: float = 2.0) -> None:
+    def __init__(self, wanted: Wanted = Wanted(), *, deadline: float = 5.0, failures: int = 5, rest: float = 2.0) -> None:
+        self._wanted = wanted
         self._deadline = deadline
         self._most_failures = failures
         self._rest = rest
@@ -69,7 +70,7 @@ class Inspector:
     def start(self) -> None:
         """Fork the worker, early, while the process is small and has one thread. Does nothing when it runs."""
         if self._child is None:
-            self._child = _fork()
+            self._child = _fork(self._wanted)
 
     @property
     def pid(self) -> int | None:
@@ -256,7 +257,7 @@ def _digest(kind: str, content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16, person=kind.encode()[:16]).digest()
 
 
-def _fork() -> _Child:
+def _fork(wanted: Wanted) -> _Child:
     """``OSError`` when there is no process to be had."""
     mine, theirs = socket.socketpair()
     pid = -1
@@ -265,7 +266,7 @@ def _fork() -> _Child:
         if pid == 0:
             try:
                 mine.detach()  # closed with all others by ``serve``
-                serving.serve(theirs)
+                serving.serve(theirs, wanted)
             finally:
                 os._exit(0)
         mine.setblocking(False)

@@ -7,9 +7,10 @@ the banner, in ``explain`` and in the record, and a ``require`` above it stops t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple
 
+from supervisor.invariants import actions, boundary, data, guardrail, infra, remediation, secrets
 from supervisor.invariants.commands import compile_commands
 from supervisor.invariants.dependency import compile_dependencies, is_judged, named_packages, unjudged
 from supervisor.invariants.globs import Globs
@@ -70,6 +71,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     protect = Globs((*(e for e in scope.protect if not e.value.startswith("~/")), *_of_agents(context)))
     at_home = Globs(entry._replace(value=entry.value[1:]) for entry in scope.protect if entry.value.startswith("~/"))
     invariants = {found.id: found for found in _invariants(profile, context, bool(in_tree))}
+    rules = profile.rules
     policy = CompiledPolicy(
         tree=context.tree,
         state=context.state,
@@ -92,7 +94,14 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         timeout=scope.timeout,
         invariants=invariants,
         digest=profile.digest,
-        dependencies=compile_dependencies(_dependencies(profile), invariants, context.locked, context.with_lock),
+        dependencies=compile_dependencies(_of("dependency", rules), invariants, context.locked, context.with_lock),
+        boundaries=boundary.compile_boundaries(_of("boundary", rules), invariants),
+        documents=infra.compile_infra(_of("infra", rules), invariants),
+        secrets=secrets.compile_secrets(_of("secrets", rules), invariants),
+        actions=actions.compile_actions(_of("deploy", rules) + _of("command", rules), invariants),
+        data=data.compile_data(_of("data", rules), invariants),
+        guards=guardrail.compile_guardrails(_of("guardrail", rules), invariants),
+        remediation=remediation.compile_remediation(_of("remediation", rules), invariants),
     )
     _check_required(profile, invariants)
     return policy
@@ -146,7 +155,11 @@ def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iter
     yield from _built_in(context, profile.scope.debug)
     yield from _scope(profile.scope, hides_in_tree, context)
     for rule in (*profile.rules, *profile.contracts):
-        yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
+        describe = _DESCRIBED.get(rule.kind)
+        if describe is not None:
+            yield _named(rule, *describe(rule))
+        else:
+            yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
 
 
 def _built_in(context: Context, debug: bool) -> Iterator[Invariant]:
@@ -223,14 +236,26 @@ def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Inva
             yield rule(key, Coverage.UNENFORCEABLE, why, "")
 
 
-def _dependencies(profile: Profile) -> Iterator[Rule]:
-    return (rule for rule in profile.rules if rule.kind == "dependency")
+_DESCRIBED: Final[Mapping[str, Callable[[Rule], tuple[Coverage, str]]]] = {
+    "boundary": boundary.describe,
+    "infra": infra.describe,
+    "secrets": secrets.describe,
+    "deploy": actions.describe,
+    "command": actions.describe,
+    "data": data.describe,
+    "guardrail": guardrail.describe,
+    "remediation": remediation.describe,
+}
+
+
+def _of(kind: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in rules if rule.kind == kind)
 
 
 def _check_ranges(profile: Profile) -> None:
     bad = [
         f"{rule.source}: {rule.id}: {made.text!r}"
-        for rule in _dependencies(profile)
+        for rule in _of("dependency", profile.rules)
         for made in named_packages(rule)
         if unreadable(made)
     ]

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from supervisor.invariants.policy import CompiledPolicy
+from supervisor.vocabulary.events import Target
 
 
 class Zone(IntEnum):
@@ -88,3 +89,11 @@ def _git_zone(policy: CompiledPolicy, path: bytes) -> Place | None:
         base = policy.tree + b"/" + b"/".join(parts[: at + 1])
         return Place(Zone.GIT, base, b"/".join(parts[at + 1 :]))
     return None
+
+
+def governed(policy: CompiledPolicy, target: Target) -> bytes | None:
+    """The path in the tree of what counts as the project's; None for what lies elsewhere, is ignored or is git's own."""
+    if target.ignored or not target.path.startswith(policy.tree + b"/"):
+        return None
+    place = locate(policy, target.path)
+    return place.relative if place.zone is Zone.TREE else None

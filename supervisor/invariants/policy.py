@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from supervisor.invariants.actions import ActionRules
+from supervisor.invariants.boundary import BoundaryRules
 from supervisor.invariants.commands import CommandRules
+from supervisor.invariants.data import DataRules
 from supervisor.invariants.dependency import DependencyRules
 from supervisor.invariants.globs import Globs
+from supervisor.invariants.guardrail import GuardRules, Usage
 from supervisor.invariants.hosts import HostRules
+from supervisor.invariants.infra import InfraRules
+from supervisor.invariants.remediation import RemediationRules
+from supervisor.invariants.secrets import SecretRules
 from supervisor.profile.model import Words
 from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect
@@ -59,6 +67,13 @@ class CompiledPolicy(NamedTuple):
     invariants: dict[str, Invariant]
     digest: str
     dependencies: DependencyRules = DependencyRules()
+    boundaries: BoundaryRules = BoundaryRules()
+    documents: InfraRules = InfraRules()
+    secrets: SecretRules = SecretRules()
+    actions: ActionRules = ActionRules()
+    data: DataRules = DataRules()
+    guards: GuardRules = GuardRules()
+    remediation: RemediationRules = RemediationRules()
 
     def invariant(self, ident: str) -> Invariant:
         return self.invariants[ident]
@@ -82,6 +97,9 @@ class CompiledPolicy(NamedTuple):
 
 
 class RunState(NamedTuple):
-    """What of the run's past a verdict may depend on. Windows, loops and episodes join it with their issues."""
+    """What of the run's past a verdict may depend on. ``usage``: by the id of a guardrail, what its window holds."""
 
-    executions: int = 0
+    usage: Mapping[str, Usage] = {}
+
+
+NO_STATE = RunState()

@@ -75,6 +75,7 @@ _renameat2 = _function("renameat2", c_int, c_char_p, c_int, c_char_p, c_uint)
 _linkat = _function("linkat", c_int, c_char_p, c_int, c_char_p, c_int)
 _fchmodat = _function("fchmodat", c_int, c_char_p, c_uint, c_int)
 _utimensat = _function("utimensat", c_int, c_char_p, c_void_p, c_int)
+_tee = ctypes.CFUNCTYPE(ctypes.c_ssize_t, c_int, c_int, c_size_t, c_uint, use_errno=True)(("tee", libc))
 _prctl = _function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
 
@@ -121,6 +122,16 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     if result < 0:
         raise fail("prctl")
     return result
+
+
+def tee(source: int, to: int, most: int) -> int:
+    """tee(2), without waiting: copy what is in one pipe into another and leave it there; how many bytes, 0 for none."""
+    done: int = _tee(source, to, most, 2)  # SPLICE_F_NONBLOCK, linux/splice.h
+    if done < 0:
+        if ctypes.get_errno() == errno.EAGAIN:
+            return 0
+        raise fail("tee")
+    return done
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:

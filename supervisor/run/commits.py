@@ -12,7 +12,7 @@ from supervisor.git import refs as git_refs
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects, TooLarge
 from supervisor.git.index import staged
 from supervisor.git.layout import is_object_id
-from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind
+from supervisor.inspection.kinds import INSTALLED, SCRIPT
 from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
 from supervisor.run.contents import Contents
 from supervisor.run.fetches import Fetches
@@ -205,7 +205,7 @@ class Commits:
     def _content(self, event: FsEvent, ref: str, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
         contents, path = self._contents, self._tree + b"/" + relative
         # What is committed is the project's, whatever ignore rules say and however the folder is called.
-        kind = file_kind(path)
+        kind = contents.looks.kind(path) if contents is not None else None
         if contents is None or entry is None or kind in (None, INSTALLED) or contents.has_passed(path, entry.id):
             return None
         assert kind is not None

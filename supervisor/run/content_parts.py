@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.enforce.explain import Explainer, noted
 from supervisor.enforce.recover import recover
 from supervisor.enforce.revert import Reverter
-from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.looks import Looks
 from supervisor.inspection.worker import Inspector
-from supervisor.invariants.dependency import needles
+from supervisor.invariants.content import wanted
+from supervisor.invariants.policy import CompiledPolicy
 from supervisor.run.commits import Commits
 from supervisor.run.contents import Contents
 from supervisor.run.external import Touched
@@ -71,9 +72,9 @@ class ContentParts(NamedTuple):
             self.prior.close()
 
 
-def start_inspector() -> Inspector:
+def start_inspector(policy: CompiledPolicy) -> Inspector:
     """The worker that parses, forked before anything of the run exists."""
-    inspector = Inspector(deadline=_PATIENCE)
+    inspector = Inspector(wanted(policy), deadline=_PATIENCE)
     inspector.start()
     return inspector
 
@@ -88,6 +89,7 @@ def content_parts(
     recorder: Recorder,
     explainer: Explainer,
     stop: Callable[[Verdict], None],
+    rewritten: Callable[[bytes, bytes | None, bytes | None], None] | None,
 ) -> ContentParts:
     """Put together what judges content. Errors: ``StopRun``."""
     policy, repository = order.policy, order.oracles.repository
@@ -111,11 +113,10 @@ def content_parts(
     if inspector is not None:
         ledger = Ledger()
         back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive)
-        needed = Prefilter(needles(policy.dependencies))
         contents = Contents(
             Tools(
-                policy, ledger, accepted, inspector, needed, made, prior, ignored.covers, back, recorder.warned,
-                touched.seal, theirs, held,
+                policy, ledger, accepted, inspector, Looks(policy), made, prior, ignored.covers, back, recorder.warned,
+                touched.seal, theirs, held, rewritten,
             )
         )  # fmt: skip
         for number in (1, 2):

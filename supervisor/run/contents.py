@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from supervisor.decide import decide
 from supervisor.inspection.growing import fixed_part
-from supervisor.inspection.kinds import INSTALLED, SCRIPT, file_kind, is_source
+from supervisor.inspection.kinds import INSTALLED, SCRIPT, is_source
+from supervisor.inspection.looks import MOST_TEXT
+from supervisor.inspection.reading import TEXT
 from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import RunState
 from supervisor.kernel import leases
@@ -52,7 +54,7 @@ class Contents:
         self._versions = tools.policy.dependencies.asks_versions()
         self.state = RunState()
         self.ledger = tools.ledger
-        self.tolerated = Tolerated(tools.accepted, tools.prefilter, self.kind, self.inspect)
+        self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
         self._landing = Landing(self, tools.policy, tools.prior)
         # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
         self._passed: set[tuple[bytes, str]] = set()
@@ -63,8 +65,10 @@ class Contents:
     def kind(self, path: bytes) -> str | None:
         """Which inspector reads the file at ``path``, None where content is not judged: outside the tree, in what
         others published (packages), in ignored paths; what git itself keeps in its folders is no source."""
-        kind = file_kind(path)
-        if kind is None or not path.startswith(self._inside):
+        if not path.startswith(self._inside):
+            return None
+        kind = self._tools.looks.kind(path)
+        if kind is None:
             return None
         if kind == INSTALLED:
             return kind if self._versions else None
@@ -236,7 +240,7 @@ class Contents:
             shown = fixed_part(kind, content) if growing and content is not None else content
             found = self._judged_as(entry, shown, name, kind, identity, growing=growing)
             if found is None:
-                unsure = unsure or (shown != content and self._tools.prefilter.may_concern(kind, content or b""))
+                unsure = unsure or (shown != content and self._tools.looks.may_concern(kind, name, content or b""))
                 continue
             unsure = unsure or (growing and _is_open_ended(found, content))
             if not found.verdict.blocks:
@@ -255,10 +259,21 @@ class Contents:
         if taken or unsure:
             entry.seen = None  # looked at again, whatever happens to it
             return unsure or (not gone and entry.is_written() and bool(entry.leads()))
+        self._tell_rewritten(entry, names, content, growing=growing)
         entry.seen, entry.digest, entry.closings = now, digest, 0
         if content and entry.is_written():  # empty: cut by the shell for a command that has not written yet
             self._accept(entry, content)
         return True
+
+    def _tell_rewritten(
+        self, entry: Written, names: list[tuple[bytes, str]], content: bytes | None, *, growing: bool
+    ) -> None:
+        """Where changes are counted: what the file said when it was opened, and what it says now."""
+        if self._tools.rewritten is None or growing or not names:
+            return
+        before = entry.accepted
+        was = self._tools.accepted.content(before) if before.kind is Kind.FILE and not before.large else None
+        self._tools.rewritten(names[0][0], was, content)
 
     def _is_theirs(self, entry: Written, *, growing: bool) -> bool:
         """Whether somebody else has written to it since the last look: a writer has gone, and the only one that the run
@@ -368,7 +383,7 @@ class Contents:
         in it concerns a rule. While it is being written (``whole`` False) a text that does not parse may still become
         something else."""
         tools, path = self._tools, target.path
-        if content is not None and not tools.prefilter.may_concern(kind, content):
+        if content is not None and not tools.looks.may_concern(kind, path, content):
             return None
         now = self.inspect(kind, path, content)
         if not whole and now.pending:
@@ -411,7 +426,7 @@ class Contents:
 
     def inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:
         """What a version says."""
-        if content is None and kind == SCRIPT:
+        if (content is None or len(content) > MOST_TEXT) and kind in (SCRIPT, TEXT):
             return NOTHING_FOUND
         if content is None:
             return Findings(refusal=f"it is larger than {MOST >> 20} MiB")

@@ -12,12 +12,11 @@ from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
 from supervisor.enforce.explain import reason
 from supervisor.enforce.links import renew
-from supervisor.git.commandline import FETCHING, command_of
+from supervisor.git.commandline import CARRYING, FETCHING, command_of
 from supervisor.invariants.places import Place, Zone, locate
-from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.policy import NO_STATE, CompiledPolicy, RunState
 from supervisor.invariants.scope import PROGRAM
 from supervisor.kernel import memory
-from supervisor.kernel import process as kernel_process
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
 from supervisor.run.external import note_theirs, note_touched
@@ -32,7 +31,7 @@ from supervisor.surfaces.paths import Caller, Overtaken, Refused
 from supervisor.surfaces.processes import Process
 from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
 from supervisor.vocabulary.errors import StopRun
-from supervisor.vocabulary.events import Event, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
+from supervisor.vocabulary.events import Actor, Event, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
 from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -46,22 +45,30 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
 
 
 class Judge:
-    """``told`` gets reasons that could not be given in band; ``stop`` ends the run after a kill verdict."""
+    """``told`` gets reasons that could not be given in band; ``stop`` ends the run after a kill verdict, ``pause`` holds
+    it."""
 
-    def __init__(self, parts: Parts, told: Callable[[str], None], stop: Callable[[Verdict], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        told: Callable[[str], None],
+        stop: Callable[[Verdict], None],
+        pause: Callable[[Verdict], None],
+    ) -> None:
         self._parts = parts
         self._policy = parts.policy
         self._inside = parts.policy.tree + b"/"
         self._told = told
         self._stop = stop
-        self.state = RunState()
+        self._pause = pause
+        self._guarding = parts.guarding
         self.locks: dict[bytes, tuple[int, int]] = {}
         self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
-        self.programs = Programs(parts, self.state, self.settle, self._refuse, self._warn, told)
+        self.programs = Programs(parts, self.state_of, self.settle, self.refuse, self._warn, told)
         self.tracer, self.unfollowed = self.programs.tracer, self.programs.unfollowed
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = dict.fromkeys(parts.files.calls, self._file)
         self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
-        self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._net))
+        self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._connect))
         execute = self.programs.start
         self._families |= {"execve": execute, "execveat": execute, "prctl": self._prctl}
 
@@ -84,14 +91,14 @@ class Judge:
             git_tool = actor.exe.startswith(self._parts.git_tools)
             return family(Call(name, args, Caller(tid, process.pid), process, actor, git_tool))
         except OSError as error:
-            self._without_descriptor(name, errno_of(error))
+            self.without_descriptor(name, errno_of(error))
             return Reply(error=errno_of(error))
         except (ValueError, OverflowError, RecursionError) as error:
             # A value that no kernel would take either. It must not end the run, and must not pass unseen.
             self._parts.recorder.note("gap", reason=f"{name} could not be judged", detail=repr(error)[:200])
             return Reply(error=errno.EINVAL)
 
-    def _without_descriptor(self, name: str, number: int) -> None:
+    def without_descriptor(self, name: str, number: int) -> None:
         """A call that was refused before there was anything to judge leaves no record of its own."""
         if number in _EXHAUSTED:
             self._parts.recorder.note("gap", reason=f"{name} refused: no descriptor for it", detail=os.strerror(number))
@@ -117,14 +124,16 @@ class Judge:
             attempt = self._parts.files.attempt(call)
         except Refused as refused:
             event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(refused.path, Kind.OTHER), refusal=refused.told())
-            return self._refuse(call.caller, event, decide(self._policy, self.state, event))
+            return self.refuse(call.caller, event, decide(self._policy, NO_STATE, event))
         try:
-            attempt = self._with_manager(self._in_steps(call, attempt))
-            verdict = decide(self._policy, self.state, attempt.event)
+            attempt = self._carried(self._with_manager(self._in_steps(call, attempt)))
+            verdict = decide(self._policy, self.state_of(call.actor), attempt.event)
             if verdict.blocks:
                 attempt, verdict = self._by_git(attempt, verdict)
-            if verdict.blocks:
-                return self._refuse(call.caller, attempt.event, verdict)
+            if verdict.blocks and not self._parts.asking.passes(attempt.event, verdict, final=True):
+                return self.asked(call, attempt.event, verdict)
+            if self._guarding is not None and isinstance(attempt.event, FsEvent):
+                self._guarding.before(attempt.event)
             if isinstance(attempt.event, FsEvent) and attempt.event.op is FsOp.READ:
                 return self._read(attempt.event, attempt.act)
             if isinstance(attempt.event, FsEvent):
@@ -168,6 +177,14 @@ class Judge:
         manager = bool(rules) and is_manager(event.actor.exe, event.actor.argv)
         return attempt._replace(event=event._replace(manager=manager)) if manager else attempt
 
+    def _carried(self, attempt: Attempt) -> Attempt:
+        """Whether git itself brings the change, asked where changes are counted."""
+        event = attempt.event
+        if self._guarding is None or not isinstance(event, FsEvent) or not event.git_tool:
+            return attempt
+        carried = command_of(event.actor.argv) in CARRYING
+        return attempt._replace(event=event._replace(carried=True)) if carried else attempt
+
     def _by_git(self, attempt: Attempt, verdict: Verdict) -> tuple[Attempt, Verdict]:
         """Git replaces protected files as it moves between commits: let through, and looked at when it has finished."""
         event = attempt.event
@@ -177,7 +194,7 @@ class Judge:
         if guarded is None or not guarded.may_pass(event, verdict):
             return attempt, verdict
         restorable = event._replace(restorable=True)
-        again = decide(self._policy, self.state, restorable)
+        again = decide(self._policy, self.state_of(event.actor), restorable)
         if again.blocks or not guarded.before(restorable):
             return attempt, verdict
         return attempt._replace(event=restorable), again
@@ -208,7 +225,7 @@ class Judge:
                 found, act = room.commits.before(event, act)
         except Refused as refused:
             unjudged = event._replace(refusal=str(refused))
-            return self._refuse(call.caller, unjudged, decide(self._policy, self.state, unjudged))
+            return self.refuse(call.caller, unjudged, decide(self._policy, NO_STATE, unjudged))
         if found is not None:
             return self._refuse_content(call.caller, found)
 
@@ -227,7 +244,7 @@ class Judge:
         return self._perform(call, attempt._replace(act=act), verdict, after)
 
     def _refuse_content(self, caller: Caller, found: Judgement) -> Reply:
-        return self._refuse(caller, found.event, found.verdict)
+        return self.refuse(caller, found.event, found.verdict)
 
     def _perform(
         self, call: Call, attempt: Attempt, verdict: Verdict, after: Callable[[Reply], Reply]
@@ -251,16 +268,16 @@ class Judge:
             else:
                 done = enforce_files.perform(act)
         except OSError as error:
-            return self._finish(event, seq, Reply(error=errno_of(error)))
+            return self.finish(event, seq, Reply(error=errno_of(error)))
         if isinstance(done, Held):
             return Waiting(
                 done,
-                lambda reply: self._finish(event, seq, reply if reply.error else after(reply)),
-                lambda: self._abandoned(done, event, seq),
+                lambda reply: self.finish(event, seq, reply if reply.error else after(reply)),
+                lambda: self.abandoned(done, event, seq),
             )
-        return self._finish(event, seq, after(done))
+        return self.finish(event, seq, after(done))
 
-    def _finish(self, event: Event, seq: int, reply: Reply) -> Reply:
+    def finish(self, event: Event, seq: int, reply: Reply) -> Reply:
         if seq:
             # A connect that goes on in the background was made.
             failed = reply.error not in (0, errno.EINPROGRESS)
@@ -268,9 +285,15 @@ class Judge:
             self._parts.recorder.outcome(seq, kind_of(event), outcome, reply.error)
         if not reply.error:
             self._landed(event)
+        if self._guarding is not None and isinstance(event, FsEvent | NetEvent):
+            self._guarding.after(event, done=reply.error in (0, errno.EINPROGRESS))
         return reply
 
-    def _abandoned(self, held: Held, event: Event, seq: int) -> None:
+    def state_of(self, actor: Actor) -> RunState:
+        """What of the past bears on what ``actor`` does."""
+        return NO_STATE if self._guarding is None else RunState(usage=self._guarding.usage(actor.action))
+
+    def abandoned(self, held: Held, event: Event, seq: int) -> None:
         held.abandon()
         if seq:
             self._parts.recorder.outcome(seq, kind_of(event), Outcome.FAILED, errno.EINTR)
@@ -337,54 +360,16 @@ class Judge:
         result = self._parts.signals.attempt(call)
         if isinstance(result, Reply):
             return result
-        verdict = decide(self._policy, self.state, result)
+        verdict = decide(self._policy, NO_STATE, result)
         if verdict.blocks:
-            return self._refuse(call.caller, result, verdict, errno.EPERM)
+            return self.refuse(call.caller, result, verdict, errno.EPERM)
         self._parts.recorder.counts.ungoverned += 1
         return CONTINUE
 
-    def _net(self, call: Call) -> Reply | Waiting:
-        from supervisor.enforce import network as enforce_network
+    def _connect(self, call: Call) -> Reply | Waiting:
+        from supervisor.run.connecting import connecting
 
-        parts = self._parts
-        if call.name == "connect":
-            self.settle()
-        network = parts.network()
-        result = network.materialize(call.name, call.caller.tid, call.args, call.actor)
-        if isinstance(result, Reply):
-            self._without_descriptor(call.name, result.error)
-            return result
-        event, act = result
-        verdict = decide(self._policy, self.state, event)
-        if verdict.blocks and parts.signers is not None:  # where hosts names the agent, nothing is in between
-            event = parts.signers.seen(call, event)
-            verdict = decide(self._policy, self.state, event)
-            act = act if verdict.blocks else parts.signers.led(act)
-        if not verdict.blocks and event.op == "bind" and event.unix[:1] == b"/":
-            verdict = self._bind_path(call, event) or verdict
-        if verdict.blocks:
-            enforce_network.release(act)
-            return self._refuse(call.caller, event, verdict)
-        trivial = event.family == "other" or (event.op == "send" and not event.host and not event.unix)
-        governed = verdict.effect is not Effect.ALLOW or not trivial
-        seq = parts.recorder.intent(event, verdict) if governed else 0
-        done = enforce_network.perform(act, network.own, kernel_process.umask(call.caller.tid))
-        if isinstance(done, Held):
-            return Waiting(
-                done, lambda reply: self._finish(event, seq, reply), lambda: self._abandoned(done, event, seq)
-            )
-        if not done.error and event.op == "bind" and event.unix[:1] == b"/":
-            parts.made.created(event.unix)
-            if event.unix.startswith(self._inside):
-                parts.touched.add(Target(event.unix, Kind.SOCKET))
-        return self._finish(event, seq, done)
-
-    def _bind_path(self, call: Call, event: NetEvent) -> Verdict | None:
-        """The file that a UNIX socket appears as is judged like any other creation."""
-        target = Target(event.unix, Kind.ABSENT, made=self._parts.made.contains(event.unix))
-        creation = self._parts.files.exposed(FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET))
-        verdict = decide(self._policy, self.state, creation)
-        return verdict if verdict.blocks else None
+        return connecting(self, self._parts, self._policy, call)
 
     def _prctl(self, call: Call) -> Reply | Waiting:
         if call.args[0] & 0xFFFFFFFF != RESERVED_PRCTL:
@@ -413,7 +398,22 @@ class Judge:
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
-    def _refuse(
+    def asked(self, call: Call, event: Event, verdict: Verdict) -> Reply | Waiting:
+        """Held until a person answers, where a rule says so and there is one; else refused."""
+        held = self._parts.asking.hold(
+            event,
+            verdict,
+            lambda: self.refuse(call.caller, event, verdict),
+            lambda: self.answer(call.name, call.caller.tid, call.args),
+        )
+        if held is None:
+            return self.refuse(call.caller, event, verdict)
+        waiting, line = held
+        if not self._parts.explainer.notice(call.caller.tid, line):
+            self._told(line)
+        return waiting
+
+    def refuse(
         self, caller: Caller, event: Event, verdict: Verdict, number: int = errno.EACCES, cause: int = 0
     ) -> Reply:
         parts = self._parts
@@ -426,6 +426,10 @@ class Judge:
             self._told(message)
         if verdict.effect is Effect.KILL:
             self._stop(verdict)
+        elif verdict.effect is Effect.PAUSE:
+            self._pause(verdict)
+        if parts.guarding is not None:
+            parts.guarding.refused(verdict)
         return Reply(error=number)
 
     def _warn(self, caller: Caller, verdict: Verdict) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.looks import Looks
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.surfaces.ledger import Ledger, Written
 from supervisor.surfaces.made import Made
@@ -32,14 +32,15 @@ class Judgement(NamedTuple):
 class Tools(NamedTuple):
     """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
     in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
-    nobody of the run can write to any more, ``theirs`` of what somebody else broke. ``held``: whether a process of the
+    nobody of the run can write to any more, ``theirs`` of what somebody else broke, ``rewritten`` of what a file said
+    and says now (None: there was none). ``held``: whether a process of the
     run has the inode open for writing."""
 
     policy: CompiledPolicy
     ledger: Ledger
     accepted: Accepted
     inspector: Inspector
-    prefilter: Prefilter
+    looks: Looks
     made: Made
     prior: Prior | None
     ignored: Callable[[bytes], bool]
@@ -48,3 +49,4 @@ class Tools(NamedTuple):
     seal: Callable[[Identity], None]
     theirs: Callable[[bytes, Verdict], None]
     held: Callable[[tuple[int, int]], bool]
+    rewritten: Callable[[bytes, bytes | None, bytes | None], None] | None = None

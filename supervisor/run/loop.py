@@ -9,7 +9,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.kernel import placement, ptrace
 from supervisor.kernel import process as kernel_process
@@ -18,6 +18,10 @@ from supervisor.kernel.signals import SignalFd
 from supervisor.run.judge import Judge, Waiting
 from supervisor.vocabulary.acts import Reply
 from supervisor.vocabulary.errors import StopRun
+
+if TYPE_CHECKING:
+    from supervisor.operator.control import Control
+    from supervisor.run.endings import Endings
 
 ERESTARTSYS = 512  # linux/errno.h: the kernel runs the handler and restarts the call where SA_RESTART says so
 _RETRY = 0.010  # seconds between tries of a held act that nothing announces
@@ -53,7 +57,12 @@ class Loop:
         deadline: float | None,
         stopped: Callable[[], None],
         timed_out: Callable[[], None],
+        control: Control | None = None,
+        endings: Endings | None = None,
     ) -> None:
+        self._control = control
+        self._endings = endings
+        self.paused = False
         self._listener = listener
         self._judge = judge
         self._numbers = numbers
@@ -79,6 +88,27 @@ class Loop:
         if self.end is None:
             self.end = end
 
+    def pause(self) -> bool:
+        """Answer no call any more, and let none go on that waits, until ``resume``. False: it does so already."""
+        if self.paused:
+            return False
+        self.paused = True
+        for fd in (self._listener.fd, *self._by_fd):
+            try:
+                self._poll.unregister(fd)
+            except KeyError:
+                continue  # nobody is left under the filter
+        return True
+
+    def resume(self) -> bool:
+        if not self.paused:
+            return False
+        self.paused = False
+        self._poll.register(self._listener.fd, select.POLLIN)
+        for fd in self._by_fd:
+            self._poll.register(fd, select.POLLOUT)
+        return True
+
     def run(self) -> End:
         """Until the agent ended, the run was stopped, or govrun itself failed (``StopRun``)."""
         poll = self._poll
@@ -87,6 +117,12 @@ class Loop:
         poll.register(self._guard, select.POLLERR)
         if self._written >= 0:
             poll.register(self._written, select.POLLIN)
+        control = self._control.fileno() if self._control is not None else -1
+        if control >= 0:
+            poll.register(control, select.POLLIN)
+        ended = self._endings.fileno() if self._endings is not None else -1
+        if ended >= 0:
+            poll.register(ended, select.POLLIN)
         while self.end is None:
             if self._more_children:
                 self._children()
@@ -94,7 +130,7 @@ class Loop:
                 if fd == self._listener.fd:
                     if event & select.POLLIN:
                         self._notified()
-                    else:  # nobody is left under the filter
+                    elif not self.paused:  # nobody is left under the filter
                         poll.unregister(fd)
                 elif fd == self._signals.fd:
                     if self._signals.read() & {signal.SIGTERM, signal.SIGINT}:
@@ -102,20 +138,31 @@ class Loop:
                     self._children()
                 elif fd == self._written:
                     self._judge.written()
+                elif fd == control and self._control is not None:
+                    self._control.turn()
+                    self._asked_now()
                 elif fd == self._guard:
                     self.finish(End("crash", None))
-                elif fd in self._by_fd:
+                elif fd == ended and self._endings is not None:
+                    self._endings.turn()
+                elif fd in self._by_fd and not self.paused:
                     self._retry(self._by_fd[fd])
             if self._held or self._deadline is not None:
                 self._timers()
             self._judge.unfollowed.look()
         return self.end
 
+    def _asked_now(self) -> None:
+        """What waits for an answer need not wait for its next turn."""
+        for held in list(self._held):
+            if held.waiting.again is not None and held in self._held and not self.paused:
+                self._retry(held)
+
     def _timeout(self) -> float | None:
         if self._more_children:
             return 0.0
         limits = []
-        if self._held:
+        if self._held and not self.paused:
             waiting = sum(1 for held in self._held if held.waiting.held.fd < 0)
             limits.append(_RETRY * (1 + waiting / 16) if waiting else _LOOK)
         if (wait := self._judge.unfollowed.wait()) is not None:
@@ -131,14 +178,18 @@ class Loop:
         if notification is None:
             return
         name = self._numbers.get(notification.number, "")
+        self._answer(notification, lambda: self._judge.answer(name, notification.tid, notification.args))
+
+    def _answer(self, notification: Notification, judge: Callable[[], Reply | Waiting]) -> None:
         try:
-            result = self._judge.answer(name, notification.tid, notification.args)
+            result = judge()
         except StopRun:
             self._send(notification, Reply(error=errno.EPERM))
             raise
         except Exception as error:
             # Whatever it is, the call does not happen, and a supervisor that is wrong once stops the run.
             self._send(notification, Reply(error=errno.EPERM))
+            name = self._numbers.get(notification.number, "")
             raise StopRun(f"BUG: {name} could not be judged", repr(error)) from error
         if self.end is not None and self.end.reason == "invariant":
             return  # not answered: whoever broke the rule does not take another step
@@ -175,7 +226,8 @@ class Loop:
         fd = held.waiting.held.fd
         if fd >= 0:
             self._by_fd[fd] = held
-            self._poll.register(fd, select.POLLOUT)
+            if not self.paused:
+                self._poll.register(fd, select.POLLOUT)
 
     def _drop(self, held: _Held) -> None:
         self._held.remove(held)
@@ -194,13 +246,18 @@ class Loop:
         if reply is None:
             return
         self._drop(held)
-        self._send(held.notification, held.waiting.finish(reply))
+        if held.waiting.again is not None and reply.cont:
+            self._answer(held.notification, held.waiting.again)
+        else:
+            self._send(held.notification, held.waiting.finish(reply))
 
     def _timers(self) -> None:
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             self._timed_out()
+        if self.paused:
+            return
         for held in list(self._held):
             if held.waiting.held.fd < 0:
                 self._retry(held)

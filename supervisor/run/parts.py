@@ -9,6 +9,7 @@ from supervisor.enforce.explain import Explainer
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.run.agent import Agent
 from supervisor.run.external import Touched
+from supervisor.run.facts import Facts
 from supervisor.run.record import Recorder
 from supervisor.run.refs import RefWatch
 from supervisor.surfaces.execs import Execs
@@ -19,7 +20,9 @@ from supervisor.surfaces.signals import Signals
 from supervisor.vocabulary.acts import Held, Reply
 
 if TYPE_CHECKING:
+    from supervisor.run.asking import Asking
     from supervisor.run.content_parts import ContentParts
+    from supervisor.run.guarding import Guarding
     from supervisor.run.signing import Signers
     from supervisor.surfaces.network import Network
 
@@ -34,6 +37,9 @@ class Parts(NamedTuple):
     touched: Touched
     files: Files
     execs: Execs
+    facts: Facts
+    asking: Asking
+    guarding: Guarding | None
     signals: Signals
     network: Callable[[], Network]
     settle: Callable[[], None]
@@ -51,8 +57,10 @@ class Parts(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A held act, and what to do with its reply."""
+    """A held act, and what to do with its reply. ``again``: instead of finishing with ``CONTINUE``, the call is judged
+    anew (a person has answered), and may then have to wait for something else."""
 
     held: Held
     finish: Callable[[Reply], Reply]
     abandon: Callable[[], None]
+    again: Callable[[], Reply | Waiting] | None = None

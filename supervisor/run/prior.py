@@ -11,7 +11,7 @@ from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
 from supervisor.git.layout import Repository
 from supervisor.git.neutral import Git
 from supervisor.git.own import make_own
-from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Import, Requirement
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 from supervisor.vocabulary.errors import GovrunError
 
 _TIPS = 256  # refs whose version of a path is looked at
@@ -46,14 +46,13 @@ class Prior:
                 blob = self.blob_id(content)
                 if blob in blobs or self._in_history(path, blob):
                     return inspect(kind, content)
-            imports: list[Import] = []
-            requirements: list[Requirement] = []
+            said = NOTHING_FOUND
             for each in list(blobs)[:_BLOBS]:
                 found = self.objects.get(each, limit=_LARGEST)
-                said = inspect(kind, found[2]) if found is not None else NOTHING_FOUND
-                imports += said.imports
-                requirements += said.requirements
-            return Findings(tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(requirements)))
+                if found is not None:
+                    # What cannot be read of one version excuses no other.
+                    said = said.joined(inspect(kind, found[2])._replace(refusal="", digest=b""))
+            return said
         except GovrunError:
             return NOTHING_FOUND
 

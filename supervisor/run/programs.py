@@ -6,19 +6,19 @@ import errno
 import time
 from collections.abc import Callable
 
-from supervisor.commands.installs import installation
 from supervisor.commands.rights import lacking
 from supervisor.decide import decide
-from supervisor.invariants.policy import RunState
+from supervisor.invariants.policy import NO_STATE, RunState
+from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.tracer import Started, Tracer
 from supervisor.run.unfollowed import Unfollowed
-from supervisor.surfaces.execs import Judged
+from supervisor.surfaces.execs import Judged, environment_of, variables
 from supervisor.surfaces.files import Call
 from supervisor.surfaces.paths import Caller, Refused
 from supervisor.vocabulary.acts import CONTINUE, Held, Reply
-from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.events import Actor, ExecEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Match, Outcome, Verdict
 
 Refuse = Callable[..., Reply]
@@ -32,7 +32,7 @@ class Programs:
     def __init__(
         self,
         parts: Parts,
-        state: RunState,
+        state_of: Callable[[Actor], RunState],
         settle: Callable[[], None],
         refuse: Refuse,
         warn: Callable[..., None],
@@ -40,7 +40,7 @@ class Programs:
     ) -> None:
         self._parts = parts
         self.policy = parts.policy
-        self.state = state
+        self._state_of = state_of
         self._settle = settle
         self._refuse = refuse
         self._warn = warn
@@ -57,11 +57,11 @@ class Programs:
         except Refused as refused:
             target = Target(refused.path, Kind.OTHER)
             event = ExecEvent(call.actor, target, refused.path, (), b"", "call", refusal=refused.told())
-            return self._refuse(call.caller, event, decide(self.policy, self.state, event))
-        judged = self._with_packages(judged)
-        verdict = decide(self.policy, self.state, judged.event)
-        if verdict.blocks:
-            return self._refuse(call.caller, judged.event, verdict)
+            return self._refuse(call.caller, event, decide(self.policy, NO_STATE, event))
+        judged = judged._replace(event=parts.facts.of(judged.event, call.caller.tid, _given(call)))
+        verdict = decide(self.policy, self._state_of(call.actor), judged.event)
+        if verdict.blocks and not parts.asking.passes(judged.event, verdict, final=False):
+            return self._ask(call, judged.event, verdict)
         if parts.unsigned:
             self._unsigned(call, judged.event)
         for path in judged.event.hidden:
@@ -89,6 +89,18 @@ class Programs:
         held = Held(retry, lambda: None)
         return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
 
+    def _ask(self, call: Call, event: ExecEvent, verdict: Verdict) -> Reply | Waiting:
+        """Held until a person answers, where the rule says so and there is one; else refused."""
+        held = self._parts.asking.hold(
+            event, verdict, lambda: self._refuse(call.caller, event, verdict), lambda: self.start(call)
+        )
+        if held is None:
+            return self._refuse(call.caller, event, verdict)
+        waiting, line = held
+        self._parts.explainer.notice(call.caller.tid, line)
+        self._tell(line)
+        return waiting
+
     def _tell_of_sandbox(self, caller: Caller, line: str) -> None:
         """To the process, and once to the user as well: an agent may not show what its sandbox says."""
         self._parts.explainer.notice(caller.tid, line)
@@ -99,13 +111,6 @@ class Programs:
     def _is_free(self, caller: Caller) -> bool:
         return not self.unfollowed.busy(caller.tgid) and self.tracer.is_free(caller.tid, caller.tgid)
 
-    def _with_packages(self, judged: Judged) -> Judged:
-        """What a package manager would bring in, where a rule speaks of packages."""
-        if not self.policy.dependencies:
-            return judged
-        event = judged.event
-        return judged._replace(event=event._replace(installs=installation(event.argv, event.target.path)))
-
     def _follow(self, caller: Caller, started: Started) -> Reply:
         """Let the kernel execute, to be looked at again at the exec stop."""
         parts = self._parts
@@ -113,7 +118,7 @@ class Programs:
             self._expect(caller, started)
         except OSError as error:
             untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
-            verdict = decide(self.policy, self.state, untraced)
+            verdict = decide(self.policy, NO_STATE, untraced)
             return self._refuse(caller, untraced, verdict, cause=started.seq)
         if parts.agent.reads(caller.tgid, started.judged.event.target.path):
             parts.explainer.flush_to(caller.tid)
@@ -138,7 +143,7 @@ class Programs:
 
     def _seen(self, pid: int, started: Started, found: ExecEvent) -> bool:
         """After an exec that was not followed. False: the image must not go on."""
-        return self._arrived(pid, started, self._with_packages(started.judged._replace(event=found)).event)
+        return self._arrived(pid, started, found)
 
     def _unseen(self, started: Started) -> None:
         self._parts.recorder.outcome(started.seq, "exec", Outcome.UNKNOWN)
@@ -154,7 +159,7 @@ class Programs:
     def _hidden(self, call: Call, path: bytes) -> None:
         """An argument names a hidden folder: the kernel will refuse the read in silence, so the reason is told now."""
         event = FsEvent(call.actor, FsOp.READ, "execve", Target(path, Kind.OTHER))
-        verdict = decide(self.policy, self.state, event)
+        verdict = decide(self.policy, NO_STATE, event)
         if verdict.blocks:
             self._refuse(call.caller, event, verdict)
 
@@ -164,8 +169,14 @@ class Programs:
         event = found or started.judged.event._replace(
             stage="stop", refusal="the program or its arguments changed while it was started"
         )
-        verdict = decide(self.policy, self.state, event)
-        if verdict.blocks:
+        if found is not None:
+            # What it stands on may have changed since the call: its environment, and the files that it names.
+            try:
+                event = parts.facts.of(event, pid, lambda: environment_of(pid))
+            except OSError as error:
+                event = event._replace(refusal=f"what it would do cannot be told: {error.strerror or error}")
+        verdict = decide(self.policy, self._state_of(event.actor), event)
+        if verdict.blocks and not parts.asking.passes(event, verdict, final=True):
             caller = Caller(pid, pid)
             self._refuse(caller, event, verdict, cause=started.seq)
             return False
@@ -173,12 +184,19 @@ class Programs:
         try:
             parts.processes.executed(pid, event.target.path, event.argv)
             parts.agent.executed(pid, event)
+            if parts.guarding is not None:
+                parts.guarding.executed(pid, event)
         except OSError:
             return True  # killed meanwhile
         return True
 
     def _never_ran(self, started: Started) -> None:
         self._parts.recorder.outcome(started.seq, "exec", Outcome.FAILED)
+
+
+def _given(call: Call) -> Callable[[], dict[bytes, bytes]]:
+    """The environment that an exec passes on, as it stands in the memory of whoever calls."""
+    return lambda: variables(memory.strings(call.caller.tid, call.args[2 if call.name == "execve" else 3]))
 
 
 def _untraceable(tid: int, error: OSError) -> str:

@@ -275,4 +275,6 @@ def _order(
         scratch=b"",
         agent=prepared.agent,
         late=prepared.late,
+        ask=prepared.profile.ask,
+        ask_timeout=prepared.profile.ask_timeout,
     )

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.confine.child import Launch, become
 from supervisor.confine.domains import Domain
 from supervisor.decide import decide
-from supervisor.enforce.explain import Explainer
+from supervisor.enforce.explain import Explainer, reason
 from supervisor.enforce.kill import stop_tree
+from supervisor.invariants import content
 from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.journal.store import update_meta
@@ -24,15 +25,21 @@ from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.profile.model import AgentPack
 from supervisor.run import ending, handshake, scratch
+from supervisor.operator.approvals import Approvals, asks
 from supervisor.run.agent import Agent, Late, adopted
+from supervisor.run.asking import Asking
 from supervisor.run.external import Touched, look, report_all
+from supervisor.run.facts import Facts, tool_folders
 from supervisor.run.givingup import give_up
+from supervisor.run.guarding import Guarding, guard_store
 from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
+from supervisor.run.operating import Operating
 from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
+from supervisor.run.undoing import Undoing
 from supervisor.run.world import Oracles
 from supervisor.surfaces.attributes import Attributes
 from supervisor.surfaces.execs import Execs
@@ -89,6 +96,8 @@ class Order(NamedTuple):
     late: Late
     signing: Grant | None = None
     unsigned: str = ""
+    ask: str = "auto"
+    ask_timeout: float = 60.0
 
 
 class Result(NamedTuple):
@@ -152,13 +161,15 @@ class _Run:
         self._inspector = self._start_inspector()
         self._signers = _signers(order)
         self._content: ContentParts | None = None
+        self._operating: Operating | None = None
+        self._guarding: Guarding | None = None
 
     def _start_inspector(self) -> Inspector | None:
-        if not self._order.policy.dependencies:
+        if not content.is_judged(self._order.policy):
             return None
         from supervisor.run.content_parts import start_inspector
 
-        return start_inspector()
+        return start_inspector(self._order.policy)
 
     def keep(self) -> frozenset[int]:
         """Processes below the supervisor that are govrun's own."""
@@ -177,7 +188,7 @@ class _Run:
         order = self._order
         root, listener = self._launch()
         os.write(order.guard, b"agent %d\n" % root)
-        judge = self._judge = Judge(self._parts(root), order.say, self._kill)
+        judge = self._judge = Judge(self._parts(root), order.say, self._kill, self._pause)
         limit = order.policy.timeout
         self._loop = Loop(
             listener,
@@ -188,7 +199,12 @@ class _Run:
             deadline=self._started + limit if limit is not None else None,
             stopped=lambda: _tell(order.guard, b"stopped\n"),
             timed_out=self._timed_out,
+            control=self._operating.control if self._operating is not None else None,
+            endings=self._guarding.endings if self._guarding is not None else None,
         )
+        if self._operating is not None:
+            self._operating.loop = self._loop
+            self._operating.acknowledged = self._guarding.windows.acknowledged if self._guarding is not None else None
         # What exists now lives as long as the run; events come and go without cycles.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
@@ -248,6 +264,11 @@ class _Run:
             self._refs = RefWatch(
                 policy.git, order.refs, order.head, self._publishing.moved, self._publishing.moved_by_others
             )
+        if policy.guards:
+            undoing = Undoing(
+                lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
+            )
+            self._guarding = Guarding(policy, guard_store(policy), self._crossed, undoing)
         return Parts(
             run=order.run,
             policy=policy,
@@ -256,6 +277,9 @@ class _Run:
             touched=self._touched,
             files=files,
             execs=Execs(resolver, (policy.state, *policy.hide)),
+            facts=Facts(policy, tool_folders(order.environment), self._touched.is_after, self._reader),
+            asking=self._asking(processes),
+            guarding=self._guarding,
             signals=Signals(processes, order.scoped),
             network=functools.cache(_network),
             recorder=self._recorder,
@@ -271,6 +295,28 @@ class _Run:
             signers=self._signers,
             unsigned=order.unsigned,
         )
+
+    def _reader(self) -> Inspector:
+        """Whoever reads database statements: the inspector, which is started for them where no rule speaks of files."""
+        if self._inspector is None:
+            from supervisor.run.content_parts import start_inspector
+
+            self._inspector = start_inspector(self._order.policy)
+        return self._inspector
+
+    def _asking(self, processes: Processes) -> Asking:
+        order = self._order
+        approvals = Approvals(order.ask_timeout)
+        operating = self._operating = Operating(
+            order.folder,
+            os.fsdecode(order.policy.tree),
+            order.agent.name,
+            approvals,
+            self._recorder,
+            order.say,
+            processes.belongs,
+        )
+        return Asking(approvals, asks(order.ask, order.terminal >= 0), operating.answered)
 
     def _adopt(self, pack: AgentPack) -> None:
         if self._judge is not None:
@@ -296,6 +342,7 @@ class _Run:
                 self._recorder,
                 explainer,
                 self._kill,
+                self._guarding.rewritten if self._guarding is not None else None,
             )
         return self._content
 
@@ -309,6 +356,19 @@ class _Run:
         self._recorder.counts.kills += 1
         if self._loop is not None:
             self._loop.finish(End("invariant", None))
+
+    def _crossed(self, event: LifecycleEvent, verdict: Verdict) -> None:
+        """A guardrail speaks of something that has happened already."""
+        self._recorder.observed(event, verdict)
+        self._order.say(reason(verdict.matches[0], verdict.effect, "crossed"))
+        if verdict.effect is Effect.KILL:
+            self._kill(verdict)
+        elif verdict.effect in (Effect.PAUSE, Effect.ASK):
+            self._pause(verdict)
+
+    def _pause(self, verdict: Verdict) -> None:
+        if self._operating is not None:
+            self._operating.paused_by(reason(verdict.matches[0], verdict.effect))
 
     def _timed_out(self) -> None:
         limit = self._order.policy.timeout
@@ -348,6 +408,10 @@ class _Run:
         self._order.oracles.close()
         if self._signers is not None:
             self._signers.close()
+        if self._operating is not None:
+            self._operating.close()
+        if self._guarding is not None:
+            self._guarding.close()
         if self._content is not None:
             self._content.close()
         scratch.remove(self._order.scratch)

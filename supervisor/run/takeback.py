@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from supervisor.enforce.explain import Explainer, reason, with_more
 from supervisor.enforce.revert import Reverted, Reverter
 from supervisor.inspection.kinds import INSTALLED, is_manifest
+from supervisor.invariants.content import is_separable
 from supervisor.invariants.dependency import offending
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.run.judgement import Judgement
@@ -125,7 +126,7 @@ class TakeBack:
                 os.close(source)
 
     def _repaired(self, path: bytes, found: Judgement) -> bytes | None:
-        if not is_manifest(found.kind):
+        if not is_manifest(found.kind) or not is_separable(found.verdict.matches):
             return None
         entries = offending(self._policy.dependencies, found.event, self._relative(path))
         return self._inspector.without(found.kind, found.content, entries) if entries else None

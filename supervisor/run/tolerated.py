@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 
 from supervisor.inspection.kinds import SCRIPT
-from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.looks import Looks
 from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import begins_script, read_whole
 from supervisor.trees.accepted import Accepted, Unkept
@@ -27,12 +27,12 @@ class Tolerated:
     def __init__(
         self,
         accepted: Accepted,
-        prefilter: Prefilter,
+        looks: Looks,
         kind: Callable[[bytes], str | None],
         inspect: Callable[[str, bytes, bytes | None], Findings],
     ) -> None:
         self._accepted = accepted
-        self._prefilter = prefilter
+        self._looks = looks
         self._kind = kind
         self._inspect = inspect
         # Findings, or the version that is asked when they are needed.
@@ -92,7 +92,7 @@ class Tolerated:
             self._base[path] = NOTHING_FOUND
             return
         content, _ = read_whole(fd)
-        if content is not None and not self._prefilter.may_concern(kind, content):
+        if content is not None and not self._looks.may_concern(kind, path, content):
             self._base[path] = NOTHING_FOUND
         else:
             self._base[path] = (kind, version or self.keep(path, fd))

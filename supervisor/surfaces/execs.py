@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from supervisor.kernel import memory
@@ -150,4 +151,20 @@ def image_of(actor: Actor, pid: int) -> tuple[bytes, tuple[bytes, ...]]:
         return actor.exe, actor.argv
 
 
-__all__ = ["Execs", "Judged", "Refused", "image_of", "verify"]
+def variables(words: Iterable[bytes]) -> dict[bytes, bytes]:
+    """An environment by name; of two values of one name the first counts, as for getenv(3)."""
+    found: dict[bytes, bytes] = {}
+    for word in words:
+        name, equals, value = word.partition(b"=")
+        if equals:
+            found.setdefault(name, value)
+    return found
+
+
+def environment_of(pid: int) -> dict[bytes, bytes]:
+    """The environment that a process was executed with. OSError: it is gone."""
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return variables(file.read(2 << 20).split(b"\0"))
+
+
+__all__ = ["Execs", "Judged", "Refused", "environment_of", "image_of", "variables", "verify"]

@@ -88,7 +88,8 @@ class FsEvent(NamedTuple):
     configuration that thereby becomes one. ``xattr``: the attribute that is set or removed. ``rebasing``: for a name
     among git's lists of steps, whether a rebase of git waits for the process. ``refusal``: the path cannot be resolved
     safely and why. ``restorable``: git does it, and what it brings is compared with what other people committed, and
-    put back if it is none of that. ``manager``: the actor is a package manager.
+    put back if it is none of that. ``manager``: the actor is a package manager. ``carried``: git moves between commits,
+    stashes or the index, so that what changes is no work of the moment.
     """
 
     actor: Actor
@@ -111,6 +112,7 @@ class FsEvent(NamedTuple):
     refusal: str = ""
     manager: bool = False
     restorable: bool = False
+    carried: bool = False
 
 
 class ConfigChange(NamedTuple):

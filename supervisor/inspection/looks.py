@@ -1,0 +1,54 @@
+"""Which changed files have to be inspected, for all that the rules ask about: by name, then by a quick look at the bytes.
+
+Runs in the supervisor on every changed file. What it lets through unread must be what no rule could object to.
+"""
+
+from __future__ import annotations
+
+from supervisor.inspection.kinds import SCRIPT, file_kind, is_source, script_kind
+from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.reading import TEXT
+from supervisor.inspection.secrets import may_hold
+from supervisor.invariants import dependency, infra
+from supervisor.invariants.policy import CompiledPolicy
+
+MOST_TEXT = 8 << 20  # bytes; nobody writes a credential into a larger one by hand
+
+
+class Looks:
+    """``policy`` says what is asked. Paths are absolute, or relative to the tree."""
+
+    def __init__(self, policy: CompiledPolicy) -> None:
+        self._inside = policy.tree + b"/"
+        self._packages = Prefilter(dependency.needles(policy.dependencies)) if policy.dependencies else None
+        self._references = bool(policy.boundaries)
+        self._documents = policy.documents
+        self._secrets = policy.secrets
+        self._all = policy.guards.reads_content()  # what changes is counted, whatever it says
+        self._own_secrets = any(rule.own for rule in policy.secrets.rules)
+
+    def kind(self, path: bytes) -> str | None:
+        """The kind of the file, None when no rule speaks of one like it."""
+        kind = file_kind(path)
+        if self._packages is not None and kind not in (None, SCRIPT):
+            return kind
+        if self._all or self._secrets or (self._documents and self._is_document(path)):
+            return kind if kind not in (None, SCRIPT) else TEXT
+        if kind is None or (self._packages is None and not (self._references and (kind == SCRIPT or is_source(kind)))):
+            return None
+        return kind
+
+    def may_concern(self, kind: str, path: bytes, content: bytes) -> bool:
+        """False only when no rule can object to ``content``."""
+        told = script_kind(content) if kind in (SCRIPT, TEXT) else kind
+        if told is not None:
+            if self._references and is_source(told):
+                return True
+            if self._packages is not None and self._packages.may_concern(told, content):
+                return True
+        if self._documents and self._is_document(path):
+            return True
+        return bool(self._secrets) and len(content) <= MOST_TEXT and may_hold(content, self._own_secrets)
+
+    def _is_document(self, path: bytes) -> bool:
+        return infra.covers(self._documents, path.removeprefix(self._inside))

@@ -1,0 +1,45 @@
+"""Rules about the content of files, whatever their kind: what they ask of a file's text, and what they say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from supervisor.invariants import boundary, dependency, infra, secrets
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.vocabulary.content import Wanted
+from supervisor.vocabulary.events import ContentEvent
+from supervisor.vocabulary.verdicts import Effect, Match
+
+
+def is_judged(policy: CompiledPolicy) -> bool:
+    """Whether any rule speaks of content, or counts what becomes of it."""
+    found = policy.dependencies or policy.boundaries or policy.documents or policy.secrets
+    return bool(found) or policy.guards.reads_content()
+
+
+def wanted(policy: CompiledPolicy) -> Wanted:
+    """What has to be found out about each file."""
+    return Wanted(
+        tree=policy.tree,
+        packages=bool(policy.dependencies),
+        references=bool(policy.boundaries),
+        selections=infra.selections(policy.documents),
+        secrets=secrets.patterns(policy.secrets),
+    )
+
+
+def judge(policy: CompiledPolicy, event: ContentEvent, relative: bytes) -> Iterator[Match]:
+    """What is new in this version of the file and breaks a rule. ``relative``: its path in the tree."""
+    if policy.dependencies:
+        yield from dependency.judge_content(policy.dependencies, event, relative)
+    if policy.boundaries:
+        yield from boundary.judge_content(policy.boundaries, event, relative)
+    if policy.documents:
+        yield from infra.judge_content(policy.documents, event, relative)
+    if policy.secrets:
+        yield from secrets.judge_content(policy.secrets, event, relative)
+
+
+def is_separable(matches: tuple[Match, ...]) -> bool:
+    """Whether what has to go is a matter of single entries of a manifest: then the rest of the file may stay."""
+    return all(match.invariant.kind == "dependency" for match in matches if match.effect > Effect.WARN)

@@ -1,0 +1,133 @@
+"""An act in words, as examples and contracts write it, judged as the act would be: ``git push origin main``,
+``write src/a.py: import requests``, ``connect db.example.com:5432``, ``query delete from orders``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from supervisor.commands import databases, normal
+from supervisor.commands.installs import installation
+from supervisor.decide import decide
+from supervisor.inspection.reading import DATABASE
+from supervisor.invariants import content
+from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.vocabulary.content import Findings, Statement
+from supervisor.vocabulary.errors import UsageError
+from supervisor.vocabulary.events import (
+    Actor,
+    ContentEvent,
+    Event,
+    ExecEvent,
+    FsEvent,
+    FsOp,
+    Kind,
+    NetEvent,
+    Target,
+)
+from supervisor.vocabulary.verdicts import ALLOWED, Verdict
+
+if TYPE_CHECKING:
+    from supervisor.inspection.looks import Looks
+    from supervisor.inspection.worker import Inspector
+
+FORMS = ("exec", "write", "connect", "query")
+_NOBODY = Actor(0, 0, 0, b"", (), 0)
+
+
+class Attempts:
+    """Judges acts that nobody makes. Nothing is started; files are read where a command line names them."""
+
+    def __init__(self, policy: CompiledPolicy) -> None:
+        self._policy = policy
+        self._inspector: Inspector | None = None
+        self._looks: Looks | None = None
+
+    def close(self) -> None:
+        if self._inspector is not None:
+            self._inspector.close()
+
+    def judge(self, form: str, text: str) -> Verdict:
+        """The verdict on an act; ``form`` is one of ``FORMS``. Errors: ``UsageError`` for what is no such act."""
+        makers: dict[str, Callable[[str], Iterator[Event]]] = {
+            "exec": self._exec,
+            "write": self._write,
+            "connect": self._connect,
+            "query": self._query,
+        }
+        verdicts = [decide(self._policy, RunState(), event) for event in makers[form](text)]
+        return max(verdicts, key=lambda each: each.effect, default=ALLOWED)
+
+    def _exec(self, text: str) -> Iterator[Event]:
+        try:
+            argv = tuple(word.encode("utf-8", "surrogateescape") for word in shlex.split(text))
+        except ValueError as error:
+            raise UsageError(f"{text!r} is no command line", str(error), "quote it as for a shell") from error
+        if not argv:
+            raise UsageError("a command line is empty", "it names no program", "write one")
+        program = b"/usr/bin/" + argv[0].rpartition(b"/")[2]
+        event = ExecEvent(_NOBODY, Target(program, Kind.FILE), argv[0], argv, self._policy.tree, "stop")
+        found = normal.commands(argv, program, dict, self._policy.tree, lambda _path: None)
+        event = event._replace(installs=installation(argv, program), commands=found)
+        client = databases.client(argv, program, dict)
+        if client is not None:
+            statements = [Statement(client.effects)] if client.effects else []
+            for each in client.texts:
+                statements += self._statements(client.dialect, each)
+            database = client.endpoint or client.database
+            event = event._replace(statements=tuple(statements), database=database)
+        yield event
+
+    def _write(self, text: str) -> Iterator[Event]:
+        name, colon, body = text.partition(":")
+        name = name.strip()
+        if not colon or not name or name.startswith("/") or ".." in name.split("/"):
+            raise UsageError(f"{text!r} names no file", "a write is PATH: TEXT, with a path in the tree", "write so")
+        path = self._policy.tree + b"/" + os.fsencode(name)
+        kind = Kind.FILE if os.path.isfile(path) else Kind.ABSENT
+        yield FsEvent(_NOBODY, FsOp.WRITE if kind is Kind.FILE else FsOp.CREATE, "openat", Target(path, kind))
+        found = self._findings(path, body.removeprefix(" ").encode("utf-8", "surrogateescape") + b"\n")
+        if found is not None:
+            yield ContentEvent(_NOBODY, Target(path, Kind.FILE), found, landing=True)
+
+    def _findings(self, path: bytes, body: bytes) -> Findings | None:
+        if not content.is_judged(self._policy):
+            return None
+        if self._looks is None:
+            from supervisor.inspection.looks import Looks
+
+            self._looks = Looks(self._policy)
+        kind = self._looks.kind(path)
+        if kind is None or not self._looks.may_concern(kind, path, body):
+            return None
+        return self._worker().inspect(kind, path, body)
+
+    def _worker(self) -> Inspector:
+        if self._inspector is None:
+            from supervisor.inspection.worker import Inspector
+
+            self._inspector = Inspector(content.wanted(self._policy))
+            self._inspector.start()
+        return self._inspector
+
+    def _connect(self, text: str) -> Iterator[Event]:
+        host, _, port = text.strip().rpartition(":")
+        if not host or not port.isdigit():
+            raise UsageError(f"{text!r} is no address", "a connect is HOST:PORT", "write so")
+        bare = host.strip("[]")
+        family = "inet6" if ":" in bare else "inet"
+        yield NetEvent(_NOBODY, "connect", family, "tcp", bare, int(port))
+
+    def _query(self, text: str) -> Iterator[Event]:
+        for service, dialect in self._policy.data.services():
+            found = tuple(self._statements(dialect, text))
+            yield ExecEvent(
+                _NOBODY, Target(b"/usr/bin/psql", Kind.FILE), b"psql", (b"psql",), self._policy.tree, "stop",
+                statements=found, database=service,
+            )  # fmt: skip
+
+    def _statements(self, dialect: str, text: str) -> tuple[Statement, ...]:
+        found = self._worker().inspect(DATABASE + dialect, b"", text.encode("utf-8", "surrogateescape"))
+        return (Statement(("opaque",)),) if found.refusal else found.statements
