@@ -161,12 +161,13 @@ def _reference(value: object) -> Reference:
 
 
 def _value(value: object) -> Value:
-    selection, at, line, fields, known = _items(value, 5)
+    selection, at, line, fields, known, unsure = _items(value, 6)
     members = []
     for member in _items(fields):
         name, values = _items(member, 2)
         members.append((_text(name), tuple(_scalar(each) for each in _items(values))))
-    return Value(_text(selection), _text(at), _line(line), tuple(members), _truth(known))
+    names = tuple(_text(each) for each in _items(unsure))
+    return Value(_text(selection), _text(at), _line(line), tuple(members), _truth(known), names)
 
 
 def _scalar(value: object) -> Scalar:

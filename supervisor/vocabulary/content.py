@@ -60,13 +60,15 @@ class Value(NamedTuple):
     """What stands in a document where a rule looks. ``selection`` is the id of that ``Selection``, ``at`` the place as
     it was found (``resource.aws_s3_bucket.logs``, ``jobs.build.steps[2].uses``). ``fields``: (name, values) of the
     members that the rule asks for, in order; a rule about the place itself has the one name ``""``. A list is all its
-    values, a missing member none. ``known`` is False where the text does not tell the value (a variable)."""
+    values, a mapping the names of its members, a missing member none. ``known`` is False where the text does not tell
+    the value (a variable), or only what it may be; ``unsure`` names the fields of which that is so."""
 
     selection: str
     at: str
     line: int = 0
     fields: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
     known: bool = True
+    unsure: tuple[str, ...] = ()
 
 
 class Secret(NamedTuple):
