@@ -15,6 +15,7 @@ Packages in the order in which data passes through them; each may import what is
     enforce      verdict -> world
     git          neutral environment; the only user of git processes
     journal      append-only, hash-chained, write-ahead
+    operator     control socket, questions that wait for an answer, orders
     provenance   journal -> notes
     run          the loop, where everything is put together
     cli          one file per command; the only place that prints or exits
