@@ -28,6 +28,14 @@ _SOURCES: Final[Mapping[bytes, str]] = {
     b"vue": "component",
     b"svelte": "component",
     b"ipynb": "notebook",
+    b"go": "go",
+    b"rs": "rust",
+    b"java": "java",
+    b"kt": "kotlin",
+    b"kts": "kotlin",
+    b"rb": "ruby",
+    b"rake": "ruby",
+    b"ru": "ruby",
 }
 _NAMES: Final[Mapping[bytes, str]] = {
     b"pyproject.toml": "pyproject",
@@ -47,12 +55,29 @@ _NAMES: Final[Mapping[bytes, str]] = {
     b"pdm.lock": "pdm.lock",
     b"Pipfile.lock": "Pipfile.lock",
     b"pylock.toml": "pylock",
+    b"Cargo.toml": "Cargo.toml",
+    b"Cargo.lock": "Cargo.lock",
+    b"go.mod": "go.mod",
+    b"go.work": "go.work",
+    b"go.sum": "go.sum",
+    b"go.work.sum": "go.sum",
+    b"Gemfile": "Gemfile",
+    b"gems.rb": "Gemfile",
+    b"Gemfile.lock": "Gemfile.lock",
+    b"gems.locked": "Gemfile.lock",
+}
+_EXTENSIONS: Final[Mapping[bytes, str]] = {
+    b"gemspec": "gemspec",
+    b"gradle": "gradle",
+    b"lockfile": "gradle.lockfile",
+    b"pom": "pom.xml",
 }
 SOURCES = frozenset(_SOURCES.values())
 MANIFESTS = frozenset(
     {"requirements", "pyproject", "pipfile", "setup.cfg", "tox.ini", "package.json", "workspace", "environment.yml"}
+    | {"Cargo.toml", "go.mod", "go.work", "pom.xml", "gradle", "versions.toml", "Gemfile", "gemspec"}
 )
-LOCKS = frozenset(_NAMES.values()) - MANIFESTS
+LOCKS = (frozenset(_NAMES.values()) | {"modules.txt", "gradle.lockfile"}) - MANIFESTS
 
 INSTALLED = "installed"  # an npm package's own manifest, where it is installed
 SCRIPT = "script"  # a name without a dot: a source only if its first line names an interpreter
@@ -65,11 +90,30 @@ _REQUIREMENTS = re.compile(
 _IN_FOLDER = re.compile(rb"(?:\A|/)(?:requirements|constraints)/(?:.*/)?[^/]+\.(?:txt|in)\Z", re.IGNORECASE | re.DOTALL)
 _PYLOCK = re.compile(rb"pylock\.[^/]+\.toml\Z")
 _ENVIRONMENT = re.compile(rb"(?:conda-)?environment[\w.-]*\.ya?ml\Z")
+_CATALOG = re.compile(rb"[^/]+\.versions\.toml\Z")
+_CARGO_CONFIG = re.compile(rb"(?:\A|/)\.cargo/config(?:\.toml)?\Z")
+_MODULES = re.compile(rb"(?:\A|/)vendor/modules\.txt\Z")
+_POM = re.compile(rb"(?:.*[-_.])?pom(?:[-_.][^/]*)?\.xml\Z", re.DOTALL)  # over a file's name
+_MAVEN_EXTENSIONS = re.compile(rb"(?:\A|/)\.mvn/extensions\.xml\Z")
+# What others published and a tool unpacked: Go's modules, crates beside their own manifest, gems.
+_UNPACKED: Final[Mapping[str, re.Pattern[bytes]]] = {
+    **dict.fromkeys(("go", "go.mod", "go.sum", "go.work"), re.compile(rb"(?:\A|/)vendor/[^/]*\.[^/]*/")),
+    # A module of a crate may be called ``vendor`` too: that lies below ``src``.
+    **dict.fromkeys(
+        ("rust", "Cargo.toml", "Cargo.lock"), re.compile(rb"\A(?:(?!src/).)*?(?<![^/])vendor/[^/]+/", re.DOTALL)
+    ),
+    **dict.fromkeys(
+        ("ruby", "Gemfile", "gemspec", "Gemfile.lock"), re.compile(rb"(?:\A|/)vendor/(?:bundle|cache|gems|ruby)/")
+    ),
+}
 _LONGEST_HEAD = 256  # bytes of a first line that the kernel reads (BINPRM_BUF_SIZE)
 _INTERPRETERS: Final = (
     (re.compile(rb"python|pypy|\buv(?:[ \t]+run|x)\b|\bpipx\b", re.IGNORECASE), "python"),
     (re.compile(rb"\b(?:tsx|ts-node|deno|bun)\b"), "typescript"),
     (re.compile(rb"\bnode(?:js)?\b"), "javascript"),
+    (re.compile(rb"\bj?ruby[\d.]*\b"), "ruby"),
+    (re.compile(rb"\bkotlin(?:c|-script)?\b"), "kotlin"),
+    (re.compile(rb"\bjava\b"), "java"),
 )
 
 
@@ -80,16 +124,31 @@ def kind_of(path: bytes) -> str | None:
     if known is not None:
         return INSTALLED if known == "package.json" and _PACKAGE.search(path) else known
     extension = name[name.rfind(b".") + 1 :].lower() if b"." in name else b""
-    source = _SOURCES.get(extension)
+    if name.endswith(b".gradle.kts"):
+        return "gradle"
+    source = _SOURCES.get(extension) or _EXTENSIONS.get(extension)
     if source is not None:
         return source
     if extension in (b"txt", b"in"):
+        if _MODULES.search(path) is not None:
+            return "modules.txt"
         return "requirements" if _REQUIREMENTS.match(name) or _IN_FOLDER.search(path) else None
     if extension == b"toml":
-        return "pylock" if _PYLOCK.match(name) else None
+        if _CATALOG.match(name) is not None:
+            return "versions.toml"
+        return "Cargo.toml" if _CARGO_CONFIG.search(path) else "pylock" if _PYLOCK.match(name) else None
+    if extension == b"xml":
+        return "pom.xml" if _POM.match(name) or _MAVEN_EXTENSIONS.search(path) else None
     if extension in (b"yml", b"yaml"):
         return "environment.yml" if _ENVIRONMENT.match(name) else None
-    return None
+    return "Cargo.toml" if name == b"config" and _CARGO_CONFIG.search(path) else None
+
+
+def is_unpacked(kind: str, relative: bytes) -> bool:
+    """Whether the file of ``kind`` at ``relative`` (a path in the tree, without a leading slash) is a part of a package
+    that a tool unpacked into ``vendor/``: what others published, judged as a whole where it arrives."""
+    unpacked = _UNPACKED.get(kind)
+    return unpacked is not None and unpacked.search(relative) is not None
 
 
 def file_kind(path: bytes) -> str | None:

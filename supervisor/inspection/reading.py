@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from supervisor.inspection.parsing import Parsers
     from supervisor.inspection.resolving import Resolver
 
+_UNREAD = frozenset(
+    {"go", "rust", "java", "kotlin", "ruby", "Cargo.toml", "Cargo.lock", "go.mod", "go.work", "go.sum", "modules.txt"}
+    | {"Gemfile", "Gemfile.lock", "gemspec", "gradle", "gradle.lockfile", "versions.toml", "pom.xml"}
+)
 MOST_SOURCE = 2 << 20
 MOST_MANIFEST = 2 << 20
 MOST_NOTEBOOK = 16 << 20  # mostly pictures
@@ -168,6 +172,8 @@ def _inspect(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findin
         return python_source.startup_lines(content, parsers)
     if kind == kinds.INSTALLED:
         return _installed(content)
+    if kind in _UNREAD:
+        return NOTHING_FOUND
     if kinds.is_lock(kind):
         from supervisor.inspection.locks import READERS
 

@@ -1,6 +1,6 @@
 import pytest
 
-from supervisor.inspection.kinds import file_kind, is_lock, is_manifest, is_source, kind_of
+from supervisor.inspection.kinds import file_kind, is_lock, is_manifest, is_source, is_unpacked, kind_of
 
 CASES = {
     "a/b.py": "python",
@@ -68,7 +68,65 @@ CASES = {
     "prequel.txt": None,
     "depth.txt": None,
     "requirements/a/b.txt": "requirements",
+    "cmd/main.go": "go",
+    "src/vendor/a.rs": "rust",
+    "A.java": "java",
+    "A.kt": "kotlin",
+    "x.main.kts": "kotlin",
+    "a.rb": "ruby",
+    "tasks/a.rake": "ruby",
+    "config.ru": "ruby",
+    "a/Cargo.toml": "Cargo.toml",
+    ".cargo/config.toml": "Cargo.toml",
+    "a/.cargo/config": "Cargo.toml",
+    "cargo/config": None,
+    "cargo.toml": None,
+    "Cargo.lock": "Cargo.lock",
+    "go.mod": "go.mod",
+    "go.work": "go.work",
+    "go.sum": "go.sum",
+    "go.work.sum": "go.sum",
+    "vendor/modules.txt": "modules.txt",
+    "modules.txt": None,
+    "pom.xml": "pom.xml",
+    "pom-release.xml": "pom.xml",
+    "parent-pom.xml": "pom.xml",
+    "a/b.pom": "pom.xml",
+    ".mvn/extensions.xml": "pom.xml",
+    "extensions.xml": None,
+    "pompous.xml": None,
+    "build.gradle": "gradle",
+    "settings.gradle.kts": "gradle",
+    "gradle/libs.versions.toml": "versions.toml",
+    "gradle.lockfile": "gradle.lockfile",
+    "buildscript-gradle.lockfile": "gradle.lockfile",
+    "Gemfile": "Gemfile",
+    "gems.rb": "Gemfile",
+    "x.gemspec": "gemspec",
+    "Gemfile.lock": "Gemfile.lock",
+    "gems.locked": "Gemfile.lock",
 }
+UNPACKED = {
+    ("go", "vendor/github.com/x/y/z.go"): True,
+    ("go", "vendor/own/z.go"): False,
+    ("go.mod", "a/vendor/gopkg.in/x/go.mod"): True,
+    ("modules.txt", "vendor/modules.txt"): False,
+    ("rust", "vendor/serde/src/lib.rs"): True,
+    ("rust", "a/vendor/serde-1.0.0/build.rs"): True,
+    ("rust", "src/vendor/x/y.rs"): False,
+    ("rust", "a/src/vendor/x/y.rs"): False,
+    ("rust", "vendored/x/y.rs"): False,
+    ("Cargo.toml", "vendor/serde/Cargo.toml"): True,
+    ("Cargo.toml", "vendor/Cargo.toml"): False,
+    ("ruby", "vendor/bundle/ruby/3.1.0/gems/x-1/lib/x.rb"): True,
+    ("ruby", "vendor/engines/a.rb"): False,
+    ("java", "vendor/a/A.java"): False,
+}
+
+
+@pytest.mark.parametrize("kind,path", UNPACKED)
+def test_unpacked_packages(kind, path):
+    assert is_unpacked(kind, path.encode()) is UNPACKED[kind, path]
 
 
 @pytest.mark.parametrize("path", CASES)
