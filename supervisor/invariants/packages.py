@@ -1,20 +1,21 @@
 """Package patterns (``npm:lodash <4.17.21``) and what they say of a package that is named somewhere.
 
-A range is a sorted tuple of intervals between cuts, so that "inside", "outside" and "could be either" are asked the
-same way of every ecosystem. PyPI versions compare as PEP 440 says, npm's as semver does, pre-releases included: what
-comes before a fix is not the fix.
+A name is compared in one spelling: PyPI's as PEP 503 has it, Cargo's with ``-`` for ``_``, all in lower case. Some
+packages have several names: a Go module of a later major version (``example.com/x/v2``) is also called by its path
+without the version, a Maven artifact (``group:artifact``) also without its group.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-JUDGED = ("pypi", "npm")
-# A longer text is no range that a person wrote, and combining its parts would take long.
-_MOST_TEXT = 1_000
+from supervisor.invariants.ranges import ranges, roughly_pypi
+
+JUDGED = ("pypi", "npm", "cargo", "go", "maven", "rubygems")
+_MAJOR = re.compile(r"(/v|\.v)\d+\Z", re.ASCII)
 
 
 class Answer(IntEnum):
@@ -45,8 +46,21 @@ class Patterns(NamedTuple):
 
 
 def canonical(ecosystem: str, name: str) -> str:
-    """The one spelling of a name: PEP 503 for ``pypi``, lower case everywhere."""
-    return re.sub(r"[-_.]+", "-", name).lower() if ecosystem == "pypi" else name.lower()
+    """The one spelling of a name: PEP 503 for ``pypi``, ``-`` for ``_`` in ``cargo``, lower case everywhere."""
+    if ecosystem == "pypi":
+        return re.sub(r"[-_.]+", "-", name).lower()
+    return name.lower().replace("_", "-") if ecosystem == "cargo" else name.lower()
+
+
+def spellings(ecosystem: str, name: str) -> tuple[str, ...]:
+    """What a rule may call the package besides its canonical name, which comes first."""
+    if ecosystem == "go":
+        bare = _MAJOR.sub("", name)
+        return (name, bare) if bare != name else (name,)
+    if ecosystem == "maven":
+        artifact = name.partition(":")[2]
+        return (name, artifact) if artifact else (name,)
+    return (name,)
 
 
 def pattern(text: str) -> Pattern:
@@ -80,9 +94,11 @@ def ecosystems(made: Pattern) -> tuple[str, ...]:
 
 def named(found: Patterns, ecosystem: str, name: str) -> Iterator[Pattern]:
     """The patterns that name the package (its canonical name), whatever the version."""
-    yield from found.exact.get((ecosystem, name), ())
+    called = spellings(ecosystem, name)
+    for spelling in called:
+        yield from found.exact.get((ecosystem, spelling), ())
     for each in found.globs:
-        if each.ecosystem == ecosystem and _fits(each.name, name):
+        if each.ecosystem == ecosystem and any(_fits(each.name, spelling) for spelling in called):
             yield each
 
 
@@ -93,7 +109,9 @@ def _fits(glob: str, name: str) -> bool:
 def matches(made: Pattern, ecosystem: str, name: str, versions: str = "") -> Answer:
     """Whether the package ``name``, asked for as ``versions`` (an exact version, a range, or empty), is what the
     pattern speaks of."""
-    if ecosystem not in ecosystems(made) or not _fits(canonical(ecosystem, made.name), canonical(ecosystem, name)):
+    glob = canonical(ecosystem, made.name)
+    called = spellings(ecosystem, canonical(ecosystem, name))
+    if ecosystem not in ecosystems(made) or not any(_fits(glob, spelling) for spelling in called):
         return Answer.NO
     return within(made.versions, ecosystem, versions)
 
@@ -119,207 +137,5 @@ def unreadable(made: Pattern) -> bool:
     if not made.versions:
         return False
     if made.ecosystem == "pypi":
-        return any(
-            parts is None or not all(re.fullmatch(_ROUGHLY, version) for _, version in parts)
-            for parts in map(_comparators, made.versions.split("||"))
-        )
-    return ranges("npm", made.versions) is None
-
-
-# ------------------------------------------------------------------------------------------------------ ranges
-
-# A cut lies before every version, just before one (0), just after one (1), or behind all. Versions of one ecosystem
-# compare with each other.
-Cut = tuple[Any, ...]
-Interval = tuple[Cut, Cut]
-_LOW: Cut = (-1,)
-_HIGH: Cut = (1,)
-_ALL: tuple[Interval, ...] = ((_LOW, _HIGH),)
-_PART = r"\s*(\^|~=|~>|~|===|==|=|!=|<=|>=|<|>)?\s*v?([0-9A-Za-z*][0-9A-Za-z.*+!_-]*)"
-_ROUGHLY = r"\*|\d+(!\d+)?(\.\d+)*(\.\*|[-_.]?[a-z][0-9a-z._+-]*)?"
-_NPM = r"(\d{1,15}|[xX*])(?:\.(\d{1,15}|[xX*]))?(?:\.(\d{1,15}|[xX*]))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-
-
-def ranges(ecosystem: str, text: str, *, asked: bool = False) -> tuple[Interval, ...] | None:
-    """The intervals that a range or version stands for, sorted, none touching another; None: it cannot be read (a
-    tag, an address, another language). ``asked``: it is a request, and npm answers ``<2.0.0`` with no ``2.0.0-rc.1``;
-    a rule that says ``<2.0.0`` means the pre-releases as well."""
-    if len(text) > _MOST_TEXT:
-        return None
-    of = (_npm_asked if asked else _npm) if ecosystem == "npm" else _pypi
-    found: list[Interval] = []
-    for alternative in text.split("||"):
-        parts = _hyphen(alternative) if ecosystem == "npm" else None
-        parts = parts or _comparators(alternative)
-        if parts is None:
-            return None
-        meet: tuple[Interval, ...] = _ALL
-        for operator, version in parts:
-            allowed = _ALL if version in ("*", "x", "X") and operator not in ("<", ">", "!=") else of(operator, version)
-            if allowed is None:
-                return None
-            meet = tuple(_intersect(meet, allowed))
-        found.extend(meet)
-    return _merged(found)
-
-
-def _comparators(text: str) -> list[tuple[str, str]] | None:
-    """``>=1, <2`` or ``>=1 <2`` as pairs of operator and version; empty for a text that asks for nothing."""
-    found: list[tuple[str, str]] = []
-    rest = text.strip().removeprefix("(").removesuffix(")").strip()
-    while rest:
-        part = re.match(_PART, rest)
-        if part is None:
-            return None
-        found.append((part[1] or "", part[2]))
-        rest = rest[part.end() :].lstrip().removeprefix(",").strip()
-    return found
-
-
-def _hyphen(text: str) -> list[tuple[str, str]] | None:
-    ends = re.fullmatch(r"\s*v?(\S+)\s+-\s+v?(\S+)\s*", text)
-    return [(">=", ends[1]), ("<=", ends[2])] if ends is not None else None
-
-
-def _intersect(one: Iterable[Interval], other: tuple[Interval, ...]) -> Iterator[Interval]:
-    for low, high in one:
-        for shut, till in other:
-            start, end = max(low, shut), min(high, till)
-            if start < end:
-                yield start, end
-
-
-def _merged(found: list[Interval]) -> tuple[Interval, ...]:
-    merged: list[Interval] = []
-    for low, high in sorted(found):
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return tuple(merged)
-
-
-def _outside(low: Cut, high: Cut) -> tuple[Interval, ...]:
-    return tuple((start, end) for start, end in ((_LOW, low), (high, _HIGH)) if start < end)
-
-
-def _before(version: Any) -> Cut:
-    return (0, version, 0)
-
-
-def _after(version: Any) -> Cut:
-    return (0, version, 1)
-
-
-def _bumped(numbers: tuple[int, ...], at: int) -> tuple[int, ...]:
-    return (*numbers[:at], numbers[at] + 1)
-
-
-def _caret(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Where ``^`` ends: the first number that is not 0 may not change."""
-    return _bumped(numbers, next((at for at, number in enumerate(numbers) if number), len(numbers) - 1))
-
-
-# --------------------------------------------------------------------------------------------------------- npm
-
-
-def _npm(operator: str, text: str) -> tuple[Interval, ...] | None:
-    """One comparator of node-semver. A version that is not written out (``4``, ``1.x``) stands for all that begin so,
-    their pre-releases included."""
-    found = re.fullmatch(_NPM, text)
-    if found is None:
-        return None
-    numbers: tuple[int, ...] = ()
-    for number in found.groups()[:3]:
-        if number is None or number in "xX*":
-            break
-        numbers = (*numbers, int(number))
-    if not numbers:
-        return () if operator in ("<", ">", "!=") else _ALL
-    whole = len(numbers) == 3
-    start = _before(_semver(numbers, found[4]) if whole else _first(numbers))
-    end = _after(_semver(numbers, found[4])) if whole else _before(_first(_bumped(numbers, len(numbers) - 1)))
-    match operator:
-        case "^":
-            return ((start, _before(_first(_caret(numbers)))),)
-        case "~" | "~>" | "~=":
-            return ((start, _before(_first(_bumped(numbers, min(1, len(numbers) - 1))))),)
-        case _:
-            return _compared(operator, start, end)
-
-
-def _npm_asked(operator: str, text: str) -> tuple[Interval, ...] | None:
-    return _npm(operator, text + "-0" if operator == "<" and re.fullmatch(r"\d+\.\d+\.\d+", text) else text)
-
-
-def _compared(operator: str, start: Cut, end: Cut) -> tuple[Interval, ...]:
-    """The plain operators, about everything between ``start`` and ``end``."""
-    match operator:
-        case ">=":
-            return ((start, _HIGH),)
-        case ">":
-            return ((end, _HIGH),)
-        case "<=":
-            return ((_LOW, end),)
-        case "<":
-            return ((_LOW, start),)
-        case "!=":
-            return _outside(start, end)
-        case _:
-            return ((start, end),)
-
-
-def _semver(numbers: tuple[int, ...], pre: str | None) -> tuple[Any, ...]:
-    """A key that sorts as semver does: a pre-release before its release, numbers in it before words."""
-    if not pre:
-        return (*numbers, (1,))
-    return (*numbers, (0, *((0, int(p), "") if p.isdecimal() and len(p) < 16 else (1, 0, p) for p in pre.split("."))))
-
-
-def _first(numbers: tuple[int, ...]) -> tuple[Any, ...]:
-    """The first of everything that begins with the numbers: the pre-release ``-0``."""
-    return _semver((*numbers, 0, 0)[:3], "0")
-
-
-# -------------------------------------------------------------------------------------------------------- pypi
-
-
-def _pypi(operator: str, text: str) -> tuple[Interval, ...] | None:
-    """One clause of PEP 440, or poetry's ``^`` and ``~``. Local versions (``1.2+cpu``) count as what they are built
-    from."""
-    from packaging.version import Version
-
-    prefix = text.endswith(".*")
-    try:
-        version = Version(Version(text.removesuffix(".*")).public)
-        epoch = f"{version.epoch}!" if version.epoch else ""
-
-        def first(numbers: tuple[int, ...]) -> Cut:
-            return _before(Version(epoch + ".".join(map(str, numbers)) + ".dev0"))
-
-        return _clause(operator, version, first, prefix=prefix)
-    except ValueError:
-        return None
-
-
-def _clause(
-    operator: str, version: Any, first: Callable[[tuple[int, ...]], Cut], *, prefix: bool
-) -> tuple[Interval, ...]:
-    release: tuple[int, ...] = version.release
-    start, end = _before(version), _after(version)
-    if prefix:
-        start, end = first(release), first(_bumped(release, len(release) - 1))
-    match operator:
-        case "^":
-            return ((start, first(_caret(release))),)
-        case "~=" if len(release) > 1:
-            return ((start, first(_bumped(release, len(release) - 2))),)
-        case "~" | "~>" | "~=":
-            return ((start, first(_bumped(release, min(1, len(release) - 1)))),)
-        case "<" if not version.is_prerelease and not version.is_postrelease:
-            return ((_LOW, first(release)),)  # PEP 440: without the pre-releases of the version itself
-        case ">" if not version.is_prerelease and not version.is_postrelease and not prefix:
-            last = type(version)(f"{version.public}.post{10**15}")  # and `>` without its post-releases
-            return ((_after(last), _HIGH),)
-        case _:
-            return _compared(operator, start, end)
+        return not roughly_pypi(made.versions)
+    return ranges("npm" if made.ecosystem == "*" else made.ecosystem, made.versions) is None

@@ -183,7 +183,7 @@ def required(text: str) -> CompiledPolicy:
 
 
 def test_a_required_level_that_cannot_be_had_stops_the_start() -> None:
-    rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["go:a"]\nrequire = "observed"\n'
+    rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["hex:a"]\nrequire = "observed"\n'
     with pytest.raises(ProfileError) as caught:
         required("version = 1\n" + rule)
     assert "x is unenforceable here" in caught.value.why
@@ -226,12 +226,12 @@ def test_how_firmly_a_dependency_rule_holds() -> None:
     assert dependency('deny = ["pypi:a", "npm:b <2", "*:c"]').coverage is Coverage.SUPERVISED
     assert dependency('deny = ["pypi:a"]\nthen = "warn"').coverage is Coverage.OBSERVED
     assert dependency('install = "lock-only"').coverage is Coverage.SUPERVISED
-    foreign = dependency('deny = ["cargo:a", "go:b"]')
+    foreign = dependency('deny = ["composer:a", "hex:b"]')
     assert foreign.coverage is Coverage.UNENFORCEABLE
-    assert "cargo, go" in foreign.note
-    mixed = dependency('deny = ["cargo:a", "npm:b"]')
+    assert "composer, hex" in foreign.note
+    mixed = dependency('deny = ["hex:a", "npm:b"]')
     assert mixed.coverage is Coverage.SUPERVISED
-    assert mixed.note.endswith("not judged: cargo")
+    assert mixed.note.endswith("not judged: hex")
     assert "origin/main is not read yet" in dependency('deny = ["npm:b"]\nbaseline = "origin/main"').note
     assert "allow_only" in dependency('allow_only = ["npm:b"]').note
     assert dependency('deny = ["npm:b"]').then == "revert"
