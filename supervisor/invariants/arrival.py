@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from supervisor.invariants.packages import canonical
+from supervisor.invariants.unpacked import may_be_unpacked, unpacked
 
 _DEEPEST = 4
 _MOST_CUTS = 16
@@ -24,21 +25,25 @@ INSTALLERS = frozenset(("pip", "setuptools", "wheel", "distribute"))
 
 
 class Arrival(NamedTuple):
-    """A package by its canonical name, with its version where the name tells it, or a Python ``module`` (dotted).
-    ``file``: only if what comes is no folder, as there are packages called ``chart.js`` too."""
+    """A package by its canonical name, with its version where the name tells it, or a ``module`` as an import names
+    it (Python's dotted, Go's path), which is no package for certain. ``file``: only if what comes is no folder, as
+    there are packages called ``chart.js`` too. ``unsure``: one of several names that it may have."""
 
     ecosystem: str
     name: str = ""
     version: str = ""
     module: str = ""
     file: bool = False
+    unsure: bool = False
 
 
 def may_arrive(path: bytes) -> bool:
     """The cheap first question about every path: could anything be said of it at all?"""
     if path.endswith(b".zip") and b"-npm-" in path:
         return True
-    return b"/node_modules/" in path or b"-packages/" in path or b".dist-info" in path
+    if b"/node_modules/" in path or b"-packages/" in path or b".dist-info" in path:
+        return True
+    return may_be_unpacked(path)
 
 
 def arrivals(path: bytes) -> Iterator[Arrival]:
@@ -59,6 +64,9 @@ def arrivals(path: bytes) -> Iterator[Arrival]:
     for part in parts:
         if part.endswith(".dist-info"):
             yield from _metadata(part)
+    if may_be_unpacked(path):
+        for found in unpacked("/".join(parts)):
+            yield Arrival(found.ecosystem, found.name, found.version, found.module, unsure=found.unsure)
 
 
 def _npm(parts: list[str]) -> Iterator[Arrival]:

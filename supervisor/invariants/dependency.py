@@ -13,6 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from supervisor.invariants.arrival import INSTALLERS, Arrival, arrivals, may_arrive
+from supervisor.invariants.compiled_names import denied_imports, packages_of, words_of
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.importnames import distributions, imports_of, npm_package
 from supervisor.invariants.packages import Answer, Pattern, Patterns, ecosystems, named, pattern, patterns, within
@@ -167,7 +168,7 @@ def needles(rules: DependencyRules) -> frozenset[bytes] | None:
         if rule.governed or rule.sources or rule.deny.globs:
             return None
         for ecosystem, name in rule.deny.exact:
-            found.add(name)
+            found.update(words_of(ecosystem, name))
             if ecosystem == "pypi":
                 # `from google.cloud import storage`: each component stands there, but not all of them side by side.
                 found.update(max(module.split("."), key=len) for module in imports_of(name))
@@ -252,7 +253,9 @@ def _imported(rules: DependencyRules, rule: DependencyRule, found: Import) -> tu
     if found.ecosystem == "npm":
         name = npm_package(found.module)
         return (name,) if name and _denied_whole(rule, "npm", name) else ()
-    return _brought(rules, rule, found.module) if found.ecosystem == "pypi" else ()
+    if found.ecosystem == "pypi":
+        return _brought(rules, rule, found.module)
+    return denied_imports(rule.deny, found)
 
 
 def _brought(rules: DependencyRules, rule: DependencyRule, module: str) -> tuple[str, ...]:
@@ -387,10 +390,7 @@ def judge_arrival(
 def _arrives(rules: DependencyRules, rule: DependencyRule, found: Arrival, version: str) -> str:
     """The package as the message names it, empty when it may come."""
     if found.module:
-        for name in _brought(rules, rule, found.module):
-            if ("pypi", name) not in rules.locked or not rule.frozen:
-                return f"pypi:{name}"
-        return ""
+        return _arrives_as(rules, rule, Import(found.ecosystem, found.module, 0))
     ecosystem, name, exact = found.ecosystem, found.name, found.version or version
     known = rule.frozen and (ecosystem, name) in rules.locked
     for each in named(rule.deny, ecosystem, name):
@@ -398,11 +398,26 @@ def _arrives(rules: DependencyRules, rule: DependencyRule, found: Arrival, versi
             return f"{ecosystem}:{_plain(name)}"
         if each.versions and exact and within(each.versions, ecosystem, exact) is Answer.YES:
             return f"{ecosystem}:{_plain(name)} {_plain(exact)}"
-    if ecosystem in rule.governed and not known and name not in INSTALLERS and not found.file:
+    if ecosystem in rule.governed and not known and name not in INSTALLERS and not (found.file or found.unsure):
         listed = (within(each.versions, ecosystem, exact) for each in named(rule.allow, ecosystem, name))
         if not any(answer is not Answer.NO for answer in listed):
             return f"{ecosystem}:{_plain(name)}, which is not among the allowed packages,"
     return ""
+
+
+def _arrives_as(rules: DependencyRules, rule: DependencyRule, found: Import) -> str:
+    """The same of a part of a package whose name its path does not tell for certain."""
+    if found.ecosystem == "pypi":
+        names = tuple(name for name in _brought(rules, rule, found.module) if not _locked(rules, rule, "pypi", name))
+    elif any(_locked(rules, rule, found.ecosystem, name) for name in packages_of(found.ecosystem, found.module)):
+        return ""
+    else:
+        names = denied_imports(rule.deny, found)
+    return f"{found.ecosystem}:{_plain(names[0])}" if names else ""
+
+
+def _locked(rules: DependencyRules, rule: DependencyRule, ecosystem: str, name: str) -> bool:
+    return rule.frozen and (ecosystem, name) in rules.locked
 
 
 def _show(path: bytes) -> str:
