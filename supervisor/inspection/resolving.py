@@ -12,6 +12,7 @@ import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
 _Made = TypeVar("_Made")
@@ -55,6 +56,7 @@ class _Text(NamedTuple):
 class _Listing(NamedTuple):
     stamp: _Stamp
     names: tuple[str, ...]
+    folders: tuple[str, ...]
 
 
 class _Derived(NamedTuple, Generic[_Made]):
@@ -62,6 +64,8 @@ class _Derived(NamedTuple, Generic[_Made]):
     made: _Made
 
 
+_UNKNOWN: Final = _Stamp(-1, -1, -1, -1, -1)
+_EMPTY: Final = _Listing(_UNKNOWN, (), ())
 _NOTHING: Final = _Spot("", None)
 _OUTSIDE: Final = _Spot(_OTHER, None)
 
@@ -77,6 +81,7 @@ class Resolver:
         self._texts: OrderedDict[str, _Text] = OrderedDict()
         self._held = 0
         self._listings: OrderedDict[str, _Listing] = OrderedDict()
+        self.kept: dict[str, object] = {}  # what readers remember between files, by names of their own
         self._derived: OrderedDict[tuple[str, str], _Derived[object]] = OrderedDict()
 
     def begin(self) -> None:
@@ -119,6 +124,10 @@ class Resolver:
         spot = self._look(relative)
         if spot.kind != FILE or spot.at is None:
             return None
+        kept = self._texts.get(spot.at)
+        if kept is not None and self._stamp_of(spot.at) == kept.stamp:
+            self._texts.move_to_end(spot.at)
+            return kept.content if len(kept.content) <= most else None
         try:
             descriptor = self._open(spot.at, _FILE_FLAGS)
         except OSError:
@@ -127,11 +136,6 @@ class Resolver:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size > most:
                 return None
-            stamp = _stamp(found)
-            kept = self._texts.get(spot.at)
-            if kept is not None and kept.stamp == stamp:
-                self._texts.move_to_end(spot.at)
-                return kept.content
             content = _read(descriptor, most + 1)
         except OSError:
             return None
@@ -141,7 +145,8 @@ class Resolver:
             return None
         if kept is not None and kept.content == content:
             content = kept.content  # what was derived from it stays
-        self._keep_text(spot.at, _Text(stamp if _is_settled(stamp) else stamp._replace(inode=-1), content))
+        stamp = _stamp(found)
+        self._keep_text(spot.at, _Text(stamp if _is_settled(stamp) else _UNKNOWN, content))
         return content
 
     def derived(self, purpose: str, relative: str, make: Callable[[bytes], _Made], most: int = 1 << 20) -> _Made | None:
@@ -164,36 +169,47 @@ class Resolver:
 
     def listdir(self, relative: str) -> tuple[str, ...]:
         """The names in a folder, sorted, at most 10,000; none where there is no such folder. Always current."""
+        return self._listing(relative).names
+
+    def folders(self, relative: str) -> tuple[str, ...]:
+        """The names of those among them that are folders, and no links."""
+        return self._listing(relative).folders
+
+    def _listing(self, relative: str) -> _Listing:
         spot = self._look(relative)
         if spot.kind != FOLDER or spot.at is None:
-            return ()
-        place = self._root + ("/" + spot.at if spot.at else "")
+            return _EMPTY
         kept = self._listings.get(spot.at)
+        if kept is not None and self._stamp_of(spot.at) == kept.stamp:
+            self._listings.move_to_end(spot.at)
+            return kept
         try:
-            if kept is not None and _stamp(os.lstat(place)) == kept.stamp:
-                self._listings.move_to_end(spot.at)
-                return kept.names
             descriptor = self._open(spot.at, _FOLDER_FLAGS)
         except OSError:
-            return ()
+            return _EMPTY
         try:
             stamp = _stamp(os.fstat(descriptor))
-            names: list[str] = []
+            names: dict[str, bool] = {}
             with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    if len(names) >= _MOST_LISTED:
-                        break
-                    names.append(entry.name)
+                for entry in islice(entries, _MOST_LISTED):
+                    names[entry.name] = entry.is_dir(follow_symlinks=False)
         except OSError:
-            return ()
+            return _EMPTY
         finally:
             os.close(descriptor)
-        found = tuple(sorted(names))
+        in_order = tuple(sorted(names))
+        found = _Listing(stamp, in_order, tuple(name for name in in_order if names[name]))
         if _is_settled(stamp):
-            self._listings[spot.at] = _Listing(stamp, found)
+            self._listings[spot.at] = found
             if len(self._listings) > _MOST_LISTINGS:
                 self._listings.popitem(last=False)
         return found
+
+    def _stamp_of(self, at: str) -> _Stamp:
+        try:
+            return _stamp(os.lstat(f"{self._root}/{at}"))
+        except OSError:
+            return _EMPTY.stamp._replace(inode=-2)
 
     # ---------------------------------------------------------------------------------------------- looking
 

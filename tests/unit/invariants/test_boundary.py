@@ -270,10 +270,10 @@ def filled(found: BoundaryRules, **files: tuple[str, ...]) -> dict[str, Graph]:
 def test_a_reference_that_closes_a_cycle() -> None:
     found = rules(acyclic=("packages/*",))
     graphs = filled(found, packages__b__x=("packages/c/x.ts",), packages__c__x=("packages/a/x.ts",))
-    assert told(found, "packages/a/x.ts", "packages/b/x.ts", graphs=graphs) == [
-        "packages/a/x.ts:1 references packages/b/x.ts (packages/b/x.ts) and closes a cycle: packages/a -> packages/b"
-        + " -> packages/c (by packages/b/x.ts:1) -> packages/a (by packages/c/x.ts:1)"
-    ]
+    (message,) = told(found, "packages/a/x.ts", "packages/b/x.ts", graphs=graphs)
+    assert message.startswith("packages/a/x.ts:1 references packages/b/x.ts (packages/b/x.ts) and closes a cycle: ")
+    round_trip = "packages/a -> packages/b -> packages/c (by packages/b/x.ts:1) -> packages/a (by packages/c/x.ts:1)"
+    assert message.endswith(": " + round_trip)
     assert not told(found, "packages/a/x.ts", "packages/a/y.ts", "apps/x.ts", graphs=graphs)
     assert not told(found, "packages/d/x.ts", "packages/b/x.ts", graphs=graphs)
     assert len(graphs["r"]) == 2
