@@ -39,15 +39,15 @@ def inspect(content: bytes, parsers: Parsers, path: bytes = b"") -> Findings:
         text = decode(content)
     except Unreadable as error:
         return Findings(refusal=str(error))
-    return _inspect(_lines_of(text), parsers, path)
+    return _inspect(lines_of(text), parsers, path)
 
 
 def startup_lines(content: bytes, parsers: Parsers) -> Findings:
     """A ``.pth`` file, of which ``site`` executes the lines that begin with ``import``."""
-    return _inspect(_STARTUP.sub("", _lines_of(decode(content))), parsers, b"")
+    return _inspect(_STARTUP.sub("", lines_of(decode(content))), parsers, b"")
 
 
-def _lines_of(text: str) -> str:
+def lines_of(text: str) -> str:
     """The text as Python splits it into lines: the parser knows no carriage return, and ends at NUL."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

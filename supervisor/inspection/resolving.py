@@ -81,12 +81,14 @@ class Resolver:
         self._texts: OrderedDict[str, _Text] = OrderedDict()
         self._held = 0
         self._listings: OrderedDict[str, _Listing] = OrderedDict()
+        self.round = 0  # counts the calls of ``begin``
         self.kept: dict[str, object] = {}  # what readers remember between files, by names of their own
         self._derived: OrderedDict[tuple[str, str], _Derived[object]] = OrderedDict()
 
     def begin(self) -> None:
         """From now on the tree is looked at anew."""
         self._seen = {}
+        self.round += 1
 
     def relative_of(self, path: bytes) -> str | None:
         """An absolute path, relative to the tree; None for what is not in it. Links are not resolved."""
