@@ -35,7 +35,7 @@ def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:
         case FsEvent():
             return _strictest((*scope.judge(policy, event), *_arrivals(policy, event), *_files(policy, state, event)))
         case ContentEvent():
-            return _strictest(_content(policy, event))
+            return _strictest(_content(policy, state, event))
         case GitConfigEvent():
             return _strictest(_config(policy, event))
         case ExecEvent():
@@ -45,7 +45,7 @@ def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:
         case ProcessEvent():
             return _strictest(_process(policy, event))
         case LifecycleEvent():
-            return _strictest((*_lifecycle(policy, event), *guardrail.judge_usage(policy.guards, state.usage, event)))
+            return _strictest((*_lifecycle(policy, event), *_afterwards(policy, state, event)))
         case RefEvent() | ObservationGap():
             return ALLOWED  # seen after the fact; ref rules are judged with their issue
         case _:
@@ -60,12 +60,12 @@ def _strictest(matches: Iterable[Match]) -> Verdict:
     return Verdict(found[0].effect, tuple(found))
 
 
-def _content(policy: CompiledPolicy, event: ContentEvent) -> Iterator[Match]:
+def _content(policy: CompiledPolicy, state: RunState, event: ContentEvent) -> Iterator[Match]:
     yield from scope.judge_placed(policy, event)
     path, inside = event.target.path, policy.tree + b"/"
     # A folder called .git may hold sources like any other; whoever asks has left out what git keeps there.
     if not event.placed and path.startswith(inside):
-        yield from content.judge(policy, event, path[len(inside) :])
+        yield from content.judge(policy, state, event, path[len(inside) :])
 
 
 def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
@@ -98,15 +98,33 @@ def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[
             if target is not None:
                 yield from data.judge_file(policy.data, policy.home, policy.tree, target.path, event.op is FsOp.READ)
     if policy.guards and event.op is not FsOp.READ:
-        changed = [governed(policy, each) for each in (event.target, event.other) if each is not None]
-        relative = next((each for each in changed if each is not None), None)
-        yield from guardrail.judge(policy.guards, state.usage, event, relative)
+        relative = governed(policy, event.target)
+        other = governed(policy, event.other) if event.other is not None else None
+        yield from guardrail.judge(
+            policy.guards,
+            state.usage,
+            event,
+            relative,
+            state.increment,
+            other=other,
+            remaining=lambda folder: state.remaining.get(folder, 0),
+        )
 
 
 def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) -> Iterator[Match]:
     # At the stop an exec is no further one: it was counted when it was let begin.
     if policy.guards and not (isinstance(event, ExecEvent) and event.stage == "stop"):
-        yield from guardrail.judge(policy.guards, state.usage, event, None)
+        yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
+        if isinstance(event, ExecEvent):
+            yield from guardrail.judge_loop(policy.guards, state.loop._replace(returns=0), state.command, ended=False)
+
+
+def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) -> Iterator[Match]:
+    """Ceilings that are crossed by what has happened, and going in circles."""
+    if event.op == "counted":
+        yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
+    elif event.op == "circles":
+        yield from guardrail.judge_loop(policy.guards, state.loop, event.detail, ended=True)
 
 
 def _new_names(event: FsEvent) -> Iterator[bytes]:

@@ -9,13 +9,6 @@ _TAKING = frozenset(
 # Commands that bring commits of others and name them by remote-tracking refs. An alias runs them in a process of their
 # own, and so does `git pull`.
 FETCHING = frozenset(b"fetch pull push clone remote submodule fetch-pack send-pack".split())
-# Commands that bring the files of a commit, a stash or the index into the work tree.
-CARRYING = frozenset(
-    (
-        *(b"checkout", b"switch", b"restore", b"merge", b"rebase", b"stash", b"reset", b"pull", b"cherry-pick"),
-        *(b"revert", b"am", b"clone", b"worktree", b"bisect", b"read-tree", b"checkout-index", b"submodule"),
-    )
-)
 
 
 def command_of(argv: tuple[bytes, ...]) -> bytes:

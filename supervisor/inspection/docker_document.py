@@ -2,8 +2,8 @@
 
 A mapping: every instruction is a list of its texts, in order, under its name in capitals (``USER``, ``RUN``,
 ``ONBUILD`` …), and ``stages`` is the list of stages. ``FROM`` holds the images that are taken from elsewhere: no
-earlier stages and not ``scratch``. A stage has ``from`` (as written, variables filled in), ``name``, ``platform``, ``image``
-(the one that it comes from in the end), ``user`` (the last one set, by it or by the stages that it builds on, without
+earlier stages and not ``scratch``. A stage has ``from`` (as written, variables filled in), ``name``, ``platform``,
+``image`` (the one that it comes from in the end), ``user`` (the last one set, by it or by the stages that it builds on, without
 group; absent when nobody sets one) and ``group``, and its own instructions in capitals. ``final`` is the last stage
 once more.
 

@@ -1,4 +1,4 @@
-"""Which changed files have to be inspected, for all that the rules ask about: by name, then by a quick look at the bytes.
+"""Which changed files have to be inspected for all that the rules ask about: by name, then by a look at the bytes.
 
 Runs in the supervisor on every changed file. What it lets through unread must be what no rule could object to.
 """
@@ -9,8 +9,9 @@ from supervisor.inspection.kinds import SCRIPT, file_kind, is_source, script_kin
 from supervisor.inspection.prefilter import Prefilter
 from supervisor.inspection.reading import TEXT
 from supervisor.inspection.secrets import may_hold
-from supervisor.invariants import dependency, infra
+from supervisor.invariants import content, dependency, infra
 from supervisor.invariants.policy import CompiledPolicy
+from supervisor.invariants.secrets import has_own
 
 MOST_TEXT = 8 << 20  # bytes; nobody writes a credential into a larger one by hand
 
@@ -21,11 +22,12 @@ class Looks:
     def __init__(self, policy: CompiledPolicy) -> None:
         self._inside = policy.tree + b"/"
         self._packages = Prefilter(dependency.needles(policy.dependencies)) if policy.dependencies else None
+        self._boundaries = policy.boundaries
         self._references = bool(policy.boundaries)
         self._documents = policy.documents
         self._secrets = policy.secrets
-        self._all = policy.guards.reads_content()  # what changes is counted, whatever it says
-        self._own_secrets = any(rule.own for rule in policy.secrets.rules)
+        self._all = content.is_counted(policy)
+        self._own_secrets = has_own(policy.secrets)
 
     def kind(self, path: bytes) -> str | None:
         """The kind of the file, None when no rule speaks of one like it."""
@@ -38,17 +40,17 @@ class Looks:
             return None
         return kind
 
-    def may_concern(self, kind: str, path: bytes, content: bytes) -> bool:
-        """False only when no rule can object to ``content``."""
-        told = script_kind(content) if kind in (SCRIPT, TEXT) else kind
+    def may_concern(self, kind: str, path: bytes, text: bytes) -> bool:
+        """False only when no rule can object to ``text``."""
+        told = script_kind(text) if kind in (SCRIPT, TEXT) else kind
         if told is not None:
-            if self._references and is_source(told):
+            if self._references and is_source(told) and self._boundaries.speaks_of(path.removeprefix(self._inside)):
                 return True
-            if self._packages is not None and self._packages.may_concern(told, content):
+            if self._packages is not None and self._packages.may_concern(told, text):
                 return True
         if self._documents and self._is_document(path):
             return True
-        return bool(self._secrets) and len(content) <= MOST_TEXT and may_hold(content, self._own_secrets)
+        return bool(self._secrets) and len(text) <= MOST_TEXT and may_hold(text, self._own_secrets)
 
     def _is_document(self, path: bytes) -> bool:
         return infra.covers(self._documents, path.removeprefix(self._inside))

@@ -68,7 +68,7 @@ class Tools:
     def selections(self, path: bytes) -> tuple[Selection, ...]:
         """Those that look at the file."""
         relative = self.relative(path)
-        return tuple(each for files, exempt, each in self._covers if files.match(relative) and not exempt.match(relative))
+        return tuple(one for files, exempt, one in self._covers if files.match(relative) and not exempt.match(relative))
 
 
 def _entries(patterns: tuple[str, ...]) -> Iterator[Entry]:

@@ -24,6 +24,7 @@ _CHUNK = 1 << 18
 _MOST_TRIES = 2  # on the same content; a failure may be somebody else's doing
 _MOST_FAILED = 256  # contents that are remembered
 _LONGEST_REST = 60.0  # seconds
+_PACKAGES = Wanted()
 
 
 class _Child(NamedTuple):
@@ -46,11 +47,13 @@ class _Child(NamedTuple):
 
 
 class Inspector:
-    """``wanted``: what is asked of every file. ``deadline`` in seconds for each question, counted from the asking. After ``failures`` in a row (crashes,
-    time-outs, garbled answers) everything is refused for ``rest`` seconds, then one more is let fail: longer each time,
-    up to a minute. Not usable from two threads."""
+    """``wanted``: what is asked of every file. ``deadline`` in seconds for each question, counted from the asking.
+    After ``failures`` in a row (crashes, time-outs, garbled answers) everything is refused for ``rest`` seconds, then
+    one more is let fail: longer each time, up to a minute. Not usable from two threads."""
 
-    def __init__(self, wanted: Wanted = Wanted(), *, deadline: float = 5.0, failures: int = 5, rest: float = 2.0) -> None:
+    def __init__(
+        self, wanted: Wanted = _PACKAGES, *, deadline: float = 5.0, failures: int = 5, rest: float = 2.0
+    ) -> None:
         self._wanted = wanted
         self._deadline = deadline
         self._most_failures = failures

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from supervisor.invariants import boundary, dependency, infra, secrets
-from supervisor.invariants.policy import CompiledPolicy
+from supervisor.invariants import boundary, dependency, guardrail, infra, secrets
+from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.content import Wanted
 from supervisor.vocabulary.events import ContentEvent
 from supervisor.vocabulary.verdicts import Effect, Match
@@ -14,7 +14,13 @@ from supervisor.vocabulary.verdicts import Effect, Match
 def is_judged(policy: CompiledPolicy) -> bool:
     """Whether any rule speaks of content, or counts what becomes of it."""
     found = policy.dependencies or policy.boundaries or policy.documents or policy.secrets
-    return bool(found) or policy.guards.reads_content()
+    return bool(found) or is_counted(policy)
+
+
+def is_counted(policy: CompiledPolicy) -> bool:
+    """Whether it is counted what becomes of files, whatever they say."""
+    late = {guardrail.DELETED_LINES, guardrail.BYTES}
+    return policy.guards.loops or any(at in late for rule in policy.guards.rules for at, _ in rule.ceilings)
 
 
 def wanted(policy: CompiledPolicy) -> Wanted:
@@ -28,12 +34,12 @@ def wanted(policy: CompiledPolicy) -> Wanted:
     )
 
 
-def judge(policy: CompiledPolicy, event: ContentEvent, relative: bytes) -> Iterator[Match]:
+def judge(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative: bytes) -> Iterator[Match]:
     """What is new in this version of the file and breaks a rule. ``relative``: its path in the tree."""
     if policy.dependencies:
         yield from dependency.judge_content(policy.dependencies, event, relative)
     if policy.boundaries:
-        yield from boundary.judge_content(policy.boundaries, event, relative)
+        yield from boundary.judge_content(policy.boundaries, event, relative, state.graphs)
     if policy.documents:
         yield from infra.judge_content(policy.documents, event, relative)
     if policy.secrets:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from supervisor.invariants.globs import Globs
 from supervisor.profile.model import Entry, Rule
-from supervisor.vocabulary.events import ContentEvent, ExecEvent, FsEvent, FsOp, Kind, NetEvent
+from supervisor.vocabulary.events import ContentEvent, ExecEvent, FsEvent, FsOp, Kind, LifecycleEvent, NetEvent
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect, Match
 
@@ -69,6 +69,10 @@ class GuardRule(NamedTuple):
         if self.paths and self.paths.match(relative) is None:
             return False
         return not self.exempt or self.exempt.match(relative) is None
+
+    def names(self) -> tuple[str, ...]:
+        """What has a ceiling, as words of ``COUNTERS``."""
+        return tuple(COUNTERS[at] for at, _ in self.ceilings)
 
     def when(self) -> str:
         """The span in words."""
@@ -226,7 +230,7 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
 
 # -------------------------------------------------------------------------------------------------- judgement
 
-Judgeable = FsEvent | ExecEvent | NetEvent | ContentEvent
+Judgeable = FsEvent | ExecEvent | NetEvent | ContentEvent | LifecycleEvent
 
 
 def _none_left(folder: bytes) -> int:  # noqa: ARG001 - where nobody can tell, the folder would be empty
@@ -341,6 +345,8 @@ def _name(event: Judgeable) -> str:
             return _show(event.target.path.rpartition(b"/")[2])
         case NetEvent():
             return f"{event.op} {event.host}:{event.port}" if event.host else event.op
+        case LifecycleEvent():
+            return _plain(event.detail)
         case _:
             return _show(event.target.path)
 

@@ -92,7 +92,7 @@ def _git_zone(policy: CompiledPolicy, path: bytes) -> Place | None:
 
 
 def governed(policy: CompiledPolicy, target: Target) -> bytes | None:
-    """The path in the tree of what counts as the project's; None for what lies elsewhere, is ignored or is git's own."""
+    """The path in the tree of what is the project's; None for what lies elsewhere, is ignored or is git's own."""
     if target.ignored or not target.path.startswith(policy.tree + b"/"):
         return None
     place = locate(policy, target.path)

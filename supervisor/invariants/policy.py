@@ -10,8 +10,9 @@ from supervisor.invariants.boundary import BoundaryRules
 from supervisor.invariants.commands import CommandRules
 from supervisor.invariants.data import DataRules
 from supervisor.invariants.dependency import DependencyRules
+from supervisor.invariants.edges import Graph
 from supervisor.invariants.globs import Globs
-from supervisor.invariants.guardrail import GuardRules, Usage
+from supervisor.invariants.guardrail import GuardRules, Increment, LoopState, Usage
 from supervisor.invariants.hosts import HostRules
 from supervisor.invariants.infra import InfraRules
 from supervisor.invariants.remediation import RemediationRules
@@ -97,9 +98,17 @@ class CompiledPolicy(NamedTuple):
 
 
 class RunState(NamedTuple):
-    """What of the run's past a verdict may depend on. ``usage``: by the id of a guardrail, what its window holds."""
+    """What of the run's past a verdict may depend on. ``usage``: by the id of a guardrail, what its window holds;
+    ``increment``: what the act would add to it, ``remaining``: how many entries a folder would keep. ``loop``: what is
+    known of repetition, and ``command``, of which command. ``graphs``: by the id of a boundary, how the tree's parts
+    lead to each other."""
 
     usage: Mapping[str, Usage] = {}
+    increment: Increment = Increment()
+    remaining: Mapping[bytes, int] = {}
+    loop: LoopState = LoopState()
+    command: str = ""
+    graphs: Mapping[str, Graph] = {}
 
 
 NO_STATE = RunState()

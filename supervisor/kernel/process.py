@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import struct
 from typing import NamedTuple
 
 from supervisor.kernel.libc import (

@@ -8,97 +8,123 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable
 
 from supervisor.enforce.explain import reason
-from supervisor.operator.approvals import Approvals, Pending, Question
+from supervisor.operator.approvals import Approvals, Pending, Question, State
 from supervisor.run.parts import Waiting
+from supervisor.run.record import Recorder
 from supervisor.vocabulary.acts import CONTINUE, Held, Reply
 from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, NetEvent
 from supervisor.vocabulary.verdicts import Effect, Verdict
 
+_MOST_HASHED = 512 << 20  # bytes of a program
+
 
 class Asking:
-    """``asks``: whether acts are held at all; without, an act that would be asked about is refused. ``told`` gets the
-    line that says how to answer; ``record`` every answer."""
+    """``asks``: whether acts are held at all; without, an act that would be asked about is refused."""
 
-    def __init__(
-        self,
-        approvals: Approvals,
-        asks: bool,
-        record: Callable[[Pending], None],
-    ) -> None:
+    def __init__(self, approvals: Approvals, asks: bool, recorder: Recorder) -> None:
         self.approvals = approvals
-        self.asks = asks
-        self._record = record
-        self._granted: dict[str, int] = {}  # key -> how many acts of it may pass
+        self._asks = asks
+        self._recorder = recorder
+        self._granted: dict[Question, int] = {}  # how many acts may pass
 
     def passes(self, event: Event, verdict: Verdict, *, final: bool) -> bool:
         """Whether somebody has approved of this very act. ``final``: it happens now, so that an approval for one act is
         used up."""
-        if verdict.effect is not Effect.ASK:
+        if verdict.effect is not Effect.ASK or not (self._granted or self._asks):
             return False
-        key = key_of(event, verdict)
-        if self.approvals.is_granted(key):
+        question = question_of(event, verdict)
+        if self.approvals.knows(question):
             return True
+        key = question._replace(message="")
         left = self._granted.get(key, 0)
         if left and final:
             self._granted[key] = left - 1
+            if left == 1:
+                del self._granted[key]
         return left > 0
 
     def hold(
-        self, event: Event, verdict: Verdict, refuse: Callable[[], Reply], again: Callable[[], Reply | Waiting]
+        self,
+        event: Event,
+        verdict: Verdict,
+        refuse: Callable[[str], Reply],
+        again: Callable[[], Reply | Waiting],
     ) -> tuple[Waiting, str] | None:
-        """The wait for an answer, and a line that says how to give one; None: nobody is asked. ``refuse`` answers the call when the answer is no;
-        ``again`` judges it anew."""
-        if not self.asks or verdict.effect is not Effect.ASK:
+        """The wait for an answer, and a line that says how to give one; None: nobody is asked. ``refuse`` answers the
+        call when the answer is no, and is told why; ``again`` judges it anew."""
+        if not self._asks or verdict.effect is not Effect.ASK:
             return None
-        match, key = verdict.matches[0], key_of(event, verdict)
-        question = Question(
-            invariant=match.invariant.id,
-            message=match.message,
-            argv=event.argv if isinstance(event, ExecEvent) else (),
-            cwd=event.cwd if isinstance(event, ExecEvent) else b"",
-            key=key,
-        )
+        match, question = verdict.matches[0], question_of(event, verdict)
         pending = self.approvals.hold(question)
-        if pending is None:
-            return None  # too many wait already
 
         def retry() -> Reply | None:
-            state = self.approvals.state(pending.id)
-            if state == "pending":
+            state = self.approvals.state_of(pending)
+            if state is State.PENDING:
                 return None
-            self._record(pending)
-            if state != "approved":
+            if state is not State.APPROVED:
                 return Reply(error=errno.EACCES)
-            self._granted[key] = self._granted.get(key, 0) + 1
+            if not self.approvals.knows(question):
+                key = question._replace(message="")
+                self._granted[key] = self._granted.get(key, 0) + 1
             return CONTINUE
 
         def finish(reply: Reply) -> Reply:
-            return refuse() if reply.error else reply
+            if not reply.error:
+                return reply
+            self._note(pending)
+            return refuse(self.approvals.refusal(pending))
 
         def abandon() -> None:
-            self.approvals.over(pending.id)
+            self.approvals.abandon(pending)
+            self._note(pending)
 
         told = reason(match, verdict.effect, "held for an answer")
-        line = f"{told} · waiting {self.approvals.timeout:g} s: govrun approve {pending.id} (another terminal)"
-        return Waiting(Held(retry, abandon), finish, abandon, again), line
+        return Waiting(Held(retry, abandon), finish, abandon, again), f"{told} · {self.approvals.waits(pending)}"
+
+    def _note(self, pending: Pending) -> None:
+        """That nobody said yes, where nobody said anything: what was said is recorded as it is said."""
+        if not pending.by:
+            detail = f"{pending.id}, {pending.question.invariant}: {self.approvals.refusal(pending)}"
+            self._recorder.note("operator", call="unanswered", detail=detail)
 
 
-def key_of(event: Event, verdict: Verdict) -> str:
-    """What an act is: for an exec its arguments, the program's inode and the directory, otherwise what is changed or
-    reached, by whom; and the rules that ask."""
-    rules = ",".join(sorted(match.invariant.id for match in verdict.matches))
-    parts: list[object] = [type(event).__name__, rules]
+def unanswered(verdict: Verdict, why: str) -> Verdict:
+    """The verdict, saying that nobody let the act go on, and why."""
+    first = verdict.matches[0]
+    told = first._replace(message=f"{first.message} ({why})") if why else first
+    return verdict._replace(matches=(told, *verdict.matches[1:]))
+
+
+def question_of(event: Event, verdict: Verdict) -> Question:
+    """What is asked about an act: an exec is known by its arguments, the content of its program and the directory;
+    other acts by what they change or reach, and by whom."""
+    match = verdict.matches[0]
+    rules = ",".join(sorted(each.invariant.id for each in verdict.matches))
+    if isinstance(event, ExecEvent):
+        return Question(rules, match.message, event.argv, _digest(event.target.path), event.cwd)
+    parts: list[object] = [type(event).__name__]
     match event:
-        case ExecEvent():
-            parts += [event.argv, event.target.path, event.target.dev, event.target.ino, event.cwd]
         case FsEvent():
             other = event.other.path if event.other is not None else b""
-            parts += [event.op, event.target.path, other, event.actor.pid, event.actor.start]
+            parts += [event.op.value, event.target.path, other, event.actor.pid, event.actor.start]
         case NetEvent():
             parts += [event.op, event.host, event.port, event.unix, event.actor.pid, event.actor.start]
         case _:
-            parts.append(repr(event))
-    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
+            parts.append(event)
+    return Question(rules, match.message, (), "", b"", repr(parts))
+
+
+def _digest(path: bytes) -> str:
+    """SHA-256 of a program; empty when it cannot be told, and then an approval is for one act alone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            if os.fstat(fd).st_size > _MOST_HASHED:
+                return ""
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.decide import decide
 from supervisor.enforce import network as enforce_network
-from supervisor.invariants.policy import CompiledPolicy
+from supervisor.invariants.policy import NO_STATE, CompiledPolicy
 from supervisor.kernel import process as kernel_process
 from supervisor.run.parts import Parts, Waiting
 from supervisor.surfaces.files import Call
@@ -28,14 +28,14 @@ def connecting(judge: Judge, parts: Parts, policy: CompiledPolicy, call: Call) -
         judge.without_descriptor(call.name, result.error)
         return result
     event, act = result
-    state = judge.state_of(event.actor)
+    state = judge.state_of(event)
     verdict = decide(policy, state, event)
     if verdict.blocks and parts.signers is not None:  # where hosts names the agent, nothing is in between
         event = parts.signers.seen(call, event)
         verdict = decide(policy, state, event)
         act = act if verdict.blocks else parts.signers.led(act)
     if not verdict.blocks and event.op == "bind" and event.unix[:1] == b"/":
-        verdict = _bind_path(judge, parts, policy, call, event) or verdict
+        verdict = _bind_path(parts, policy, call, event) or verdict
     if verdict.blocks and not parts.asking.passes(event, verdict, final=True):
         enforce_network.release(act)
         return judge.asked(call, event, verdict)
@@ -52,9 +52,9 @@ def connecting(judge: Judge, parts: Parts, policy: CompiledPolicy, call: Call) -
     return judge.finish(event, seq, done)
 
 
-def _bind_path(judge: Judge, parts: Parts, policy: CompiledPolicy, call: Call, event: NetEvent) -> Verdict | None:
+def _bind_path(parts: Parts, policy: CompiledPolicy, call: Call, event: NetEvent) -> Verdict | None:
     """The file that a UNIX socket appears as is judged like any other creation."""
     target = Target(event.unix, Kind.ABSENT, made=parts.made.contains(event.unix))
     creation = parts.files.exposed(FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET))
-    verdict = decide(policy, judge.state_of(call.actor), creation)
+    verdict = decide(policy, NO_STATE, creation)
     return verdict if verdict.blocks else None

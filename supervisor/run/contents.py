@@ -54,6 +54,7 @@ class Contents:
         self._versions = tools.policy.dependencies.asks_versions()
         self.state = RunState()
         self.ledger = tools.ledger
+        self.looks = tools.looks
         self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
         self._landing = Landing(self, tools.policy, tools.prior)
         # (path, blob id) of versions that broke nothing: a commit of them needs no second look.

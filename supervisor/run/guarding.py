@@ -1,136 +1,228 @@
-"""The guardrails of a run: what happens is counted, and what crosses a ceiling afterwards is judged."""
+"""The guardrails of a run: what an act would add is worked out before it is judged, and counted when it is done."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+import stat
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from supervisor.decide import decide
-from supervisor.invariants.guardrail import Usage
+from supervisor.invariants import content
+from supervisor.invariants.guardrail import Increment
 from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.run.endings import Endings
+from supervisor.run.loops import Loops
 from supervisor.run.undoing import Undoing
 from supervisor.run.windows import Windows
-from supervisor.surfaces.contents import plain_content
-from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, LifecycleEvent, NetEvent
+from supervisor.surfaces.contents import names_beside, plain_content
+from supervisor.vocabulary.content import NOTHING_FOUND
+from supervisor.vocabulary.events import (
+    Actor,
+    ContentEvent,
+    Event,
+    ExecEvent,
+    FsEvent,
+    FsOp,
+    Kind,
+    LifecycleEvent,
+    NetEvent,
+    Target,
+)
 from supervisor.vocabulary.verdicts import Effect, Verdict
 from supervisor.vocabulary.versions import Version
 
 _MOST_DIFFERED = 8 << 20  # bytes of a file whose lines are compared
 _MOST_KEPT = 20_000  # paths of one action
+_SHOWN = 32  # words of a command line
 _READING = frozenset(
     b"cat ls stat test grep head tail find git sleep true curl wget kubectl docker ps pgrep ping nc date".split()
 )
+_NOBODY = Actor(0, 0, 0, b"", (), 0)
 
 
 class Guarding:
     """``crossed`` is told the verdict on something that has happened already. ``undoing`` keeps what is going to be
-    changed, and puts it back."""
+    changed, and puts it back. Errors: ``HostError`` when it cannot be told what counted before this run."""
 
     def __init__(
         self,
         policy: CompiledPolicy,
-        stored: Path,
-        crossed: Callable[[LifecycleEvent, Verdict], None],
+        agent: str,
+        crossed: Callable[[LifecycleEvent | ContentEvent, Verdict], None],
         undoing: Undoing,
     ) -> None:
-        self._policy = policy
+        self._policy, self._agent = policy, agent
         self._inside = policy.tree + b"/"
         self._crossed = crossed
         self._undoing = undoing
-        self.windows = Windows(policy.guards, stored)
         rules = policy.guards
-        self.endings = Endings(self._ended) if rules.asks_loops() or rules.asks("fails") else None
-        self._reads = rules.reads_content()
+        self._windows = Windows(rules, self.governed, time.monotonic(), time.time())
+        self._folder = Path(os.fsdecode(policy.state)) / "guards"
+        self._windows.load(self._folder, os.fsdecode(policy.tree), agent, time.monotonic(), time.time())
+        self.loops = Loops()
+        fails = any(name == "fails" for rule in rules.rules for name in rule.names())
+        self.endings = Endings(self._ended) if rules.loops or fails else None
+        self._counts_content = content.is_counted(policy)
         self._reverts = any(rule.effect is Effect.REVERT for rule in rules.rules)
+        self._keeps_folders = any(rule.never_empty for rule in rules.rules)
+        self._increment = Increment()
         self._before: dict[bytes, bytes | None] = {}
         self._kept: dict[bytes, Version] = {}
-        self._action = -1
+        self._action = 0
 
-    def usage(self, action: int) -> Mapping[str, Usage]:
+    def governed(self, target: Target) -> bytes | None:
+        """The path in the tree of what is counted."""
+        return governed(self._policy, target)
+
+    # -- before an act ------------------------------------------------------------------------------------------
+
+    def state(self, event: Event) -> RunState:
+        """What bears on the act, and what it would add; ``after`` is told how it ended."""
+        self._increment = Increment()
+        if not isinstance(event, FsEvent | ExecEvent | NetEvent):
+            return RunState()
+        if isinstance(event, FsEvent) and event.op is FsOp.READ:
+            return RunState()
+        if isinstance(event, ExecEvent) and event.stage == "stop":
+            return RunState()  # no further one: it was counted when it was let begin
+        now, action = time.monotonic(), event.actor.action
         if action != self._action:
             self._action = action
             self._kept.clear()
-        return self.windows.usage(action)
+            self._windows.action_began(action, time.time())
+        moving = isinstance(event, FsEvent) and (event.carried or _sets_branch(event))
+        self._increment = self._windows.before(event, now, moving=moving)
+        remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
+        command = _command(event) if isinstance(event, ExecEvent) else ""
+        return RunState(
+            self._windows.snapshot(now, action), self._increment, remaining, self.loops.state(command), command
+        )
 
-    # -- files --------------------------------------------------------------------------------------------------
+    def _remaining(self, event: FsEvent) -> dict[bytes, int]:
+        """How many entries the folder of what goes would keep."""
+        if event.op not in (FsOp.UNLINK, FsOp.RENAME) or (relative := self.governed(event.target)) is None:
+            return {}
+        folder = event.target.path.rpartition(b"/")[0]
+        return {relative.rpartition(b"/")[0]: len(names_beside(folder)) - 1}
 
     def before(self, event: FsEvent) -> None:
         """The change is going to be made: what it replaces is looked at, and kept where a rule would put it back."""
         if event.op is FsOp.READ or event.carried:
             return
-        changed = [each for each in (event.target, event.other) if each is not None]
-        for target in changed:
-            path = target.path
-            if governed(self._policy, target) is None:
+        for target in (event.target, event.other):
+            if target is None or self.governed(target) is None:
                 continue
+            path = target.path
             if self._reverts and path not in self._kept and len(self._kept) < _MOST_KEPT:
                 version = self._undoing.keep(path)
                 if version is not None:
                     self._kept[path] = version
-            if self._reads and event.op in (FsOp.UNLINK, FsOp.RENAME):
-                self._before[path] = plain_content(path, _MOST_DIFFERED) if os.path.isfile(path) else None
+            if self._counts_content and event.op in (FsOp.UNLINK, FsOp.RENAME):
+                self._before[path] = _content(path)
 
-    def after(self, event: FsEvent | NetEvent, *, done: bool) -> None:
-        """It was made, or has failed."""
+    # -- what has happened --------------------------------------------------------------------------------------
+
+    def after(self, *, done: bool) -> None:
+        """The act that was judged last was made, or has failed."""
         before, self._before = self._before, {}
-        if not done or (isinstance(event, FsEvent) and event.op is FsOp.READ):
+        if not done:
             return
-        changed = (event.target, event.other) if isinstance(event, FsEvent) else ()
-        found = (governed(self._policy, each) for each in changed if each is not None)
-        self.windows.happened(event, next((each for each in found if each is not None), None))
-        for path, content in before.items():
-            now = plain_content(path, _MOST_DIFFERED) if os.path.isfile(path) else None
-            if now != content:
-                self.rewritten(path, content, now)
+        self._windows.commit(self._increment, time.monotonic())
+        for path, was in before.items():
+            now = _content(path)
+            if now != was:
+                self.rewritten(path, was, now)
 
     def rewritten(self, path: bytes, before: bytes | None, now: bytes | None) -> None:
         """A governed file has another content; None: it is not there, or was not."""
-        loops = self.windows.loops
-        loops.found(path, before)
-        loops.changed(path, now)
-        lines = _lines_gone(before or b"", now or b"")
-        self.windows.wrote(path[len(self._inside) :], lines, len(now or b""))
-        self._look()
-
-    # -- programs -----------------------------------------------------------------------------------------------
+        self.loops.found(path, before)
+        self.loops.changed(path, now)
+        target = Target(path, Kind.FILE if now is not None else Kind.ABSENT)
+        event = ContentEvent(_NOBODY._replace(action=self._action), target, NOTHING_FOUND)
+        increment = self._windows.content(event, len(now or b""), _lines_gone(before or b"", now or b""))
+        self._late(event, increment)
+        self._circles("")
 
     def executed(self, pid: int, event: ExecEvent) -> None:
-        self.windows.happened(event, None)
         if self.endings is not None:
-            command = " ".join(word.decode("utf-8", "backslashreplace") for word in event.argv[:32])[:400]
             reads = event.target.path.rpartition(b"/")[2] in _READING
-            self.endings.started(pid, command, reads=reads)
+            self.endings.started(pid, _command(event), reads=reads)
 
     def _ended(self, command: str, status: int, reads: bool) -> None:
-        self.windows.ended(command, status, reads=reads)
-        self._look()
+        self.loops.ended(command, status, time.monotonic(), reads=reads)
+        event = ExecEvent(_NOBODY._replace(action=self._action), Target(b"", Kind.OTHER), b"", (), b"", "end")
+        self._late(LifecycleEvent("ended", command), self._windows.ended(event, failed=status != 0))
+        self._circles(command)
+
+    def _late(self, event: LifecycleEvent | ContentEvent, increment: Increment) -> None:
+        """Judge something that has happened, and count it."""
+        now = time.monotonic()
+        state = RunState(self._windows.snapshot(now, self._action), increment)
+        told = LifecycleEvent("counted", _shown(event))
+        verdict = decide(self._policy, state, told)
+        self._windows.commit(increment, now)
+        if verdict.effect is not Effect.ALLOW:
+            self._crossed(told, verdict)
+            self._answered(verdict, increment)
+
+    def _circles(self, command: str) -> None:
+        told = LifecycleEvent("circles", command)
+        verdict = decide(self._policy, RunState(loop=self.loops.state(command), command=command), told)
+        if verdict.effect is not Effect.ALLOW:
+            self._crossed(told, verdict)
+            self.loops.said()
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
     def refused(self, verdict: Verdict) -> None:
-        """An act was refused; where a guardrail did it and says so, the whole action is put back."""
-        for match in verdict.matches:
-            if match.invariant.kind == "guardrail":
-                self.windows.fired(match.invariant.id)
-                if match.effect is Effect.REVERT:
-                    kept, self._kept = self._kept, {}
-                    self._undoing.undo(kept, verdict)
-                    break
+        """The act that was judged last was refused."""
+        self._before = {}
+        self._answered(verdict, self._increment)
 
-    def _look(self) -> None:
-        event = LifecycleEvent("usage", "")
-        verdict = decide(self._policy, RunState(usage=self.windows.usage()), event)
-        if verdict.effect is not Effect.ALLOW:
-            self._crossed(event, verdict)
-            self.refused(verdict)
+    def _answered(self, verdict: Verdict, increment: Increment) -> None:
+        """Where a guardrail has spoken and says so, the whole action is put back."""
+        guards = [match for match in verdict.matches if match.invariant.kind == "guardrail"]
+        if not guards:
+            return
+        self._windows.refused(guards, increment, time.monotonic())
+        if any(match.effect is Effect.REVERT for match in guards) and self._kept:
+            kept, self._kept = self._kept, {}
+            self._undoing.undo(kept, verdict)
+
+    def acknowledged(self) -> None:
+        """A person has looked at what happened and lets the run go on: counting begins anew."""
+        for rule in self._policy.guards.rules:
+            self._windows.forgive(rule.invariant.id)
+        self.loops.clear()
 
     def close(self) -> None:
-        self.windows.close()
+        """Keep what counts for later runs. Errors: ``StopRun``."""
+        self._windows.save(
+            self._folder, os.fsdecode(self._policy.tree), self._agent, time.monotonic(), time.time(), patience=1.0
+        )
+
+
+def _sets_branch(event: FsEvent) -> bool:
+    return event.op is FsOp.RENAME and event.other is not None and b"/refs/heads/" in event.other.path
+
+
+def _command(event: ExecEvent) -> str:
+    return " ".join(word.decode("utf-8", "backslashreplace") for word in event.argv[:_SHOWN])[:400]
+
+
+def _shown(event: LifecycleEvent | ContentEvent) -> str:
+    return event.detail if isinstance(event, LifecycleEvent) else event.target.path.decode("utf-8", "backslashreplace")
+
+
+def _content(path: bytes) -> bytes | None:
+    try:
+        return plain_content(path, _MOST_DIFFERED) if stat.S_ISREG(os.lstat(path).st_mode) else None
+    except OSError:
+        return None
 
 
 def _lines_gone(before: bytes, now: bytes) -> int:
@@ -140,9 +232,3 @@ def _lines_gone(before: bytes, now: bytes) -> int:
     gone = Counter(before.split(b"\n"))
     gone.subtract(Counter(now.split(b"\n")))
     return sum(count for count in gone.values() if count > 0)
-
-
-def guard_store(policy: CompiledPolicy) -> Path:
-    """Where the counts of a day lie, for all runs in one tree."""
-    name = hashlib.sha256(policy.tree).hexdigest()[:32]
-    return Path(os.fsdecode(policy.state)) / "guards" / f"{name}.json"

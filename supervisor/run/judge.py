@@ -12,18 +12,20 @@ from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
 from supervisor.enforce.explain import reason
 from supervisor.enforce.links import renew
-from supervisor.git.commandline import CARRYING, FETCHING, command_of
+from supervisor.git.commandline import FETCHING, command_of
 from supervisor.invariants.places import Place, Zone, locate
 from supervisor.invariants.policy import NO_STATE, CompiledPolicy, RunState
 from supervisor.invariants.scope import PROGRAM
 from supervisor.kernel import memory
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
+from supervisor.run.asking import unanswered
 from supervisor.run.external import note_theirs, note_touched
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
 from supervisor.run.programs import Programs
 from supervisor.run.record import kind_of
+from supervisor.run.windows import moves
 from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.execs import Judged
 from supervisor.surfaces.files import Args, Call
@@ -31,7 +33,7 @@ from supervisor.surfaces.paths import Caller, Overtaken, Refused
 from supervisor.surfaces.processes import Process
 from supervisor.vocabulary.acts import CONTINUE, Held, OpenAct, PathAct, Reply
 from supervisor.vocabulary.errors import StopRun
-from supervisor.vocabulary.events import Actor, Event, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
+from supervisor.vocabulary.events import Event, FsEvent, FsOp, GitConfigEvent, Kind, NetEvent, Target
 from supervisor.vocabulary.verdicts import Effect, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -45,8 +47,8 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ETOOMANYREFS)
 
 
 class Judge:
-    """``told`` gets reasons that could not be given in band; ``stop`` ends the run after a kill verdict, ``pause`` holds
-    it."""
+    """``told`` gets reasons that could not be given in band; ``stop`` ends the run after a kill verdict, and ``pause``
+    holds it."""
 
     def __init__(
         self,
@@ -68,7 +70,8 @@ class Judge:
         self.tracer, self.unfollowed = self.programs.tracer, self.programs.unfollowed
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = dict.fromkeys(parts.files.calls, self._file)
         self._families.update(dict.fromkeys(parts.signals.calls, self._signal))
-        self._families.update(dict.fromkeys(("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg"), self._connect))
+        sockets = ("connect", "bind", "listen", "sendto", "sendmsg", "sendmmsg")
+        self._families.update(dict.fromkeys(sockets, self._connect))
         execute = self.programs.start
         self._families |= {"execve": execute, "execveat": execute, "prctl": self._prctl}
 
@@ -127,7 +130,7 @@ class Judge:
             return self.refuse(call.caller, event, decide(self._policy, NO_STATE, event))
         try:
             attempt = self._carried(self._with_manager(self._in_steps(call, attempt)))
-            verdict = decide(self._policy, self.state_of(call.actor), attempt.event)
+            verdict = decide(self._policy, self.state_of(attempt.event), attempt.event)
             if verdict.blocks:
                 attempt, verdict = self._by_git(attempt, verdict)
             if verdict.blocks and not self._parts.asking.passes(attempt.event, verdict, final=True):
@@ -182,7 +185,7 @@ class Judge:
         event = attempt.event
         if self._guarding is None or not isinstance(event, FsEvent) or not event.git_tool:
             return attempt
-        carried = command_of(event.actor.argv) in CARRYING
+        carried = moves(event.actor.argv)
         return attempt._replace(event=event._replace(carried=True)) if carried else attempt
 
     def _by_git(self, attempt: Attempt, verdict: Verdict) -> tuple[Attempt, Verdict]:
@@ -194,7 +197,7 @@ class Judge:
         if guarded is None or not guarded.may_pass(event, verdict):
             return attempt, verdict
         restorable = event._replace(restorable=True)
-        again = decide(self._policy, self.state_of(event.actor), restorable)
+        again = decide(self._policy, self.state_of(restorable), restorable)
         if again.blocks or not guarded.before(restorable):
             return attempt, verdict
         return attempt._replace(event=restorable), again
@@ -286,12 +289,12 @@ class Judge:
         if not reply.error:
             self._landed(event)
         if self._guarding is not None and isinstance(event, FsEvent | NetEvent):
-            self._guarding.after(event, done=reply.error in (0, errno.EINPROGRESS))
+            self._guarding.after(done=reply.error in (0, errno.EINPROGRESS))
         return reply
 
-    def state_of(self, actor: Actor) -> RunState:
-        """What of the past bears on what ``actor`` does."""
-        return NO_STATE if self._guarding is None else RunState(usage=self._guarding.usage(actor.action))
+    def state_of(self, event: Event) -> RunState:
+        """What of the past bears on an act."""
+        return NO_STATE if self._guarding is None else self._guarding.state(event)
 
     def abandoned(self, held: Held, event: Event, seq: int) -> None:
         held.abandon()
@@ -403,7 +406,7 @@ class Judge:
         held = self._parts.asking.hold(
             event,
             verdict,
-            lambda: self.refuse(call.caller, event, verdict),
+            lambda why: self.refuse(call.caller, event, unanswered(verdict, why)),
             lambda: self.answer(call.name, call.caller.tid, call.args),
         )
         if held is None:

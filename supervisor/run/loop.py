@@ -20,7 +20,7 @@ from supervisor.vocabulary.acts import Reply
 from supervisor.vocabulary.errors import StopRun
 
 if TYPE_CHECKING:
-    from supervisor.operator.control import Control
+    from supervisor.operator.desk import Desk
     from supervisor.run.endings import Endings
 
 ERESTARTSYS = 512  # linux/errno.h: the kernel runs the handler and restarts the call where SA_RESTART says so
@@ -57,10 +57,10 @@ class Loop:
         deadline: float | None,
         stopped: Callable[[], None],
         timed_out: Callable[[], None],
-        control: Control | None = None,
+        desk: Desk | None = None,
         endings: Endings | None = None,
     ) -> None:
-        self._control = control
+        self._desk = desk
         self._endings = endings
         self.paused = False
         self._listener = listener
@@ -117,9 +117,9 @@ class Loop:
         poll.register(self._guard, select.POLLERR)
         if self._written >= 0:
             poll.register(self._written, select.POLLIN)
-        control = self._control.fileno() if self._control is not None else -1
-        if control >= 0:
-            poll.register(control, select.POLLIN)
+        desk = self._desk.fileno() if self._desk is not None else -1
+        if desk >= 0:
+            poll.register(desk, select.POLLIN)
         ended = self._endings.fileno() if self._endings is not None else -1
         if ended >= 0:
             poll.register(ended, select.POLLIN)
@@ -138,8 +138,8 @@ class Loop:
                     self._children()
                 elif fd == self._written:
                     self._judge.written()
-                elif fd == control and self._control is not None:
-                    self._control.turn()
+                elif fd == desk and self._desk is not None:
+                    self._desk.turn()
                     self._asked_now()
                 elif fd == self._guard:
                     self.finish(End("crash", None))

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 
+from supervisor.invariants.guardrail import LoopState
+
 _REMEMBERED = 512  # earlier states
 _COMMANDS = 64
 _POLLED = 30.0  # seconds between two looks at something that only reads
 
 
 class Loops:
-    """``repeats``: how often the last command has failed like the time before; ``returns``: how often the files have
-    gone back to an earlier state."""
+    """``returns``: how often the files have gone back to an earlier state."""
 
     def __init__(self) -> None:
         self._paths: dict[bytes, int] = {}
@@ -23,9 +24,7 @@ class Loops:
         self._seen: OrderedDict[int, None] = OrderedDict({0: None})
         self._last: OrderedDict[str, tuple[int, int, float]] = OrderedDict()  # command -> status, state, when
         self._counts: dict[str, int] = {}
-        self.repeats = 0
         self.returns = 0
-        self.command = ""
 
     def found(self, path: bytes, content: bytes | None) -> None:
         """What a file holds that the run has not changed yet: the state in which that stands is the first one."""
@@ -59,12 +58,19 @@ class Loops:
         if alike and reads and last is not None and now - last[2] > _POLLED:
             alike = False
         self._counts[command] = self._counts.get(command, 1) + 1 if alike else int(status != 0)
-        most = max(self._counts, key=lambda name: self._counts[name])
-        self.repeats, self.command = self._counts[most], most
+
+    def state(self, command: str) -> LoopState:
+        """What is known when ``command`` is about to start, or has ended."""
+        status = self._last[command][0] if command in self._last else 0
+        return LoopState(self._counts.get(command, 0), self.returns, status)
+
+    def said(self) -> None:
+        """It was told of: counting begins anew."""
+        self.clear()
 
     def clear(self) -> None:
         self._counts.clear()
-        self.repeats = self.returns = 0
+        self.returns = 0
         self._seen = OrderedDict({self._state: None})
 
 

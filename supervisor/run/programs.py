@@ -11,14 +11,15 @@ from supervisor.decide import decide
 from supervisor.invariants.policy import NO_STATE, RunState
 from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
+from supervisor.run.asking import unanswered
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.tracer import Started, Tracer
 from supervisor.run.unfollowed import Unfollowed
-from supervisor.surfaces.execs import Judged, environment_of, variables
+from supervisor.surfaces.execs import environment_of, variables
 from supervisor.surfaces.files import Call
 from supervisor.surfaces.paths import Caller, Refused
 from supervisor.vocabulary.acts import CONTINUE, Held, Reply
-from supervisor.vocabulary.events import Actor, ExecEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Match, Outcome, Verdict
 
 Refuse = Callable[..., Reply]
@@ -32,7 +33,7 @@ class Programs:
     def __init__(
         self,
         parts: Parts,
-        state_of: Callable[[Actor], RunState],
+        state_of: Callable[[Event], RunState],
         settle: Callable[[], None],
         refuse: Refuse,
         warn: Callable[..., None],
@@ -59,13 +60,15 @@ class Programs:
             event = ExecEvent(call.actor, target, refused.path, (), b"", "call", refusal=refused.told())
             return self._refuse(call.caller, event, decide(self.policy, NO_STATE, event))
         judged = judged._replace(event=parts.facts.of(judged.event, call.caller.tid, _given(call)))
-        verdict = decide(self.policy, self._state_of(call.actor), judged.event)
+        verdict = decide(self.policy, self._state_of(judged.event), judged.event)
         if verdict.blocks and not parts.asking.passes(judged.event, verdict, final=False):
             return self._ask(call, judged.event, verdict)
         if parts.unsigned:
             self._unsigned(call, judged.event)
         for path in judged.event.hidden:
             self._hidden(call, path)
+        if parts.guarding is not None:
+            parts.guarding.after(done=True)
         seq = parts.recorder.intent(judged.event, verdict)
         if verdict.effect is Effect.WARN:
             self._warn(call.caller, verdict)
@@ -92,7 +95,10 @@ class Programs:
     def _ask(self, call: Call, event: ExecEvent, verdict: Verdict) -> Reply | Waiting:
         """Held until a person answers, where the rule says so and there is one; else refused."""
         held = self._parts.asking.hold(
-            event, verdict, lambda: self._refuse(call.caller, event, verdict), lambda: self.start(call)
+            event,
+            verdict,
+            lambda why: self._refuse(call.caller, event, unanswered(verdict, why)),
+            lambda: self.start(call),
         )
         if held is None:
             return self._refuse(call.caller, event, verdict)
@@ -175,7 +181,7 @@ class Programs:
                 event = parts.facts.of(event, pid, lambda: environment_of(pid))
             except OSError as error:
                 event = event._replace(refusal=f"what it would do cannot be told: {error.strerror or error}")
-        verdict = decide(self.policy, self._state_of(event.actor), event)
+        verdict = decide(self.policy, self._state_of(event), event)
         if verdict.blocks and not parts.asking.passes(event, verdict, final=True):
             caller = Caller(pid, pid)
             self._refuse(caller, event, verdict, cause=started.seq)

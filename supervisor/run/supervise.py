@@ -23,19 +23,20 @@ from supervisor.journal.writer import Journal
 from supervisor.kernel import landlock, libc
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
+from supervisor.operator.approvals import Approvals, asks
+from supervisor.operator.control import Control
+from supervisor.operator.desk import Desk, Effects
 from supervisor.profile.model import AgentPack
 from supervisor.run import ending, handshake, scratch
-from supervisor.operator.approvals import Approvals, asks
 from supervisor.run.agent import Agent, Late, adopted
 from supervisor.run.asking import Asking
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.facts import Facts, tool_folders
 from supervisor.run.givingup import give_up
-from supervisor.run.guarding import Guarding, guard_store
+from supervisor.run.guarding import Guarding
 from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
-from supervisor.run.operating import Operating
 from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
@@ -51,7 +52,7 @@ from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
 from supervisor.vocabulary.errors import HostError, StopRun
-from supervisor.vocabulary.events import LifecycleEvent
+from supervisor.vocabulary.events import ContentEvent, LifecycleEvent
 from supervisor.vocabulary.verdicts import Effect, Verdict
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class _Run:
         self._inspector = self._start_inspector()
         self._signers = _signers(order)
         self._content: ContentParts | None = None
-        self._operating: Operating | None = None
+        self._desk: Desk | None = None
         self._guarding: Guarding | None = None
 
     def _start_inspector(self) -> Inspector | None:
@@ -199,12 +200,9 @@ class _Run:
             deadline=self._started + limit if limit is not None else None,
             stopped=lambda: _tell(order.guard, b"stopped\n"),
             timed_out=self._timed_out,
-            control=self._operating.control if self._operating is not None else None,
+            desk=self._desk,
             endings=self._guarding.endings if self._guarding is not None else None,
         )
-        if self._operating is not None:
-            self._operating.loop = self._loop
-            self._operating.acknowledged = self._guarding.windows.acknowledged if self._guarding is not None else None
         # What exists now lives as long as the run; events come and go without cycles.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
@@ -268,7 +266,7 @@ class _Run:
             undoing = Undoing(
                 lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
             )
-            self._guarding = Guarding(policy, guard_store(policy), self._crossed, undoing)
+            self._guarding = Guarding(policy, order.agent.name, self._crossed, undoing)
         return Parts(
             run=order.run,
             policy=policy,
@@ -306,17 +304,31 @@ class _Run:
 
     def _asking(self, processes: Processes) -> Asking:
         order = self._order
-        approvals = Approvals(order.ask_timeout)
-        operating = self._operating = Operating(
-            order.folder,
-            os.fsdecode(order.policy.tree),
-            order.agent.name,
+        approvals = Approvals(order.ask_timeout, time.monotonic)
+        control = Control(order.folder, order.run, lambda pid, _uid: not processes.belongs(pid))
+        effects = Effects(self._hold_still, self._go_on, lambda: self._finish(End("operator", None)))
+        self._desk = Desk(
+            control,
             approvals,
-            self._recorder,
-            order.say,
-            processes.belongs,
+            lambda call, detail: self._recorder.note("operator", call=call, detail=detail),
+            effects,
         )
-        return Asking(approvals, asks(order.ask, order.terminal >= 0), operating.answered)
+        return Asking(approvals, asks(order.ask, order.terminal >= 0), self._recorder)
+
+    def _finish(self, end: End) -> None:
+        if self._loop is not None:
+            self._loop.finish(end)
+
+    def _hold_still(self) -> None:
+        if self._loop is not None:
+            self._loop.pause()
+
+    def _go_on(self) -> None:
+        """Whoever lets the run go on has seen what was counted."""
+        if self._guarding is not None:
+            self._guarding.acknowledged()
+        if self._loop is not None:
+            self._loop.resume()
 
     def _adopt(self, pack: AgentPack) -> None:
         if self._judge is not None:
@@ -357,7 +369,7 @@ class _Run:
         if self._loop is not None:
             self._loop.finish(End("invariant", None))
 
-    def _crossed(self, event: LifecycleEvent, verdict: Verdict) -> None:
+    def _crossed(self, event: LifecycleEvent | ContentEvent, verdict: Verdict) -> None:
         """A guardrail speaks of something that has happened already."""
         self._recorder.observed(event, verdict)
         self._order.say(reason(verdict.matches[0], verdict.effect, "crossed"))
@@ -367,8 +379,14 @@ class _Run:
             self._pause(verdict)
 
     def _pause(self, verdict: Verdict) -> None:
-        if self._operating is not None:
-            self._operating.paused_by(reason(verdict.matches[0], verdict.effect))
+        """A rule holds the run still, until the operator has looked at it."""
+        if self._desk is None or self._desk.paused:
+            return
+        told = reason(verdict.matches[0], verdict.effect)
+        self._recorder.note("operator", call="pause", detail=told)
+        self._desk.paused = True
+        self._hold_still()
+        self._order.say(f"{told}\n  the run is paused: govrun resume {self._order.run} goes on, govrun stop ends it")
 
     def _timed_out(self) -> None:
         limit = self._order.policy.timeout
@@ -408,8 +426,8 @@ class _Run:
         self._order.oracles.close()
         if self._signers is not None:
             self._signers.close()
-        if self._operating is not None:
-            self._operating.close()
+        if self._desk is not None:
+            self._desk.close()
         if self._guarding is not None:
             self._guarding.close()
         if self._content is not None:

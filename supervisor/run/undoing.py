@@ -59,7 +59,7 @@ class Undoing:
         seq = self._recorder.note("state", call="undo", paths=len(kept), reason=verdict.matches[0].message)
         content = room.accepted.source
         now = {path: _now(path) for path in kept}
-        wanted = {path: version for path, version in kept.items() if now[path] is not None or version.kind is not Kind.ABSENT}
+        wanted = {path: was for path, was in kept.items() if now[path] is not None or was.kind is not Kind.ABSENT}
         done = room.reverter.restore_all(wanted, content, lambda path: now[path], self._is_ours_at(now))
         good = [path for path, each in done.items() if each.outcome in ("restored", "removed", "replaced")]
         failed = [path for path, each in done.items() if each.outcome in ("failed", "external")]

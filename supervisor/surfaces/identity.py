@@ -75,7 +75,7 @@ class Identities:
 
 def _digest(path: bytes) -> bytes:
     with open(path, "rb", opener=_plainly) as file:
-        return hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _plainly(path: str, flags: int) -> int:

@@ -11,13 +11,11 @@ from collections import OrderedDict
 
 _MOST = 256  # pipes that are remembered
 _DOWNLOADERS = frozenset(
-    (b"curl", b"wget", b"wget2", b"aria2c", b"fetch", b"lwp-download", b"GET", b"http", b"https", b"xh", b"ftp", b"lftp")
+    b"curl wget wget2 aria2c fetch lwp-download GET http https xh ftp lftp".split()
 )
 _FILTERS = frozenset(
-    (
-        *(b"tee", b"cat", b"gzip", b"gunzip", b"zcat", b"bzip2", b"bunzip2", b"xz", b"unxz", b"zstd", b"base64", b"sed"),
-        *(b"tr", b"head", b"tail", b"grep", b"awk", b"mawk", b"gawk", b"dd", b"pv", b"openssl", b"gpg", b"tac", b"cut"),
-    )
+    b"tee cat gzip gunzip zcat bzip2 bunzip2 xz unxz zstd base64 sed tr head tail grep awk mawk gawk dd pv openssl gpg"
+    b" tac cut".split()
 )
 
 

@@ -1,5 +1,7 @@
 import pytest
 
+from supervisor.vocabulary.content import Wanted
+
 
 @pytest.fixture(scope="session")
 def parsers():
@@ -14,7 +16,8 @@ def inspect(parsers):
     from supervisor.inspection import reading
 
     def ask(kind, content, path=b""):
-        return reading.inspect(kind, path, content if isinstance(content, bytes) else content.encode(), parsers)
+        tools = reading.Tools(parsers, Wanted())
+        return reading.inspect(kind, path, content if isinstance(content, bytes) else content.encode(), tools)
 
     return ask
 

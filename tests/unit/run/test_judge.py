@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -24,10 +25,13 @@ from supervisor.invariants.policy import GitDir, Grant
 from supervisor.journal.reader import Reader
 from supervisor.journal.writer import Journal
 from supervisor.kernel.libc import RENAME_EXCHANGE
+from supervisor.operator.approvals import Approvals
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack
 from supervisor.run.agent import Agent
+from supervisor.run.asking import Asking
 from supervisor.run.external import Touched
+from supervisor.run.facts import Facts
 from supervisor.run.judge import RESERVED_PRCTL, Judge, Parts, Waiting
 from supervisor.run.record import Recorder
 from supervisor.surfaces.attributes import Attributes
@@ -100,8 +104,11 @@ class Court:
                 explainer=Explainer(lambda path: False), refs=None, settle=lambda: None, room=cast("Any", None),
                 judges_content=False, git_tools=(b"/usr/bin/git",), unverified=False,
                 open_folders=frozenset({os.fsencode(root / "home")}), agent=Agent(AgentPack("generic"), processes),
+                facts=Facts(policy, (), lambda path: False, None), guarding=None,
+                asking=Asking(Approvals(1.0, time.monotonic), False, self.recorder),
             ),
             self.told.append,
+            self.stopped.append,
             self.stopped.append,
         )  # fmt: skip
 
