@@ -243,8 +243,10 @@ class Approvals:
             value = int(number, 16)
         except ValueError:
             return False
+        if number != f"{value:02X}":
+            return False  # spelt as no id is
         if len(number) > 2:
-            return _SHORT <= value < self._issued and number == f"{value:03X}"
+            return _SHORT <= value < self._issued
         return (value - self._start) * pow(self._step, -1, _SHORT) % _SHORT < self._issued
 
 

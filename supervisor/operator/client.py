@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.operator.protocol import (
+    BUSY,
     MAX_ANSWER,
     SOCKET,
     Answer,
@@ -40,23 +41,36 @@ def ask(folder: Path, asked: Asked, patience: float) -> Answer | Silence:
 def ask_all(folders: Iterable[Path], asked: Asked, patience: float) -> Mapping[Path, Answer | Silence]:
     """Give many runs one order. All of them together have ``patience`` seconds to answer."""
     until = time.monotonic() + patience
+    found: dict[Path, Answer | Silence] = {}
+    left = list(folders)
+    while left:
+        found |= _round(left, order_line(asked), until)
+        left = [folder for folder in left if isinstance(got := found[folder], Answer) and got.word == BUSY]
+        if left:
+            time.sleep(_AGAIN)
+        if time.monotonic() >= until:
+            break
+    return found
+
+
+def _round(folders: Sequence[Path], order: bytes, until: float) -> dict[Path, Answer | Silence]:
+    found: dict[Path, Answer | Silence] = {}
+    lines: dict[Path, _Line] = {}
     with ExitStack() as closing:
-        found: dict[Path, Answer | Silence] = {}
-        lines: dict[Path, _Line] = {}
         for folder in folders:
             try:
-                line = lines[folder] = closing.enter_context(_Line(folder, until))
-                line.send(order_line(asked))
+                line = closing.enter_context(_Line(folder, until))
+                line.send(order)
+                lines[folder] = line
             except OSError as error:
                 found[folder] = _silence(error, sent=False)
         for folder, line in lines.items():
-            if folder not in found:
-                try:
-                    found[folder] = read_answer(line.answer(), folder.name)
-                except OSError as error:
-                    found[folder] = _silence(error, sent=True)
-                except MalformedError as error:
-                    found[folder] = Silence(f"it answered otherwise: {error}", sent=True)
+            try:
+                found[folder] = read_answer(line.answer(), folder.name)
+            except OSError as error:
+                found[folder] = _silence(error, sent=True)
+            except MalformedError as error:
+                found[folder] = Silence(f"it answered otherwise: {error}", sent=True)
     return found
 
 
@@ -103,7 +117,8 @@ class _Line:
         """The line that comes back, without its newline. Raises ``OSError``, or ``MalformedError`` when it is none."""
         got = bytearray()
         while b"\n" not in got:
-            self._link.settimeout(self._left())
+            # What has arrived while others were waited for is taken, however late it is.
+            self._link.settimeout(max(0.0, self._until - time.monotonic()))
             data = self._link.recv(65536)
             got += data
             if not data or len(got) > MAX_ANSWER:
@@ -120,6 +135,6 @@ class _Line:
 def _silence(error: OSError, *, sent: bool) -> Silence:
     if isinstance(error, ConnectionRefusedError | FileNotFoundError | NotADirectoryError):
         return Silence("nobody listens", dead=True)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | BlockingIOError):
         return Silence("it does not answer", sent=sent)
     return Silence(error.strerror or str(error), sent=sent)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from supervisor.kernel import process
 from supervisor.operator.protocol import (
+    BUSY,
     MAX_ORDER,
     SOCKET,
     Answer,
@@ -87,12 +88,11 @@ class Control:
 
     def turn(self) -> list[Order]:
         """Take in what has arrived. Each order waits for one ``reply``."""
-        orders = []
-        for fd, _ in self._epoll.poll(0, _EVENTS):
-            if fd == self._listener.fileno():
-                self._accept()
-            elif fd in self._clients and (order := self._read(fd)) is not None:
-                orders.append(order)
+        ready = [fd for fd, _ in self._epoll.poll(0, _EVENTS)]
+        read = (self._read(fd) for fd in ready if fd in self._clients)
+        orders = [order for order in read if order is not None]
+        if self._listener.fileno() in ready:  # last: those who have spoken make room
+            self._accept()
         return orders
 
     def reply(self, order: Order, answer: Answer) -> None:
@@ -156,16 +156,16 @@ class Control:
                 return  # it is gone already
             client = _Client(link, pidfd, Who(uid, pid, _name(pid)), self._clock())
             undo.pop_all()
-        why = self._objection(client) or self._crowded()
-        if why:
-            self._send(client, Answer(False, "refused", why))
+        refusal = self._objection(client) or self._crowded()
+        if refusal is not None:
+            self._send(client, refusal)
             client.close()
             return
         self._clients[link.fileno()] = client
         self._epoll.register(link.fileno(), select.EPOLLIN)
 
-    def _objection(self, client: _Client) -> str:
-        """Why the peer is not heard; empty when it is."""
+    def _objection(self, client: _Client) -> Answer | None:
+        """Whether the peer is not heard."""
         who = client.who
         try:
             known = who.uid in (os.geteuid(), 0) and who.pid > 0 and self._may(who.pid, who.uid)
@@ -173,19 +173,19 @@ class Control:
             known = False
         # Only if it runs until here was it the one that was asked about.
         if known and client.is_there():
-            return ""
+            return None
         if len(self._refused) < _REFUSALS:
             self._refused.append(f"refused: {who}")
-        return "this run takes no orders from this process"
+        return Answer(False, "refused", "this run takes no orders from this process")
 
-    def _crowded(self) -> str:
+    def _crowded(self) -> Answer | None:
         if len(self._clients) < _CLIENTS:
-            return ""
+            return None
         fd, oldest = next(iter(self._clients.items()))
         if self._clock() - oldest.since < _PATIENCE:
-            return f"{_CLIENTS} others speak to this run: try again"
+            return Answer(False, BUSY, f"{_CLIENTS} others speak to this run: try again")
         self._drop(fd)
-        return ""
+        return None
 
     def _read(self, fd: int) -> Order | None:
         client = self._clients[fd]

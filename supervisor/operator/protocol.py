@@ -20,6 +20,7 @@ SOCKET = "control"  # name in the run's folder
 MAX_ORDER = 4096  # bytes of a line, its newline included
 MAX_ANSWER = 64 << 10
 MAX_WHY = 200  # characters
+BUSY = "busy"  # the order was not listened to: it may be given again
 _ID = re.compile(r"[0-9A-Fa-f]{2,8}", re.ASCII)
 _KEYS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
