@@ -61,7 +61,7 @@ def _answer(asked: Asked, run: str) -> None:
     if not folders:
         raise UsageError(f"no question {asked.id!r} waits", "no run is going on", "govrun ps", exit_code=1)
     folder = _asking(folders, asked)
-    answer = order(asked.do, folder, asked)
+    answer = order(folder, asked)
     if not answer.ok:
         raise _not_done(asked, answer, folder)
     emit([f"{told(answer)}   (run {folder.name})"])
@@ -96,7 +96,7 @@ def _asking(folders: list[Path], asked: Asked) -> Path:
     if known:
         return known[0]
     if silent:
-        raise unreached(asked.do, *silent[0])
+        raise unreached(*silent[0])
     refused = next((found for found in answers.values() if not isinstance(found, Silence) and found.told), None)
     if refused is not None:
         raise _not_done(asked, refused, folders[0])
@@ -114,5 +114,5 @@ def _not_done(asked: Asked, answer: Answer, folder: Path) -> Exception:
     from supervisor.cli.live import told
     from supervisor.vocabulary.errors import UsageError
 
-    what = f"govrun {asked.do}: {asked.id} is not {'approved' if asked.do == 'approve' else 'denied'} by this"
+    what = f"{asked.id} was not {'approved' if asked.do == 'approve' else 'denied'}"
     return UsageError(what, f"{told(answer)} (run {folder.name})", "govrun ps lists what waits", exit_code=1)

@@ -25,7 +25,7 @@ def state_outside(command: str) -> Path:
     from supervisor.vocabulary.errors import UsageError
 
     if run := probe.run_id():
-        what = f"govrun {command} does not work inside a run"
+        what = f"`{command}` does not work inside a run"
         why = f"this process belongs to run {run}; only its operator answers for it"
         raise UsageError(what, why, "call it in another terminal, outside of the run", exit_code=UNREACHED)
     return state_dir(os.environ)
@@ -59,23 +59,23 @@ def choose_live(state: Path, word: str) -> Path:
     return found[0]
 
 
-def order(command: str, folder: Path, asked: Asked) -> Answer:
+def order(folder: Path, asked: Asked) -> Answer:
     """Give an order to the run in ``folder``. Raises ``UsageError`` when there is no answer."""
     from supervisor.operator.client import Silence, ask
 
     answer = ask(folder, asked, PATIENCE)
     if isinstance(answer, Silence):
-        raise unreached(command, folder, answer)
+        raise unreached(folder, answer)
     return answer
 
 
-def unreached(command: str, folder: Path, silence: Silence) -> UsageError:
+def unreached(folder: Path, silence: Silence) -> UsageError:
     """The error of a run that cannot be spoken to."""
     from supervisor.vocabulary.errors import UsageError
 
     why = silence.why + ("; the order may still be carried out" if silence.sent else "")
     fix = "try again; kill -TERM of its govrun process ends it"
-    return UsageError(f"govrun {command}: run {folder.name} cannot be reached", why, fix, exit_code=UNREACHED)
+    return UsageError(f"run {folder.name} cannot be reached", why, fix, exit_code=UNREACHED)
 
 
 def told(answer: Answer) -> str:

@@ -39,7 +39,7 @@ def _order(word: str, run: str) -> None:
     from supervisor.vocabulary.errors import UsageError
 
     folder = choose_live(state_outside(word), run)
-    answer = order(word, folder, Asked(word))
+    answer = order(folder, Asked(word))
     if not answer.ok:
-        raise UsageError(f"govrun {word}: run {folder.name} did not do it", told(answer), "govrun ps", exit_code=1)
+        raise UsageError(f"`{word}` had no effect on run {folder.name}", told(answer), "govrun ps", exit_code=1)
     emit([f"{told(answer)}   (run {folder.name})"])
