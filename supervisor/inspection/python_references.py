@@ -34,6 +34,7 @@ _LINE = re.compile(
 _GUARD = re.compile(rb"^([ \t]*)if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:[^\n]*\n", re.MULTILINE)
 _BOUND = re.compile(rb"TYPE_CHECKING[ \t]*(?::[^=\n]{0,80})?=(?!=)|\bas[ \t]+(?:TYPE_CHECKING|typing)\b")
 _ASKS = frozenset({"get", "getattr", "getenv", "setattr", "hasattr", "pop", "join", "format", "replace", "split"})
+_OWN = ("__package__", "__name__", "__spec__")
 _MOST = 20_000
 
 
@@ -182,9 +183,11 @@ def _called(root: Node, raw: bytes, parsers: Parsers) -> Iterator[_Asked]:
 
 def _anchored(value: str, package: Node, line: int) -> Iterator[_Asked]:
     """``import_module("..x", "a.b")``, or ``__package__`` for the importer's own."""
-    home = folded(package.named_children[-1] if package.type == "keyword_argument" else package)
+    given = package.named_children[-1] if package.type == "keyword_argument" else package
+    home = folded(given)
     if home is None:
-        yield from _dotted(value, line)
+        if text_of(given).startswith(_OWN):  # of any other variable the value is not known
+            yield from _dotted(value, line)
         return
     level = len(value) - len(value.lstrip("."))
     anchor = home.split(".")[: len(home.split(".")) - level + 1]

@@ -18,7 +18,7 @@ _FIRST_INSIDE = ("parenthesized_expression", "as_expression", "satisfies_express
                  "await_expression")  # fmt: skip
 # What these are given are parts of a path, not the name of a package.
 _PATHS = re.compile(r"(?:\A|[.\s])(?:join|resolve|normalize|dirname|relative|fileURLToPath|URL|pathToFileURL)\Z")
-_WITHIN = re.compile(r"(?:@[^/\s]+/)?[^@/\s.][^/\s]*/")
+_WITHIN = re.compile(r"(?:@[^/\s]+/)?[^@/\s.][^/\s]*/|\.{1,2}/")
 _MOST_PARTS = 1000
 
 
@@ -72,7 +72,7 @@ def _sum(node: Node) -> tuple[str, bool]:
 
 def literals(node: Node, seen: set[int]) -> Iterator[str]:
     """What an argument may be by the literals in it: ``"a" || b``, ``[c, "a"][1]``. Of a sum with unknown parts
-    only what reaches into a package (``"a/" + b``). ``seen``: nodes that need no second look."""
+    only what reaches into a package (``"a/" + b``) or is a relative path. ``seen``: nodes that need no second look."""
     open_nodes = [node]
     while open_nodes:
         each = open_nodes.pop()

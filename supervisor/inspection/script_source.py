@@ -39,24 +39,26 @@ def inspect(kind: str, content: bytes, parsers: Parsers, path: bytes = b"") -> F
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         return Findings(refusal=f"not UTF-8: {error.reason} at byte {error.start}")
-    found: set[Import] = set()
+    asked: list[tuple[str | None, int]] = []
     broken = False
-    scripts = _blocks(content, found) if kind == "component" else [(kind, content, path)]
+    scripts = blocks(content, asked) if kind == "component" else [(kind, content, path)]
     for language, source, name in scripts:
         root = parsers.parse(language, name, source)
-        found.update(_statements(root, source, parsers))
-        found.update(each for call in loaded(language, root, source, parsers) for each in _import(*call))
+        asked += ((folded(each), each.start_point.row + 1) for each, _ in sources(root, source, parsers))
+        asked += loaded(language, root, source, parsers)
         if root.has_error:
             broken = True
-            found.update(_lines(root, source, parsers))
+            asked += lines(root, source, parsers)
+    found = {each for call in asked for each in _import(*call)}
     return Findings(
         imports=tuple(sorted(found, key=lambda each: (each.line, each.module))),
         pending="it does not parse" if broken else "",
     )
 
 
-def _blocks(content: bytes, found: set[Import]) -> Iterator[tuple[str, bytes, bytes]]:
-    """The ``<script>`` blocks of a Vue or Svelte component, each below as many empty lines as there are before it."""
+def blocks(content: bytes, asked: list[tuple[str | None, int]]) -> Iterator[tuple[str, bytes, bytes]]:
+    """The ``<script>`` blocks of a Vue or Svelte component, each below as many empty lines as there are before it.
+    What they name as their ``src`` is put into ``asked``."""
     at, line = 0, 0
     while (tag := _SCRIPT.search(content, at)) is not None:
         attributes = _ATTRIBUTES.match(content, tag.end())
@@ -65,7 +67,7 @@ def _blocks(content: bytes, found: set[Import]) -> Iterator[tuple[str, bytes, by
         told = b"" if attributes is None else attributes[0]
         address = _ADDRESS.search(told)
         if address is not None:
-            found.update(_import(address[1].decode("utf-8", "replace"), line + 1))
+            asked.append((address[1].decode("utf-8", "replace"), line + 1))
         language = _LANGUAGE.search(told)
         # What is not closed goes on to the end, also a tag: it is looked for once.
         ending = None if attributes is None else _SCRIPT_END.search(content, start)
@@ -90,8 +92,9 @@ def _import(specifier: str | None, line: int) -> Iterator[Import]:
     yield Import("npm", whole(specifier), line)
 
 
-def _statements(root: Node, content: bytes, parsers: Parsers) -> Iterator[Import]:
-    """``import … from``, ``export … from`` and TypeScript's ``import x = require()``."""
+def sources(root: Node, content: bytes, parsers: Parsers) -> Iterator[tuple[Node, Node]]:
+    """What ``import … from``, ``export … from`` and TypeScript's ``import x = require()`` name, and the statement;
+    without those for types alone."""
     for word in _STATEMENT.finditer(content):
         parsers.check()
         leaf = root.descendant_for_byte_range(word.start(), word.end())
@@ -105,7 +108,7 @@ def _statements(root: Node, content: bytes, parsers: Parsers) -> Iterator[Import
             clauses = (child for child in statement.children if child.type == "import_require_clause")
             source = next((clause.child_by_field_name("source") for clause in clauses), None)
         if source is not None and not any(_is_type(child) for child in statement.children):
-            yield from _import(folded(source), source.start_point.row + 1)
+            yield source, statement
 
 
 def _is_type(child: Node) -> bool:
@@ -115,7 +118,7 @@ def _is_type(child: Node) -> bool:
     return child.type in ("type", "typeof") and not child.is_named
 
 
-def _lines(root: Node, content: bytes, parsers: Parsers) -> Iterator[Import]:
+def lines(root: Node, content: bytes, parsers: Parsers) -> Iterator[tuple[str, int]]:
     """What looks like an import, for sources that do not parse; not inside strings and comments."""
     text = content.decode("utf-8")
     counted, offset = 0, 0
@@ -127,4 +130,4 @@ def _lines(root: Node, content: bytes, parsers: Parsers) -> Iterator[Import]:
             continue
         node = root.descendant_for_byte_range(offset, offset)
         if node is not None and node.type not in ("string_fragment", "string", "template_string", "comment"):
-            yield from _import(found[2], node.start_point.row + 1)
+            yield found[2], node.start_point.row + 1
