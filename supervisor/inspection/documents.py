@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from supervisor.inspection.decoding import Unreadable
 from supervisor.inspection.document_nodes import Items, Leaf, Made, Members, Node, Work, made
-from supervisor.inspection.selecting import Looker
+from supervisor.inspection.selecting import Looker, may_lead_somewhere
 from supervisor.vocabulary.content import Selection, Value
 
 if TYPE_CHECKING:
@@ -59,13 +60,21 @@ def values(
     if len(content) > MOST_DOCUMENT:
         raise Unreadable(f"too large: {len(content)} bytes, the limit is {MOST_DOCUMENT}")
     text, problem = _text(content)
-    work = Work(parsers.check)
-    roots, pending = _roots(kind, path, text, parsers, work)
-    looker = Looker(work, lambda told, line: _embedded(told, line, work))
     found: list[Value] = []
+    places: dict[str, list[Selection]] = {}
     for selection in selections:
+        places.setdefault(selection.at, []).append(selection)
+    if kind in ("yaml", "json", "toml") and "\\" not in text:
+        # Without escapes a name stands in the text as it is.
+        places = {at: looking for at, looking in places.items() if may_lead_somewhere(at, text)}
+        if not places:
+            return (), problem
+    roots, pending = _roots(kind, path, text, parsers, Work(parsers.check))
+    for at, looking in places.items():
+        work = Work(parsers.check)
+        looker = Looker(work, partial(_embedded, work))
         for prefix, root in roots:
-            found.extend(looker.values(root, prefix, selection))
+            found.extend(looker.values(root, prefix, at, looking))
         if len(found) > _MOST_VALUES:
             raise Unreadable(f"rules look at more than {_MOST_VALUES} places in it")
     return tuple(found), problem or pending
@@ -147,7 +156,7 @@ def _word(node: Node, name: str) -> str:
     return str(inner[0].value) if inner and isinstance(inner[0], Leaf) and inner[0].value is not None else ""
 
 
-def _embedded(text: str, line: int, work: Work) -> Made | None:
+def _embedded(work: Work, text: str, line: int) -> Made | None:
     """A JSON document in a string (a policy in a here-document), None when it is none."""
     if text.lstrip()[:1] not in ("{", "[") or len(text) > _MOST_EMBEDDED:
         return None

@@ -28,13 +28,17 @@ class Looker:
         self._work, self._embedded = work, embedded
         self._told = 0
 
-    def values(self, root: Node, prefix: str, selection: Selection) -> Iterator[Value]:
-        """``prefix`` goes before the places. ``ValueError`` for a path that is none."""
-        fields = selection.fields or ("",)
-        table = any(fields)
-        for place, node, line in self._walk(root, _steps(selection.at), 0, (prefix,) if prefix else (), 0):
-            for each, where, its_line in self._places(node, place, line) if table else ((node, place, line),):
-                yield self._value(selection.id, where, its_line, each, fields)
+    def values(self, root: Node, prefix: str, at: str, selections: Iterable[Selection]) -> Iterator[Value]:
+        """``selections`` look at the same place. ``prefix`` goes before it as it is told. ``ValueError`` for a path that
+        is none."""
+        for place, node, line in self._walk(root, _steps(at), 0, (prefix,) if prefix else (), 0):
+            elements: tuple[tuple[Made, Place, int], ...] | None = None
+            for selection in selections:
+                fields = selection.fields or ("",)
+                if any(fields) and elements is None:
+                    elements = tuple(self._places(node, place, line))
+                for each, where, its_line in elements or () if any(fields) else ((node, place, line),):
+                    yield self._value(selection.id, where, its_line, each, fields)
 
     def _places(self, node: Made, place: Place, line: int, depth: int = 0) -> Iterator[tuple[Made, Place, int]]:
         """The elements of a list: a rule about members looks at each."""
@@ -197,6 +201,15 @@ def _labelled(dynamic: Made) -> Iterator[tuple[str, Node]]:
                 for name, content in inner.pairs if isinstance(inner, Members) else ():
                     if name == "content":
                         yield label, content
+
+
+def may_lead_somewhere(at: str, text: str) -> bool:
+    """Whether every name on the path stands in ``text``, wherever."""
+    return all(
+        any(name in text for name in step.exact)
+        for step in _steps(at)
+        if isinstance(step, Name) and step.pattern is None
+    )
 
 
 @lru_cache(maxsize=512)
