@@ -3,9 +3,9 @@
 A mapping: every instruction is a list of its texts, in order, under its name in capitals (``USER``, ``RUN``,
 ``ONBUILD`` …), and ``stages`` is the list of stages. ``FROM`` holds the images that are taken from elsewhere: no
 earlier stages and not ``scratch``. A stage has ``from`` (as written, variables filled in), ``name``, ``platform``,
-``image`` (the one that it comes from in the end), ``user`` (the last one set, by it or by the stages that it builds on, without
-group; absent when nobody sets one) and ``group``, and its own instructions in capitals. ``final`` is the last stage
-once more.
+``image`` (the one that it comes from in the end), ``user`` (the last one set, by it or by the stages that it builds on,
+without group; absent when nobody sets one) and ``group``, and its own instructions in capitals. ``final`` is the last
+stage once more.
 
 ``ARG`` and ``ENV`` with a literal value are that value; a build may be given others. What is not told is left as it is
 written.
@@ -167,16 +167,16 @@ def docker_document(text: str, work: Work) -> tuple[list[Node], str]:
         first, whole = at + 1, False
         parts: list[str] = []
         while at < len(lines):
-            here = lines[at].strip()
+            here = lines[at].rstrip()
             at += 1
-            if here.startswith("#") or (parts and not here):  # passed over inside an instruction too
+            if here.lstrip().startswith("#") or (parts and not here):  # passed over inside an instruction too
                 continue
             whole = not here.endswith(escape)
-            parts.append(here if whole else here[:-1])
+            parts.append(here if whole else here[:-1])  # joined as they are: a word may be cut in two
             if whole:
                 break
         pending = pending if whole else "it ends in the middle of an instruction"
-        joined = "".join(f"{part} " for part in parts).strip()
+        joined = "".join(parts).strip()
         word = _WORD.match(joined)
         if word is None:
             pending = pending or f"line {first} is no instruction"

@@ -16,7 +16,7 @@ from supervisor.inspection.document_nodes import Items, Later, Leaf, Made, Membe
 if TYPE_CHECKING:
     from tree_sitter import Node as Syntax
 
-_DEEPEST = 40
+_DEEPEST = 200
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\]))|([$%])\4\{')
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _LISTS: Final = frozenset(("tolist", "toset", "concat", "flatten", "distinct", "sort", "setunion", "reverse"))
@@ -279,7 +279,8 @@ class Hcl:
         at = marks[-2 if heredoc else 0].end_byte if len(marks) > 1 else node.start_byte
         end = marks[-1].start_byte if len(marks) > 1 else node.end_byte
         texts: list[str] = []
-        known, told, only = True, False, None
+        known, told, solid = True, False, False
+        only: Made | None = None
         for child in children:
             if child.type not in ("template_interpolation", "template_directive"):
                 continue
@@ -287,12 +288,11 @@ class Hcl:
             texts.append(_piece(before, heredoc))
             told |= bool(before.strip())
             at = child.end_byte
-            value = self._interpolated(child, depth)
+            value = only = self._interpolated(child, depth)
             if isinstance(value, Leaf) and value.known and value.value is not None:
-                told = True
                 texts.append(str(value.value).lower() if isinstance(value.value, bool) else str(value.value))
+                solid = True
                 continue
-            only = value
             known = False
             texts.append(self._text(child))
         last = self._source[at:end]
@@ -301,7 +301,8 @@ class Hcl:
         if only is not None and not told and len(texts) == 3:
             return only  # "${x}" is x
         text = "".join(texts)
-        return Leaf(text.removeprefix("\n") if heredoc else text, line, known) if known or told else untold(line)
+        text = text.removeprefix("\n") if heredoc else text
+        return Leaf(text, line, known) if known or told or solid else untold(line)
 
     def _interpolated(self, child: Syntax, depth: int) -> Made:
         inner = [each for each in child.named_children if each.type == "expression"]

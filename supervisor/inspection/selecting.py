@@ -29,8 +29,8 @@ class Looker:
         self._told = 0
 
     def values(self, root: Node, prefix: str, at: str, selections: Iterable[Selection]) -> Iterator[Value]:
-        """``selections`` look at the same place. ``prefix`` goes before it as it is told. ``ValueError`` for a path that
-        is none."""
+        """``selections`` look at the same place. ``prefix`` goes before it as it is told. ``ValueError`` for a path
+        that is none."""
         for place, node, line in self._walk(root, _steps(at), 0, (prefix,) if prefix else (), 0):
             elements: tuple[tuple[Made, Place, int], ...] | None = None
             for selection in selections:
@@ -119,8 +119,10 @@ class Looker:
             for at, item in enumerate(here.items):
                 yield from self._walk(item, steps, number, _at(place, at), depth + 1)
         else:
+            brought = any(name == "dynamic" and any(_labelled(made(node))) for name, node in here.pairs)
             for name, node in _members(here):
-                yield from self._walk(node, steps, number, (*place, _quoted(name)), depth + 1)
+                if not (brought and name == "dynamic"):
+                    yield from self._walk(node, steps, number, (*place, _quoted(name)), depth + 1)
 
     # -------------------------------------------------------------------------------------------------- values
 

@@ -1,5 +1,6 @@
-"""The shipped pack ``pack:infra``: of every rule documents that break it, in two forms or more, and one that does not."""
+"""The shipped pack ``pack:infra``: for every rule documents that break it, in two forms or more; and some that do not."""
 
+# ruff: noqa: E501, ISC004 - one document to a line
 from __future__ import annotations
 
 import functools
@@ -38,9 +39,7 @@ def broken(path: str, text: str) -> set[str]:
     relative = path.encode()
     if not covers(compiled, relative):
         return set()
-    looking = tuple(
-        rule.selection for rule in compiled.rules if rule.looks_at(relative)
-    )
+    looking = tuple(rule.selection for rule in compiled.rules if rule.looks_at(relative))
     found, pending = documents.values(relative, text.encode(), parsers(), looking)
     assert not pending
     event = ContentEvent(ACTOR, target(b"x"), Findings(values=found))
