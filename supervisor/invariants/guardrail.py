@@ -47,7 +47,7 @@ class GuardRule(NamedTuple):
     """One compiled table. ``span``: ``action``, ``run``, ``day`` or ``time``; that is ``seconds`` long and written as
     ``per``. ``ceilings``: (index into ``COUNTERS``, the most that is allowed). ``depth``: the most programs above one
     another, 0 for no limit. ``irreversible``: what to do with such an act, ``ALLOW`` where the table does not say.
-    ``cooldown`` is in seconds."""
+    ``cooldown`` is in seconds; ``narrow``: not every path is counted."""
 
     invariant: Invariant
     effect: Effect
@@ -63,9 +63,12 @@ class GuardRule(NamedTuple):
     irreversible: Effect = Effect.ALLOW
     same_failing: int = 0
     alternating: int = 0
+    narrow: bool = False
 
     def covers(self, relative: bytes) -> bool:
         """Whether the path is counted."""
+        if not self.narrow:
+            return True
         if self.paths and self.paths.match(relative) is None:
             return False
         return not self.exempt or self.exempt.match(relative) is None
@@ -181,6 +184,7 @@ def _compiled(rule: Rule, invariant: Invariant) -> GuardRule:
         Effect[str(rule.fields.get("irreversible", "allow")).upper()],
         loop.get("same_failing", 0),
         loop.get("alternating", 0),
+        bool(rule.paths or rule.exempt),
     )
 
 
@@ -255,7 +259,11 @@ def judge(
     """
     for rule in rules.rules:
         if rule.ceilings or rule.cooldown:
-            found = _over(rule, usage.get(rule.invariant.id), increment)
+            known = usage.get(rule.invariant.id)
+            if known is not None and not known.cooling and _fits(rule, known, increment):
+                found = ""
+            else:
+                found = _over(rule, known, increment)
             if found:
                 yield Match(rule.invariant, _effect(rule, event, increment), _told(event, relative, found))
         if rule.depth and isinstance(event, ExecEvent) and increment.depth > rule.depth and not increment.after:
@@ -293,6 +301,15 @@ def fired(
         others += [_IRREVERSIBLE] if rule.irreversible is not Effect.ALLOW else []
         for sort in crossed or others:
             yield ident, sort
+
+
+def _fits(rule: GuardRule, known: Usage, increment: Increment) -> bool:
+    """The usual answer, and the cheap half of the question."""
+    adds, counts = increment.adds.get(rule.invariant.id, increment.counts), known.counts
+    for at, most in rule.ceilings:  # noqa: SIM110 - asked of every act; a generator takes twice as long
+        if counts[at] + adds[at] > most:
+            return False
+    return True
 
 
 def _crossings(rule: GuardRule, known: Usage, increment: Increment) -> Iterator[tuple[int, int, int]]:
