@@ -116,7 +116,7 @@ def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) 
     if policy.guards and not (isinstance(event, ExecEvent) and event.stage == "stop"):
         yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
         if isinstance(event, ExecEvent):
-            yield from guardrail.judge_loop(policy.guards, state.loop._replace(returns=0), state.command, ended=False)
+            yield from guardrail.judge_loop(policy.guards, state.loop, state.command, ended=False)
 
 
 def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) -> Iterator[Match]:

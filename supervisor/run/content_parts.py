@@ -89,7 +89,7 @@ def content_parts(
     recorder: Recorder,
     explainer: Explainer,
     stop: Callable[[Verdict], None],
-    rewritten: Callable[[bytes, bytes | None, bytes | None], None] | None,
+    rewritten: Callable[..., None] | None,
 ) -> ContentParts:
     """Put together what judges content. Errors: ``StopRun``."""
     policy, repository = order.policy, order.oracles.repository

@@ -274,7 +274,7 @@ class Contents:
             return
         before = entry.accepted
         was = self._tools.accepted.content(before) if before.kind is Kind.FILE and not before.large else None
-        self._tools.rewritten(names[0][0], was, content)
+        self._tools.rewritten(names[0][0], was, content, carried=entry.git_tool)
 
     def _is_theirs(self, entry: Written, *, growing: bool) -> bool:
         """Whether somebody else has written to it since the last look: a writer has gone, and the only one that the run

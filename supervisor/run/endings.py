@@ -15,7 +15,7 @@ _MOST = 512  # programs that are followed at once, a descriptor each
 class _Followed(NamedTuple):
     pid: int
     pidfd: int
-    command: str
+    words: tuple[str, ...]
     reads: bool
 
 
@@ -23,7 +23,7 @@ class Endings:
     """``told`` gets the command line, its wait status as an exit code (negative: by that signal), and whether it only
     reads. A program that executes another one goes on under the new command line."""
 
-    def __init__(self, told: Callable[[str, int, bool], None]) -> None:
+    def __init__(self, told: Callable[[tuple[str, ...], int, bool], None]) -> None:
         self._told = told
         self._ready = select.epoll()
         self._followed: dict[int, _Followed] = {}  # by descriptor
@@ -33,11 +33,11 @@ class Endings:
         """Readable when a program has ended."""
         return self._ready.fileno()
 
-    def started(self, pid: int, command: str, *, reads: bool) -> None:
+    def started(self, pid: int, words: tuple[str, ...], *, reads: bool) -> None:
         """A program runs as ``pid``. Beyond the most that can be followed, it is not counted."""
         if pid in self._by_pid:
             fd = self._by_pid[pid]
-            self._followed[fd] = self._followed[fd]._replace(command=command, reads=reads)
+            self._followed[fd] = self._followed[fd]._replace(words=words, reads=reads)
             return
         if len(self._followed) >= _MOST:
             return
@@ -46,7 +46,7 @@ class Endings:
         except OSError:
             return  # gone already
         self._ready.register(pidfd, select.EPOLLIN | select.EPOLLET)
-        self._followed[pidfd] = _Followed(pid, pidfd, command, reads)
+        self._followed[pidfd] = _Followed(pid, pidfd, words, reads)
         self._by_pid[pid] = pidfd
 
     def turn(self) -> None:
@@ -58,7 +58,7 @@ class Endings:
                 continue  # its parent is about to take its status, and then the kernel tells it
             self._forget(found)
             if status is not None:
-                self._told(found.command, os.waitstatus_to_exitcode(status), found.reads)
+                self._told(found.words, os.waitstatus_to_exitcode(status), found.reads)
 
     def _forget(self, found: _Followed) -> None:
         self._ready.unregister(found.pidfd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from supervisor.decide import decide
 from supervisor.invariants import content
-from supervisor.invariants.guardrail import Increment
+from supervisor.invariants.guardrail import Increment, LoopState
 from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.run.endings import Endings
@@ -38,6 +39,7 @@ from supervisor.vocabulary.versions import Version
 _MOST_DIFFERED = 8 << 20  # bytes of a file whose lines are compared
 _MOST_KEPT = 20_000  # paths of one action
 _SHOWN = 32  # words of a command line
+_LONGEST = 200  # bytes of one
 _READING = frozenset(
     b"cat ls stat test grep head tail find git sleep true curl wget kubectl docker ps pgrep ping nc date".split()
 )
@@ -62,6 +64,7 @@ class Guarding:
         rules = policy.guards
         self._windows = Windows(rules, self.governed, time.monotonic(), time.time())
         self._folder = Path(os.fsdecode(policy.state)) / "guards"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._windows.load(self._folder, os.fsdecode(policy.tree), agent, time.monotonic(), time.time())
         self.loops = Loops()
         fails = any(name == "fails" for rule in rules.rules for name in rule.names())
@@ -97,9 +100,12 @@ class Guarding:
         moving = isinstance(event, FsEvent) and (event.carried or _sets_branch(event))
         self._increment = self._windows.before(event, now, moving=moving)
         remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
-        command = _command(event) if isinstance(event, ExecEvent) else ""
+        usage = self._windows.snapshot(now, action)
+        if not isinstance(event, ExecEvent) or not self._policy.guards.loops:
+            return RunState(usage, self._increment, remaining)
+        words = _words(event)
         return RunState(
-            self._windows.snapshot(now, action), self._increment, remaining, self.loops.state(command), command
+            usage, self._increment, remaining, self.loops.snapshot(words, now, reads=_reads(event)), " ".join(words)
         )
 
     def _remaining(self, event: FsEvent) -> dict[bytes, int]:
@@ -137,26 +143,29 @@ class Guarding:
             if now != was:
                 self.rewritten(path, was, now)
 
-    def rewritten(self, path: bytes, before: bytes | None, now: bytes | None) -> None:
-        """A governed file has another content; None: it is not there, or was not."""
-        self.loops.found(path, before)
-        self.loops.changed(path, now)
+    def rewritten(self, path: bytes, before: bytes | None, now: bytes | None, *, carried: bool = False) -> None:
+        """A governed file has another content; None: it is not there, or was not. ``carried``: git brought it."""
+        self.loops.changed(path, _digest(now), _digest(before))
+        if carried:
+            return
         target = Target(path, Kind.FILE if now is not None else Kind.ABSENT)
         event = ContentEvent(_NOBODY._replace(action=self._action), target, NOTHING_FOUND)
         increment = self._windows.content(event, len(now or b""), _lines_gone(before or b"", now or b""))
         self._late(event, increment)
-        self._circles("")
+        if self._policy.guards.loops:
+            self._circles("", self.loops.look())
 
     def executed(self, pid: int, event: ExecEvent) -> None:
         if self.endings is not None:
-            reads = event.target.path.rpartition(b"/")[2] in _READING
-            self.endings.started(pid, _command(event), reads=reads)
+            self.endings.started(pid, _words(event), reads=_reads(event))
 
-    def _ended(self, command: str, status: int, reads: bool) -> None:
-        self.loops.ended(command, status, time.monotonic(), reads=reads)
+    def _ended(self, words: tuple[str, ...], status: int, reads: bool) -> None:
+        command = " ".join(words)
+        shown = status if status >= 0 else 128 - status
+        state = self.loops.ended(words, shown, time.monotonic(), reads=reads)
         event = ExecEvent(_NOBODY._replace(action=self._action), Target(b"", Kind.OTHER), b"", (), b"", "end")
         self._late(LifecycleEvent("ended", command), self._windows.ended(event, failed=status != 0))
-        self._circles(command)
+        self._circles(command, state)
 
     def _late(self, event: LifecycleEvent | ContentEvent, increment: Increment) -> None:
         """Judge something that has happened, and count it."""
@@ -169,12 +178,11 @@ class Guarding:
             self._crossed(told, verdict)
             self._answered(verdict, increment)
 
-    def _circles(self, command: str) -> None:
+    def _circles(self, command: str, state: LoopState) -> None:
         told = LifecycleEvent("circles", command)
-        verdict = decide(self._policy, RunState(loop=self.loops.state(command), command=command), told)
+        verdict = decide(self._policy, RunState(loop=state, command=command), told)
         if verdict.effect is not Effect.ALLOW:
             self._crossed(told, verdict)
-            self.loops.said()
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
@@ -197,7 +205,7 @@ class Guarding:
         """A person has looked at what happened and lets the run go on: counting begins anew."""
         for rule in self._policy.guards.rules:
             self._windows.forgive(rule.invariant.id)
-        self.loops.clear()
+        self.loops.forget()
 
     def close(self) -> None:
         """Keep what counts for later runs. Errors: ``StopRun``."""
@@ -210,8 +218,16 @@ def _sets_branch(event: FsEvent) -> bool:
     return event.op is FsOp.RENAME and event.other is not None and b"/refs/heads/" in event.other.path
 
 
-def _command(event: ExecEvent) -> str:
-    return " ".join(word.decode("utf-8", "backslashreplace") for word in event.argv[:_SHOWN])[:400]
+def _words(event: ExecEvent) -> tuple[str, ...]:
+    return tuple(word[:_LONGEST].decode("utf-8", "backslashreplace") for word in event.argv[:_SHOWN])
+
+
+def _reads(event: ExecEvent) -> bool:
+    return event.target.path.rpartition(b"/")[2] in _READING
+
+
+def _digest(text: bytes | None) -> bytes | None:
+    return hashlib.blake2b(text, digest_size=16).digest() if text is not None else None
 
 
 def _shown(event: LifecycleEvent | ContentEvent) -> str:

@@ -49,4 +49,4 @@ class Tools(NamedTuple):
     seal: Callable[[Identity], None]
     theirs: Callable[[bytes, Verdict], None]
     held: Callable[[tuple[int, int]], bool]
-    rewritten: Callable[[bytes, bytes | None, bytes | None], None] | None = None
+    rewritten: Callable[..., None] | None = None

@@ -78,12 +78,15 @@ class TakeBack:
             before = repaired
         else:
             done = self._writable(path, lambda: self._restore(path, version, found, ours))
-        difference = unified(self._relative(path), before, found.content) if len(found.content) < _LARGEST_SHOWN else ""
+        difference = "" if _is_secret(found) else self._difference(path, before, found.content)
         self._recorder.reverted(seq, event, done.outcome, os.fsdecode(done.quarantined), done.detail, difference)
         if done.outcome in ("restored", "removed", "replaced") and entry.is_written():
             message += " · its writer goes on in what was taken away: write the file anew"
         self._follow_up(done, path, verdict, event.actor, message, difference)
         return done.outcome not in ("external", "failed")
+
+    def _difference(self, path: bytes, before: bytes, content: bytes) -> str:
+        return unified(self._relative(path), before, content) if len(content) < _LARGEST_SHOWN else ""
 
     def _remove(self, folder: bytes) -> Reverted:
         """A package that has arrived goes whole. The tool that brought it may still be writing in it."""
@@ -161,6 +164,11 @@ class TakeBack:
             self._told(with_more(message, difference))
         if verdict.effect is Effect.KILL:
             self._stop(verdict)
+
+
+def _is_secret(found: Judgement) -> bool:
+    """What looks like a credential is repeated nowhere: not on a terminal, not in the journal."""
+    return any(match.invariant.kind == "secrets" for match in found.verdict.matches)
 
 
 def _is_ours(entry: Written, *, written: bool) -> _Ours:

@@ -1,5 +1,6 @@
 """What Python, JavaScript and TypeScript sources import."""
 
+from supervisor.vocabulary.content import Wanted
 import pytest
 
 PYTHON = [
@@ -197,5 +198,5 @@ def test_an_edited_tree_says_the_same_as_a_fresh_one(parsers):
         base,
     ]
     for text in versions:
-        kept = reading.inspect("python", b"one", text.encode(), parsers)
-        assert kept == reading.inspect("python", b"", text.encode(), parsers)
+        kept = reading.inspect("python", b"one", text.encode(), reading.Tools(parsers, Wanted()))
+        assert kept == reading.inspect("python", b"", text.encode(), reading.Tools(parsers, Wanted()))
