@@ -1,12 +1,15 @@
 """The control socket of a run: who may speak is asked of the kernel, and nothing here waits for anybody.
 
-The socket lies in the run's folder, which is hidden from the run, and the run may connect to no UNIX socket that it did
-not bind. What is checked here is the second lock: the peer's uid as the kernel gives it, and that the peer is not of
-the run. A pidfd of the peer keeps its id from meaning another process while that is asked.
+The socket lies in the run's folder, which is hidden from the run, and the run may connect to no UNIX socket that it
+did not bind, unless ``hosts`` names it. What is checked here is the second lock: the peer's uid as the kernel gives
+it, that it is not of the run, and that it is not more confined than whoever started the run. Every process of any run
+has a filter and no_new_privs, for good, so that no run answers for another. A pidfd of the peer keeps its id from
+meaning another process while that is asked.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import select
 import socket
@@ -61,8 +64,9 @@ class _Client:
 
 
 class Control:
-    """``may`` is asked with the pid and uid of a peer whose uid is this process's or 0; False: not taken. Errors:
-    ``HostError`` where no socket can be made."""
+    """``may`` is asked with the pid and uid of a peer whose uid is this process's or 0; False: not taken. ``starter``
+    is a process as confined as whoever started the run, 0: the parent. Errors: ``HostError`` where no socket can be
+    made."""
 
     def __init__(
         self,
@@ -70,15 +74,17 @@ class Control:
         run: str,
         may: Callable[[int, int], bool],
         clock: Callable[[], float] = time.monotonic,
+        starter: int = 0,
     ) -> None:
         self._run, self._may, self._clock = run, may, clock
         self._clients: dict[int, _Client] = {}
         self._refused: list[str] = []
         try:
+            self._confinement = _confinement(starter or os.getppid())
             self._folder, self._listener, self._epoll = _open(folder)
             self._spare = os.dup(self._folder)
             self._inode = os.stat(SOCKET, dir_fd=self._folder, follow_symlinks=False).st_ino
-        except OSError as error:
+        except (OSError, ValueError) as error:
             fix = "set XDG_STATE_HOME to a folder whose file system has sockets"
             raise HostError("the control socket of the run cannot be made", str(error), fix) from error
 
@@ -167,8 +173,11 @@ class Control:
     def _objection(self, client: _Client) -> Answer | None:
         """Whether the peer is not heard."""
         who = client.who
+        told = "this run takes no orders from this process"
         try:
             known = who.uid in (os.geteuid(), 0) and who.pid > 0 and self._may(who.pid, who.uid)
+            if known and any(map(operator.gt, _confinement(who.pid), self._confinement)):
+                known, told = False, "it takes no orders from a process more confined than the one that started the run"
         except (OSError, ValueError):
             known = False
         # Only if it runs until here was it the one that was asked about.
@@ -176,7 +185,7 @@ class Control:
             return None
         if len(self._refused) < _REFUSALS:
             self._refused.append(f"refused: {who}")
-        return Answer(False, "refused", "this run takes no orders from this process")
+        return Answer(False, "refused", told)
 
     def _crowded(self) -> Answer | None:
         if len(self._clients) < _CLIENTS:
@@ -258,6 +267,17 @@ def _pidfd(link: socket.socket, pid: int) -> int:
     except OSError:
         # Before 6.5: the process that has the id now. It is looked at before and after it is asked about.
         return process.pidfd_open(pid)
+
+
+def _confinement(pid: int) -> tuple[int, int]:
+    """no_new_privs and the number of seccomp filters (proc(5), 5.9): neither ever goes down. Raises ``OSError`` or
+    ``ValueError`` where they cannot be read."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        lines = file.read(16384).split(b"\n")
+    found = {line.partition(b":")[0]: line.partition(b":")[2] for line in lines}
+    if b"NoNewPrivs" not in found or b"Seccomp_filters" not in found:
+        raise ValueError("the kernel does not say how confined a process is")
+    return int(found[b"NoNewPrivs"]), int(found[b"Seccomp_filters"])
 
 
 def _name(pid: int) -> str:

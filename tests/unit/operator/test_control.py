@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import stat
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.confine.domains import supervisor_domain
+from supervisor.kernel import caps, libc
 from supervisor.operator.client import Silence, ask, ask_all
 from supervisor.operator.control import Control
 from supervisor.operator.protocol import MAX_ORDER, Answer, Asked, order_line, read_answer
@@ -110,6 +113,35 @@ def test_a_process_that_went_away(serve: Serve) -> None:
     assert told(run.folder, "approve", other).ok
 
 
+@pytest.mark.needs(landlock=2)
+def test_it_is_made_where_the_supervisor_is(tmp_path: Path) -> None:
+    """In a domain of its own, without capabilities, and nobody may look into it."""
+    ready, made = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            caps.drop_all()
+            with supervisor_domain([os.fsencode(tmp_path)]).ruleset() as domain:
+                domain.restrict_self()
+            libc.prctl(libc.PR_SET_DUMPABLE, 0)
+            control = Control(tmp_path, tmp_path.name, lambda pid, uid: True)
+            os.write(made, b"+")
+            poll = select.poll()
+            poll.register(control.fileno(), select.POLLIN)
+            while not (orders := control.turn()):
+                poll.poll()
+            control.reply(orders[0], Answer(True, "running", ""))
+            control.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(made)
+    assert os.read(ready, 1) == b"+"
+    os.close(ready)
+    assert told(tmp_path, "ps").ok and os.waitpid(child, 0)[1] == 0
+    assert not (tmp_path / "control").exists()
+
+
 def test_the_socket(serve: Serve, tmp_path: Path) -> None:
     run = serve()
     info = os.lstat(run.folder / "control")
@@ -193,6 +225,25 @@ def test_a_peer_of_the_run_is_refused(serve: Serve) -> None:
     if child == 0:
         os._exit(0 if told(run.folder, "state", number).word == "pending" else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_process_of_another_run_is_refused(serve: Serve) -> None:
+    """Whatever has no_new_privs, as all of every run has, where whoever started this run has not."""
+    if libc.prctl(libc.PR_GET_NO_NEW_PRIVS):
+        pytest.skip("no_new_privs is set here already")
+    run = serve()
+    number = run.hold("git", "push")
+    child = os.fork()
+    if child == 0:
+        try:
+            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+            answer = told(run.folder, "approve", number)
+            os._exit(0 if answer.word == "refused" and "more confined" in answer.told else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert run.line()[:2] == ["record", "refused"]
+    assert told(run.folder, "state", number).word == "pending"
 
 
 @pytest.mark.needs("root")
