@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from supervisor.inspection.resolving import Resolver
     from supervisor.vocabulary.content import Reference
 
-_IMPORT = re.compile(rb'(?<![\w\x80-\xff])import\s*(?:(\()|(?:[\w\x80-\xff]+|\.)?\s*(?="))')
+_IMPORT = re.compile(rb'(?<![\w\x80-\xff])import\s*+(?:(\()|(?:[\w\x80-\xff]++|\.)?\s*+(?="))')
 _BLOCK = re.compile(rb"[^)]*")
 _OTHER = re.compile(rb"^(?:func|type|var|const)\b", re.MULTILINE)  # no import is below the first of them
 _LITERAL = re.compile(rb'"((?:[^"\\\n]|\\.)*+)"|`([^`]*+)`')

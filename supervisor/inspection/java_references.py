@@ -28,14 +28,14 @@ _IMPORT = re.compile(
 _USED = re.compile(rb"(?<![\w$\x80-\xff.@])@?(" + _CHAIN + rb"++)")
 _ESCAPE = re.compile(rb"\\(?:(\\)|u++([0-9A-Fa-f]{4}))")
 _SPACE = re.compile(r"\s+")
-_STANDARD = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
+_STANDARD = ("java.", "javax.", "jdk.", "sun.", "com.sun.", "org.w3c.dom.", "org.xml.sax.", "org.ietf.jgss.")
 # First parts of names that nobody gives to a variable on which a class would be looked up.
 _DOMAINS = frozenset({"com", "org", "net", "io", "dev", "edu", "gov", "jakarta", "kotlin", "scala", "javafx", "de"})
-# Names below which many publish: their first two parts tell nobody's own.
+# Names below which many publish: they tell nobody's own.
 _SHARED = frozenset({
     "com.amazon", "com.amazonaws", "com.fasterxml", "com.github", "com.google", "com.ibm", "com.microsoft",
-    "com.oracle", "io.github", "io.netty", "io.projectreactor", "org.apache", "org.eclipse", "org.jetbrains",
-    "org.springframework",
+    "com.oracle", "io.github", "io.netty", "io.projectreactor", "org.apache", "org.apache.commons", "org.eclipse",
+    "org.jetbrains", "org.springframework",
 })  # fmt: skip
 _MOST_PARTS = 64
 
@@ -53,11 +53,13 @@ def references(
     reader = _Reader(Found(content, place, resolver), Roots(place, package, resolver), package, folder_of(place))
     end = declared.end() if declared is not None else 0
     for found in _IMPORT.finditer(text):
+        parsers.check()
         end = max(end, found.end())
         reader.imported(found)
     tops = reader.top_names(resolver)
     heads = {top.encode("utf-8", "replace") for top in tops | _DOMAINS}
     for used in _USED.finditer(text, end):
+        parsers.check()
         if used[1].partition(b".")[0].strip() in heads:
             reader.used(_parts(used[1]), used.start(1), tops)
     return reader.found.all(), DOES_NOT_PARSE if broken else ""
@@ -71,9 +73,9 @@ class _Reader:
         self._folder = folder
 
     def top_names(self, resolver: Resolver) -> frozenset[str]:
-        """First parts of the packages in the tree."""
+        """First parts of the packages in the importer's module."""
         found: set[str] = set()
-        for root in self._roots.folders:
+        for root in self._roots.near:
             found.update(resolver.listdir(root))
         return frozenset(found)
 
@@ -120,8 +122,9 @@ class _Reader:
     def _is_own(self, name: tuple[str, ...], package: int) -> bool:
         """Whether it begins as the importer's own package does."""
         own = self._package
-        most = 3 if ".".join(own[:2]) in _SHARED else 2
-        length = min(most, len(own))
+        length = min(2, len(own))
+        while length < len(own) and ".".join(own[:length]) in _SHARED:
+            length += 1
         return 0 < length <= max(package, 1) and name[:length] == own[:length]
 
 
@@ -131,7 +134,7 @@ def _package_length(name: tuple[str, ...], otherwise: int) -> int:
 
 
 def _is_standard(name: tuple[str, ...]) -> bool:
-    return ".".join(name[:3]).startswith(_STANDARD) or name[0] in ("java", "javax", "jdk", "sun")
+    return (".".join(name[:3]) + ".").startswith(_STANDARD)
 
 
 def _told(name: tuple[str, ...], package: int) -> str:

@@ -19,7 +19,7 @@ _MOST_ROOTS = 400
 _MOST_MODULES = 300
 _MOST_FOLDERS = 200  # that are looked into where no build names its modules
 _MOST_PLACES = 8  # that one name may have
-_SUFFIXES = (".java", ".kt", ".scala", ".groovy")
+_SUFFIXES = (".java", ".kt")  # another language's class leads to its folder
 _BUILDS = ("pom.xml", "settings.gradle", "settings.gradle.kts")
 _NO_MODULES = frozenset({"src", "target", "build", "node_modules", "out", "bin", "docs"})
 _XML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -40,89 +40,73 @@ class Place(NamedTuple):
 
 
 class Roots:
-    """``own``: that of the importer. ``package`` is as it is declared there."""
+    """``own``: that of the importer, which is looked at first, with the others of its module. ``package`` is as it is
+    declared there."""
 
     def __init__(self, place: str, package: Sequence[str], resolver: Resolver) -> None:
         self._resolver = resolver
-        self.own = _own_root(folder_of(place), package)
-        self.folders = tuple(dict.fromkeys(self._all(folder_of(place))))[:_MOST_ROOTS]
-        self._alive: dict[tuple[str, ...], tuple[str, ...]] = {(): self.folders}
-
-    def holding(self, package: tuple[str, ...]) -> tuple[str, ...]:
-        """The roots that have a folder for the package."""
-        known = self._alive.get(package)
-        if known is None:
-            above = self.holding(package[:-1])
-            known = self._alive[package] = tuple(
-                root for root in above if self._resolver.exists_dir(joined(root, *package))
-            )
-        return known
+        self._folder = folder_of(place)
+        self.own = _own_root(self._folder, package)
+        self._module = _module_of(self.own)
+        self.near = tuple(dict.fromkeys((self.own, *self._of_module(self._module, every=True))))
+        self._near = _Holders(self.near, resolver)
+        self._far: _Holders | None = None
 
     def leading(self, name: tuple[str, ...], *, package: int) -> Place:
         """Where a class leads whose package has as many parts, or a package if that is all of them."""
-        depth = 0
-        while depth < min(len(name), 64) and self.holding(name[: depth + 1]):
-            depth += 1
-        for length in range(min(depth, len(name) - 1), -1, -1):
-            for root in self.holding(name[:length]) if length or package == 0 else ():
-                for suffix in _SUFFIXES:
-                    path = joined(root, *name[:length]) + f"/{name[length]}{suffix}"
-                    if self._resolver.exists_file(path.lstrip("/")):
-                        return Place((path.lstrip("/"),), known=True)
-            if length <= package:
-                break
-        if package and depth >= package:
-            roots = self.holding(name[:package])
-            return Place(tuple(joined(root, *name[:package]) for root in roots[:_MOST_PLACES]), known=True)
-        return Place((), known=False)
+        path = self._near.file(name) or self._others().file(name)
+        if path:
+            return Place((path,), known=True)
+        # Another class in one of its files, or one that is generated there.
+        holding = self._near.folders(name[:package]) or self._others().folders(name[:package])
+        return Place(holding[:_MOST_PLACES], known=bool(holding))
 
     def expected(self, name: tuple[str, ...], *, package: int) -> Place:
         """Where it would lie in the importer's module."""
         end = "/".join(name[: package + 1]) + ".java" if package < len(name) else "/".join(name)
-        return Place(tuple(dict.fromkeys(joined(root, end) for root in (self.own, *self.folders[:3]))), known=False)
+        return Place(tuple(joined(root, end) for root in self.near[:_MOST_PLACES]), known=False)
 
-    def _all(self, folder: str) -> Iterator[str]:
-        yield self.own
-        module = _module_of(self.own)
-        yield from self._of_module(module)
-        named = self._modules(folder)
-        for each in named or self._near():
-            if each != module:
-                yield from self._of_module(each)
+    def _others(self) -> _Holders:
+        """The roots of other modules, which only a name asks for that is not found nearer."""
+        if self._far is None:
+            named = self._modules() or list(self._beside())
+            roots = (root for each in named if each != self._module for root in self._of_module(each))
+            kept = [root for root in dict.fromkeys(roots) if root not in self.near]
+            self._far = _Holders(tuple(kept[:_MOST_ROOTS]), self._resolver)
+        return self._far
 
-    def _of_module(self, module: str) -> Iterator[str]:
+    def _of_module(self, module: str, *, every: bool = False) -> Iterator[str]:
+        """``every``: also of source sets with names of their own."""
         src = joined(module, "src")
         if not self._resolver.exists_dir(src):
             return
         conventional = False
-        for name in ("main", "test", *self._resolver.listdir(src)[:50]):
-            if self._resolver.exists_dir(joined(src, name, "java")):
+        for name in ("main", "test", *(self._resolver.listdir(src)[:50] if every else ())):
+            if self._resolver.exists_dir(joined(src, name)) and self._resolver.exists_dir(joined(src, name, "java")):
                 conventional = True
                 yield joined(src, name, "java")
         if not conventional:
             yield src
 
-    def _modules(self, folder: str) -> list[str]:
+    def _modules(self) -> list[str]:
         """The modules that builds above the importer name, and those that these name in turn."""
-        ahead = ancestors(folder)
-        found: dict[str, None] = {}
-        looked: set[str] = set()
+        ahead, found, looked = ancestors(self._folder), dict[str, None](), set[str]()
         while ahead and len(found) < _MOST_MODULES:
-            home = ahead.pop()
-            if home in looked:
+            folder = ahead.pop()
+            if folder in looked:
                 continue
-            looked.add(home)
+            looked.add(folder)
             for build in _BUILDS:
-                named = self._resolver.derived("java", joined(home, build), _pom if build == "pom.xml" else _settings)
-                for each in named or ():
-                    module = reached(home, each)
+                make = _pom if build == "pom.xml" else _settings
+                for each in self._resolver.derived("java", joined(folder, build), make) or ():
+                    module = reached(folder, each)
                     if module is not None and module not in found:
                         found[module] = None
                         ahead.append(module)
         return list(found)
 
-    def _near(self) -> Iterator[str]:
-        """Folders at most two below the tree."""
+    def _beside(self) -> Iterator[str]:
+        """Where no build names a module: the folders at most two below the tree."""
         yield ""
         looked = 0
         level = [""]
@@ -138,6 +122,36 @@ class Roots:
                     below.append(folder)
                     yield folder
             level = below
+
+
+class _Holders:
+    """Which of some roots have a package."""
+
+    def __init__(self, roots: tuple[str, ...], resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {(): roots}
+
+    def folders(self, package: tuple[str, ...]) -> tuple[str, ...]:
+        if not package:
+            return ()
+        known = self._known.get(package)
+        if known is None:
+            above = self.folders(package[:-1]) if len(package) > 1 else self._known[()]
+            places = (joined(each, package[-1]) for each in above)
+            known = self._known[package] = tuple(each for each in places if self._resolver.exists_dir(each))
+        return known
+
+    def file(self, name: tuple[str, ...]) -> str:
+        """That of a class, or of the one that it lies in: in the innermost folder that there is. Empty for none."""
+        depth = 0
+        while depth < len(name) - 1 and self.folders(name[: depth + 1]):
+            depth += 1
+        for folder in self.folders(name[:depth]) if depth else self._known[()]:
+            for suffix in _SUFFIXES:
+                path = joined(folder, name[depth] + suffix)
+                if self._resolver.exists_file(path):
+                    return path
+        return ""
 
 
 def _own_root(folder: str, package: Sequence[str]) -> str:

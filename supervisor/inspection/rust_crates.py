@@ -19,9 +19,13 @@ _MOST_PARTS = 32  # of a path
 _TABLES = ("dependencies", "dev-dependencies", "build-dependencies", "dev_dependencies", "build_dependencies")
 _SEVERAL = ("bin", "test", "example", "bench")
 _SINGLE = frozenset({"tests", "examples", "benches"})  # folders in which each file is a crate of its own
-_DECLARED = re.compile(rb"(?<![\w#$\x80-\xff])mod\s+(?:r#)?([A-Za-z_\x80-\xff][\w\x80-\xff]*)\s*;")
+_DECLARED = re.compile(rb"(?<![\w#$\x80-\xff])mod\s++(?:r#)?([A-Za-z_\x80-\xff][\w\x80-\xff]*+)\s*+;")
+_PLACED = re.compile(
+    rb'\bpath\s*+=\s*+"([^"\\\n]{1,500})"\s*+\]\s*+(?:#\[[^\]]{0,200}\]\s*+){0,9}(?:pub\s*+(?:\([^)]{0,200}\)\s*+)?)?'
+    rb"mod\s++(?:r#)?([A-Za-z_\x80-\xff][\w\x80-\xff]*+)\s*+;"
+)
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][\w\x80-\xff]*")
-_ALL_OF = re.compile(rb"\buse\s[^;]*\*")
+_ALL_OF = re.compile(rb"(?:::|[{,])\s*+\*")
 
 
 class Dependency(NamedTuple):
@@ -60,6 +64,7 @@ class Declared(NamedTuple):
     modules: frozenset[str]
     words: frozenset[str]
     open: bool  # a glob import brings in names that do not stand here
+    placed: Mapping[str, str]  # modules that are said to lie elsewhere
 
 
 class Crate(NamedTuple):
@@ -142,13 +147,11 @@ def deepest(folder: str, parts: tuple[str, ...], resolver: Resolver) -> str:
 
 def may_become(folder: str, root: str, parts: tuple[str, ...], resolver: Resolver) -> tuple[str, ...]:
     """Paths that a module may get for which there is no file, unless the root file speaks of it otherwise."""
-    declared = None
-    if root.rpartition("/")[2] in ("lib.rs", "main.rs"):
-        declared = resolver.derived("rust", root, _declared)
+    told = declared(root, resolver)
     first = parts[0]
-    if declared is not None and first not in declared.modules and (first in declared.words or declared.open):
+    if told is not None and first not in told.modules and (first in told.words or told.open):
         return ()
-    if not first[:1].islower() or (len(parts) < 2 and (declared is None or first not in declared.modules)):
+    if not first[:1].islower() or (len(parts) < 2 and (told is None or first not in told.modules)):
         return ()
     found = [joined(folder, first) + ".rs", joined(folder, first, "mod.rs")]
     if len(parts) > 2:
@@ -156,18 +159,32 @@ def may_become(folder: str, root: str, parts: tuple[str, ...], resolver: Resolve
     return tuple(found)
 
 
+def placed(root: str, parts: tuple[str, ...], resolver: Resolver) -> str:
+    """The file of a module that the root file says to lie elsewhere; empty for others."""
+    told = declared(root, resolver)
+    written = told.placed.get(parts[0]) if told is not None and parts else None
+    place = reached(folder_of(root), written) if written else None
+    if not place or not resolver.exists_file(place):
+        return ""
+    inside = folder_of(place) if place.endswith("/mod.rs") else place.removesuffix(".rs")
+    return deepest(inside, parts[1:], resolver) or place
+
+
+def declared(root: str, resolver: Resolver) -> Declared | None:
+    """Of ``lib.rs`` and ``main.rs``, others are not read: what is remembered of a tree is held to these names."""
+    if root.rpartition("/")[2] not in ("lib.rs", "main.rs"):
+        return None
+    return resolver.derived("rust", root, _declared)
+
+
 def _declared(content: bytes) -> Declared:
     text = blanked(content, RUST)
     words = frozenset(each.decode("utf-8", "replace") for each in set(_WORD.findall(text)))
     modules = frozenset(each.decode("utf-8", "replace") for each in _DECLARED.findall(text))
-    return Declared(modules, words, any(_ALL_OF.search(text[at : at + 2000]) for at in _uses(text)))
-
-
-def _uses(text: bytes) -> Iterator[int]:
-    at = text.find(b"use")
-    while at >= 0:
-        yield at
-        at = text.find(b"use", at + 3)
+    elsewhere = {
+        name.decode("utf-8", "replace"): path.decode("utf-8", "replace") for path, name in _PLACED.findall(content)
+    }
+    return Declared(modules, words, _ALL_OF.search(text) is not None, elsewhere)
 
 
 def _is_workspace(folder: str, resolver: Resolver) -> bool:

@@ -22,7 +22,7 @@ from supervisor.inspection.reference_parts import (
     place_of,
     reached,
 )
-from supervisor.inspection.rust_crates import Crate, crate_of, deepest, library, may_become, member
+from supervisor.inspection.rust_crates import Crate, crate_of, declared, deepest, library, may_become, member, placed
 
 if TYPE_CHECKING:
     from supervisor.inspection.parsing import Parsers
@@ -86,10 +86,12 @@ def references(
     reader.items = {_bare(each) for each in _ITEM.findall(text)}
     reader.declarations()
     for leaf in said.leaves:
+        parsers.check()
         reader.used(leaf)
     starts = [start for start, _ in said.spans]
     uses = [start for start, _ in said.uses]
     for found in _PATH.finditer(text):
+        parsers.check()
         at = found.start(1)
         before = bisect_right(uses, at) - 1
         if before >= 0 and at < said.uses[before][1]:
@@ -188,7 +190,7 @@ def _use(text: bytes, at: int, inside: tuple[str, ...], leaves: list[_Leaf]) -> 
             else:
                 break
         elif word[2] is not None:
-            path, fresh = path if path else ("",), True
+            path, fresh = path or ("",), True
         elif word[3] == b"{":
             if len(bases) >= _DEEPEST:
                 raise Unreadable(f"a use is nested more than {_DEEPEST} deep")
@@ -332,6 +334,10 @@ class _Reader:
             if deepest(joined(crate.folder, *base), leaf.path[:1], resolver):
                 self._in_crate((*base, *leaf.path), leaf.path, leaf.at)
                 return True
+        root = declared(crate.root, resolver) if crate.old else None
+        if root is not None and leaf.path[0] in root.words:
+            self._in_crate(leaf.path, leaf.path, leaf.at)
+            return True
         for other in self._said.leaves[:200]:
             base = self._absolute(other.path, other.inside) if other.everything else None
             if base is not None and deepest(joined(crate.folder, *base), leaf.path[:1], resolver):
@@ -362,12 +368,13 @@ class _Reader:
         self._to(self._crate.folder, self._crate.root, absolute, "::".join(path), at)
 
     def _to(self, folder: str, root: str, parts: tuple[str, ...], name: str, at: int) -> None:
-        place = deepest(folder, parts, self._resolver)
+        place = placed(root, parts, self._resolver) or deepest(folder, parts, self._resolver)
         if place:
             self.found.add(place, name, at)
             return
         self.found.add(root or folder or ".", name, at)
-        for each in may_become(folder, root, parts, self._resolver) if parts else ():
+        # What the root itself speaks of has to be declared in it, and is told when that is.
+        for each in may_become(folder, root, parts, self._resolver) if parts and root != self._place else ():
             self.found.add(each, name, at)
 
     def _outer(self, name: str, rest: tuple[str, ...], at: int) -> None:
