@@ -263,6 +263,10 @@ class Hcl:
         plain = [each.value for each in given if isinstance(each, Leaf) and each.known]
         if name in _CASES and len(plain) == len(given) == 1:
             return Leaf(_CASES[name](str(plain[0])), line)
+        if name in ("jsondecode", "yamldecode") and len(plain) == len(given) == 1:
+            return self._decoded(name, str(plain[0]), line)
+        if name == "split" and len(plain) == len(given) == 2 and plain[0]:
+            return Items([Leaf(part, line) for part in str(plain[1]).split(str(plain[0]))[:1000]], line)
         if name == "join" and len(given) == 2 and isinstance(given[1], Items) and len(plain) == 1:
             parts = [made(each) for each in given[1].items]
             texts = [str(each.value) for each in parts if isinstance(each, Leaf) and each.known]
@@ -271,6 +275,15 @@ class Hcl:
             pieces = str(plain[0]).split("%s")
             return Leaf("".join(f"{a}{b}" for a, b in zip(pieces, [*map(str, plain[1:]), ""], strict=True)), line)
         return untold(line)
+
+    def _decoded(self, name: str, text: str, line: int) -> Made:
+        from supervisor.inspection.plain_documents import json_document
+        from supervisor.inspection.yaml_document import yaml_documents
+
+        roots, problem = (
+            json_document(text, self._work, line) if name == "jsondecode" else yaml_documents(text, self._work)
+        )
+        return made(roots[0]) if roots and not problem else untold(line)
 
     def _string(self, node: Syntax, children: list[Syntax], line: int, depth: int) -> Made:
         """Partly told, it is what is written, unless nothing but interpolations is."""

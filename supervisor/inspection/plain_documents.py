@@ -13,9 +13,7 @@ from supervisor.inspection.entries import Entry
 from supervisor.inspection.json_entries import string
 from supervisor.vocabulary.content import Scalar
 
-_SIGN = re.compile(
-    r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"?|[{}\[\],:\n]|//[^\n]*|/\*|[^\s{}\[\],:"/]+|/', re.DOTALL
-)
+_SIGN = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"?|[{}\[\],:\n]|//[^\n]*|/\*|[^\s{}\[\],:"/]+|/', re.DOTALL)
 _DEEPEST = 1000
 _WORDS: Final[Mapping[str, Scalar]] = {"true": True, "false": False, "null": None}
 

@@ -223,6 +223,5 @@ def _at(place: Place, number: int) -> Place:
     return (*place[:-1], f"{place[-1]}[{number}]") if place else (f"[{number}]",)
 
 
-
 def _quoted(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', "'") + '"'

@@ -89,6 +89,9 @@ def test_terraform_in_json_is_the_same_place(look):
         ("var.d", ("dflt",), False),
         ("var.q", (), False),
         ("data.x.y.z", (), False),
+        ('jsondecode("[\\"a\\", 1]")', ("a", 1), True),
+        ('yamldecode("[a, 1]")', ("a", 1), True),
+        ('split(",", "a,b")', ("a", "b"), True),
         ('"${var.q}"', (), False),
         ('"${var.q}:latest"', ("${var.q}:latest",), False),
         ("local.loop", (), False),
@@ -256,6 +259,7 @@ def test_a_dockerfile(look, said):
     assert look("Dockerfile", text, "final", "user")[0] == [("final", 16, {"user": ()}, ())]
     assert said("Dockerfile", "from a:1\nuser 0\n", "USER") == ["0"]
     assert said("Dockerfile", "FR\\\nOM a:1\nUSER ro\\  \not\n", "final.user") == ["root"]
+    assert said("Dockerfile", "# x=y\n# escape=`\nFROM a:1\nUSER ro\\\not\n", "USER") == ["root"]
     assert "middle of an instruction" in look("Dockerfile", "FROM a\nRUN x \\\n", "USER")[1]
     assert "here-document" in look("Dockerfile", "FROM a\nRUN <<E\nUSER root\n", "USER")[1]
 
@@ -340,3 +344,15 @@ def test_other_bytes_are_told(look):
 def test_half_characters_are_written(look):
     [(_, _, (value,), _)], _ = look("a.json", '{"a": "\\ud800"}', "a")
     value.encode()
+
+
+def test_values_come_back_from_the_worker_as_they_are(parsers):
+    from supervisor.inspection import wire
+    from supervisor.vocabulary.content import Findings
+
+    text = b'x {\n a = 1\n b = var.q ? [true, null] : ["\\u00e9"]\n c = 1e400\n}\n'
+    looking = (Selection("r", ("*",), (), "x", ("a", "b", "c", "d")),)
+    found = Findings(values=documents.values(b"a.tf", text, parsers, looking)[0])
+    [value] = found.values
+    assert value.unsure == ("b",)
+    assert wire.read_answer(wire.answer(1, found)[wire.HEAD.size :]) == found

@@ -303,7 +303,7 @@ def test_what_is_no_path(text):
         selector(text)
 
 
-@given(st.text(alphabet='ab.*[]|"\'1- ', max_size=40))
+@given(st.text(alphabet="ab.*[]|\"'1- ", max_size=40))
 def test_any_text_is_a_path_or_is_not(text):
     try:
         selector(text)
