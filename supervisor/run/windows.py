@@ -92,13 +92,17 @@ class Windows:
         now: float,
         *,
         moving: bool = False,
+        branch: bool = False,
         preserved: bool = True,
         depth: int = 0,
     ) -> Increment:
-        """What the act would add. ``moving``: a git that goes between commits does it (``moves``), or it sets a branch;
-        ``preserved``: what it deletes is kept; ``depth``: programs between the agent and the new one."""
+        """What the act would add. ``moving``: a git that goes between commits does it (``moves``); ``branch``: git sets
+        a branch, so that this is the commit; ``preserved``: what it deletes is kept; ``depth``: programs between the
+        agent and the new one."""
         action = event.actor.action
-        if moving:
+        if moving and not branch and (not isinstance(event, FsEvent) or self._facts(event) is NONE):
+            moving = False  # git's own files, and programs that it starts
+        if moving or branch:
             git = (event.actor.pid, event.actor.start)
             return Increment(
                 counts=_ZERO if git in self._gits else _COMMIT, feeds=1 << COMMITS, action=action, by_git=git

@@ -218,6 +218,16 @@ def test_git_that_goes_between_commits_counts_once() -> None:
     assert len(attempt(found, third, moving=True)) == 1
 
 
+def test_a_commit_is_the_branch_that_it_sets() -> None:
+    found = windows({"per": "run", "max": {"commits": 1, "execs": 9}})
+    ref = rename(b".git/refs/heads/x.lock", b".git/refs/heads/x", Kind.FILE)
+    assert attempt(found, write(b".git/index.lock"), moving=True) == []
+    assert attempt(found, EXEC, moving=True) == []
+    assert (used(found, "commits"), used(found, "execs")) == (0, 1)
+    assert attempt(found, ref, branch=True) == []
+    assert len(attempt(found, ref._replace(actor=ACTOR._replace(pid=99)), branch=True)) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
