@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from supervisor.invariants import actions, commands, content, data, dependency, gitdir, guardrail, hosts, scope
+from supervisor.invariants import actions, commands, content, data, dependency, gitdir, guardrail, hosts, remediation, scope
 from supervisor.invariants.places import WRITABLE, Zone, governed, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.events import (
@@ -109,6 +109,11 @@ def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[
             other=other,
             remaining=lambda folder: state.remaining.get(folder, 0),
         )
+    if policy.remediation and state.episodes and event.op is not FsOp.READ:
+        other = governed(policy, event.other) if event.other is not None else None
+        yield from remediation.judge_fs(
+            policy.remediation, state.episodes, event, governed(policy, event.target), other, moving=event.carried
+        )
 
 
 def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) -> Iterator[Match]:
@@ -117,6 +122,8 @@ def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) 
         yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
         if isinstance(event, ExecEvent):
             yield from guardrail.judge_loop(policy.guards, state.loop, state.command, ended=False)
+    if policy.remediation and isinstance(event, ExecEvent):
+        yield from remediation.judge_exec(policy.remediation, state.episodes, event)
 
 
 def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) -> Iterator[Match]:

@@ -19,6 +19,8 @@ def is_judged(policy: CompiledPolicy) -> bool:
 
 def is_counted(policy: CompiledPolicy) -> bool:
     """Whether it is counted what becomes of files, whatever they say."""
+    if policy.remediation:
+        return True
     late = {guardrail.DELETED_LINES, guardrail.BYTES}
     return policy.guards.loops or any(at in late for rule in policy.guards.rules for at, _ in rule.ceilings)
 

@@ -15,7 +15,7 @@ from supervisor.invariants.globs import Globs
 from supervisor.invariants.guardrail import GuardRules, Increment, LoopState, Usage
 from supervisor.invariants.hosts import HostRules
 from supervisor.invariants.infra import InfraRules
-from supervisor.invariants.remediation import RemediationRules
+from supervisor.invariants.remediation import EpisodeStates, RemediationRules
 from supervisor.invariants.secrets import SecretRules
 from supervisor.profile.model import Words
 from supervisor.vocabulary.policy import Invariant
@@ -101,7 +101,7 @@ class RunState(NamedTuple):
     """What of the run's past a verdict may depend on. ``usage``: by the id of a guardrail, what its window holds;
     ``increment``: what the act would add to it, ``remaining``: how many entries a folder would keep. ``loop``: what is
     known of repetition, and ``command``, of which command. ``graphs``: by the id of a boundary, how the tree's parts
-    lead to each other."""
+    lead to each other. ``episodes``: what was refused and is not put right."""
 
     usage: Mapping[str, Usage] = {}
     increment: Increment = Increment()
@@ -109,6 +109,7 @@ class RunState(NamedTuple):
     loop: LoopState = LoopState()
     command: str = ""
     graphs: Mapping[str, Graph] = {}
+    episodes: EpisodeStates = EpisodeStates()
 
 
 NO_STATE = RunState()

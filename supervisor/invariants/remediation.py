@@ -158,7 +158,7 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
     if NAMED in wanted:
         told.append(f"{NAMED}: from the moment an action is known to be an attempt, where the subject is a file")
     if RISE in wanted:
-        told.append(f"{RISE}: counted after each attempt")
+        told.append(f"{RISE}: content that breaks a rule is taken back, what is only warned of is not counted yet")
     if "fixers" in rule.fields or "fixer" in rule.fields:
         told.append("fixers: by name and words of the command")
     if not early and RISE not in wanted:

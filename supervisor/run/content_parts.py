@@ -34,6 +34,7 @@ from supervisor.vocabulary.events import Actor
 from supervisor.vocabulary.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from supervisor.run.guarding import Guarding
     from supervisor.run.supervise import Order
 
 _PATIENCE = 5.0  # seconds for one file
@@ -89,7 +90,7 @@ def content_parts(
     recorder: Recorder,
     explainer: Explainer,
     stop: Callable[[Verdict], None],
-    rewritten: Callable[..., None] | None,
+    guarding: Guarding | None,
 ) -> ContentParts:
     """Put together what judges content. Errors: ``StopRun``."""
     policy, repository = order.policy, order.oracles.repository
@@ -112,11 +113,14 @@ def content_parts(
 
     if inspector is not None:
         ledger = Ledger()
-        back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive)
+        back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive,
+            guarding.refused if guarding is not None else None,
+        )  # fmt: skip
         contents = Contents(
             Tools(
                 policy, ledger, accepted, inspector, Looks(policy), made, prior, ignored.covers, back, recorder.warned,
-                touched.seal, theirs, held, rewritten,
+                touched.seal, theirs, held, guarding.rewritten if guarding is not None else None,
+                guarding.repairs.passed if guarding is not None and guarding.repairs is not None else None,
             )
         )  # fmt: skip
         for number in (1, 2):

@@ -245,6 +245,8 @@ class Contents:
                 continue
             unsure = unsure or (growing and _is_open_ended(found, content))
             if not found.verdict.blocks:
+                if self._tools.passed is not None and not growing:
+                    self._tools.passed(found.event, found.verdict)
                 if found.verdict.matches or found.event.prior != NOTHING_FOUND:
                     self._tools.observed(found.event, found.verdict)
                 if found.verdict.matches:

@@ -17,6 +17,8 @@ from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.run.endings import Endings
 from supervisor.run.loops import Loops
+from supervisor.run.record import Recorder
+from supervisor.run.repairing import Repairing
 from supervisor.run.undoing import Undoing
 from supervisor.run.windows import Windows
 from supervisor.surfaces.contents import names_beside, plain_content
@@ -56,6 +58,7 @@ class Guarding:
         agent: str,
         crossed: Callable[[LifecycleEvent | ContentEvent, Verdict], None],
         undoing: Undoing,
+        recorder: Recorder,
     ) -> None:
         self._policy, self._agent = policy, agent
         self._inside = policy.tree + b"/"
@@ -68,14 +71,20 @@ class Guarding:
         self._windows.load(self._folder, os.fsdecode(policy.tree), agent, time.monotonic(), time.time())
         self.loops = Loops()
         fails = any(name == "fails" for rule in rules.rules for name in rule.names())
+        self.repairs = Repairing(policy, recorder, self._tree) if policy.remediation else None
         self.endings = Endings(self._ended) if rules.loops or fails else None
         self._counts_content = content.is_counted(policy)
         self._reverts = any(rule.effect is Effect.REVERT for rule in rules.rules)
         self._keeps_folders = any(rule.never_empty for rule in rules.rules)
         self._increment = Increment()
+        self._event: Event | None = None
         self._before: dict[bytes, bytes | None] = {}
         self._kept: dict[bytes, Version] = {}
         self._action = 0
+
+    def _tree(self) -> str:
+        """The state that the changed files are in, as far as that is followed."""
+        return f"{self.loops.tree:032x}"
 
     def governed(self, target: Target) -> bytes | None:
         """The path in the tree of what is counted."""
@@ -85,7 +94,12 @@ class Guarding:
 
     def state(self, event: Event) -> RunState:
         """What bears on the act, and what it would add; ``after`` is told how it ended."""
-        self._increment = Increment()
+        self._increment, self._event = Increment(), event
+        if self.repairs is not None:
+            return self._counted(event)._replace(episodes=self.repairs.states())
+        return self._counted(event)
+
+    def _counted(self, event: Event) -> RunState:
         if not isinstance(event, FsEvent | ExecEvent | NetEvent):
             return RunState()
         if isinstance(event, FsEvent) and event.op is FsOp.READ:
@@ -97,8 +111,9 @@ class Guarding:
             self._action = action
             self._kept.clear()
             self._windows.action_began(action, time.time())
-        moving = isinstance(event, FsEvent) and (event.carried or _sets_branch(event))
-        self._increment = self._windows.before(event, now, moving=moving)
+        files = isinstance(event, FsEvent)
+        moving, branch = files and event.carried, files and _sets_branch(event)
+        self._increment = self._windows.before(event, now, moving=moving, branch=branch)
         remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
         usage = self._windows.snapshot(now, action)
         if not isinstance(event, ExecEvent) or not self._policy.guards.loops:
@@ -135,6 +150,8 @@ class Guarding:
     def after(self, *, done: bool) -> None:
         """The act that was judged last was made, or has failed."""
         before, self._before = self._before, {}
+        if self.repairs is not None and self._event is not None:
+            self.repairs.acted(self._event)
         if not done:
             return
         self._windows.commit(self._increment, time.monotonic())
@@ -186,9 +203,11 @@ class Guarding:
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
-    def refused(self, verdict: Verdict) -> None:
-        """The act that was judged last was refused."""
+    def refused(self, event: Event, verdict: Verdict) -> None:
+        """An act was refused, or content was taken back."""
         self._before = {}
+        if self.repairs is not None:
+            self.repairs.refused(event, verdict)
         self._answered(verdict, self._increment)
 
     def _answered(self, verdict: Verdict, increment: Increment) -> None:
@@ -209,6 +228,8 @@ class Guarding:
 
     def close(self) -> None:
         """Keep what counts for later runs. Errors: ``StopRun``."""
+        if self.repairs is not None:
+            self.repairs.close()
         self._windows.save(
             self._folder, os.fsdecode(self._policy.tree), self._agent, time.monotonic(), time.time(), patience=1.0
         )

@@ -432,7 +432,7 @@ class Judge:
         elif verdict.effect is Effect.PAUSE:
             self._pause(verdict)
         if parts.guarding is not None:
-            parts.guarding.refused(verdict)
+            parts.guarding.refused(event, verdict)
         return Reply(error=number)
 
     def _warn(self, caller: Caller, verdict: Verdict) -> None:

@@ -50,3 +50,4 @@ class Tools(NamedTuple):
     theirs: Callable[[bytes, Verdict], None]
     held: Callable[[tuple[int, int]], bool]
     rewritten: Callable[..., None] | None = None
+    passed: Callable[[ContentEvent, Verdict], None] | None = None

@@ -39,6 +39,8 @@ class Counts:
         self.reverted = self.kills = 0
         self.external = self.divergence = 0
         self.decisions: dict[str, int] = {}
+        self.episodes = ""  # fixed/exhausted/abandoned/superseded, where rules speak of them
+        self.contracts = ""  # passed/all, where there are any
 
     def as_dict(self) -> dict[str, int]:
         return {

@@ -262,11 +262,11 @@ class _Run:
             self._refs = RefWatch(
                 policy.git, order.refs, order.head, self._publishing.moved, self._publishing.moved_by_others
             )
-        if policy.guards:
+        if policy.guards or policy.remediation:
             undoing = Undoing(
                 lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
             )
-            self._guarding = Guarding(policy, order.agent.name, self._crossed, undoing)
+            self._guarding = Guarding(policy, order.agent.name, self._crossed, undoing, self._recorder)
         return Parts(
             run=order.run,
             policy=policy,
@@ -354,7 +354,7 @@ class _Run:
                 self._recorder,
                 explainer,
                 self._kill,
-                self._guarding.rewritten if self._guarding is not None else None,
+                self._guarding,
             )
         return self._content
 

@@ -22,7 +22,7 @@ from supervisor.run.record import Recorder
 from supervisor.surfaces.ledger import Ledger, Written
 from supervisor.surfaces.reading import identity_of
 from supervisor.trees.diff import unified
-from supervisor.vocabulary.events import Actor, Kind
+from supervisor.vocabulary.events import Actor, ContentEvent, Kind
 from supervisor.vocabulary.verdicts import Effect, Verdict
 from supervisor.vocabulary.versions import ABSENT, Version
 
@@ -50,6 +50,7 @@ class TakeBack:
         told: Callable[[str], None],
         stop: Callable[[Verdict], None],
         alive: Callable[[Actor], bool],
+        refused: Callable[[ContentEvent, Verdict], None] | None = None,
     ) -> None:
         self._policy = policy
         self._ledger = ledger
@@ -61,6 +62,7 @@ class TakeBack:
         self._told = told
         self._stop = stop
         self._alive = alive
+        self._refused = refused
 
     def __call__(self, entry: Written, path: bytes, found: Judgement) -> bool:
         """Revert the file at ``path``, a name of an entry of the ledger. True when the violation is gone from there."""
@@ -82,6 +84,8 @@ class TakeBack:
         self._recorder.reverted(seq, event, done.outcome, os.fsdecode(done.quarantined), done.detail, difference)
         if done.outcome in ("restored", "removed", "replaced") and entry.is_written():
             message += " · its writer goes on in what was taken away: write the file anew"
+        if self._refused is not None and done.outcome in ("restored", "removed", "replaced"):
+            self._refused(event, verdict)
         self._follow_up(done, path, verdict, event.actor, message, difference)
         return done.outcome not in ("external", "failed")
 
