@@ -16,6 +16,7 @@ class Command(NamedTuple):
     be allowed. ``resolved`` is False where that cannot be told: no rule that allows then matches. ``files``: what it
     would apply, as named (``-f deploy.yaml``). ``irreversible``: nothing that is kept here could undo it. ``source``:
     where a target comes from that is neither an argument nor the environment (a path), empty otherwise.
+    ``stands_for``: (target, what it is another name of), the addresses of a git remote: a rule may speak of either.
     """
 
     tool: str
@@ -27,3 +28,4 @@ class Command(NamedTuple):
     files: tuple[str, ...] = ()
     irreversible: bool = False
     source: str = ""
+    stands_for: tuple[tuple[str, str], ...] = ()

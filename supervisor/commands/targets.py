@@ -1,0 +1,154 @@
+"""Where a command acts, from its arguments, its variables and its small files.
+
+A target of the catalogue is parts joined by `` / ``, of which the first has to be known: ``context / namespace`` gives
+``prod-eu/payments``, or ``prod-eu``. A part is alternatives joined by ``|``, of which the first that is known counts:
+``--option``, ``$VARIABLE``, ``%2`` (an operand after the verb, ``%*`` each of them, ``%0`` the first of all),
+``@reader``, ``=word``, ``?--option=word`` (that word if the option is given). ``~`` before it all: where it is not known it is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from supervisor.commands.classify import Doing
+from supervisor.commands.contexts import READERS
+from supervisor.commands.parsing import Line
+from supervisor.commands.toolfiles import Tool
+from supervisor.commands.world import Found, World
+
+MOST = 64
+_UNSURE = Found("")
+_USER = re.compile(r"^([a-z][a-z0-9+.-]{0,30}://)[^/@]*@")
+
+
+class Where(NamedTuple):
+    """``stands_for``: pairs of a target and what it is another name of."""
+
+    targets: tuple[str, ...] = ()
+    resolved: bool = True
+    source: str = ""
+    stands_for: tuple[tuple[str, str], ...] = ()
+
+
+def where(tool: Tool, line: Line, doing: Doing, world: World) -> Where:
+    """The targets of a command that has a class."""
+    specs = _specs(tool, line, doing)
+    if not specs:
+        return Where(resolved=False)
+    targets: dict[str, None] = {}
+    resolved, source = True, ""
+    for spec in specs:
+        optional, bare = spec.startswith("~"), spec.removeprefix("~")
+        if bare == "%*":
+            found = [Found(word) for word in line.operands()[doing.start + doing.length :]]
+        else:
+            one = _one(tool, line, doing, world, bare)
+            found = [] if one is None else [one]
+        if not found and not optional:
+            resolved = False
+        for each in found:
+            if each is _UNSURE or len(targets) >= MOST:
+                resolved = False
+                continue
+            targets[cleaned(each.value)] = None
+            source = source or each.source
+    return Where(tuple(targets), resolved, source)
+
+
+def _specs(tool: Tool, line: Line, doing: Doing) -> Sequence[str]:
+    verb = line.operands()[doing.start : doing.start + doing.length]
+    for end in range(len(verb), 0, -1):
+        found = tool.targets.get(" ".join(verb[:end]))
+        if found is not None:
+            return found
+    for name in doing.classes:
+        if name in tool.targets:
+            return tool.targets[name]
+    return tool.targets.get("*", ())
+
+
+def _one(tool: Tool, line: Line, doing: Doing, world: World, spec: str) -> Found | None:
+    parts = [_part(line, doing, world, part.strip()) for part in spec.split(" / ")]
+    first = parts[0]
+    if any(part is _UNSURE for part in parts):
+        return _UNSURE
+    if first is None:
+        return None
+    if tool.database:
+        return _database(first, parts[1] if len(parts) > 1 else None)
+    value = "/".join(part.value for part in parts if part is not None)
+    return Found(value, next((part.source for part in parts if part is not None and part.source), ""))
+
+
+def _part(line: Line, doing: Doing, world: World, part: str) -> Found | None:
+    for each in part.split("|"):
+        found = _alternative(line, doing, world, each)
+        if found is not None and (found.value or found is _UNSURE):
+            return found
+    return None
+
+
+def _alternative(line: Line, doing: Doing, world: World, text: str) -> Found | None:
+    mark, rest = text[0], text[1:]
+    if mark == "$":
+        return Found(world.variable(rest)) if world.told else _UNSURE
+    if mark == "%":
+        after = line.operands()[doing.start + doing.length if rest != "0" else 0 :]
+        at = max(int(rest) - 1, 0)
+        return Found(after[at]) if at < len(after) else None
+    if mark == "@":
+        return READERS[rest](world, line) if world.told else _UNSURE
+    if mark == "=":
+        return Found(rest)
+    if mark == "?":
+        option, _, word = rest.rpartition("=")
+        return Found(word) if line.has(frozenset((option,))) else None
+    given = [option for option in line.options if option.name == text and option.value]
+    if any(not option.sure for option in given):
+        return _UNSURE
+    return Found(given[-1].value or "") if given else None
+
+
+def _database(server: Found, name: Found | None) -> Found:
+    """``host/database``, from an address or from two words."""
+    for each in (name, server):
+        if each is not None and ("://" in each.value or re.match(r"\s*\w+\s*=", each.value)):
+            return Found(_from_address(each.value), each.source)
+    return Found(f"{server.value}/{name.value}" if name is not None else server.value)
+
+
+def _from_address(text: str) -> str:
+    """Host and name of a database that an address or a list of ``key=value`` names, without user and password."""
+    if "://" in text:
+        rest = text.partition("://")[2].partition("?")[0].partition("#")[0]
+        return rest.rpartition("@")[2].strip("/")
+    settings = dict(re.findall(r"(\w+)\s*=\s*'?([^'\s]*)'?", text[:4096]))
+    host = settings.get("hostaddr") or settings.get("host") or "local"
+    name = settings.get("dbname", "")
+    return f"{host}/{name}" if name else host
+
+
+def cleaned(target: str) -> str:
+    """A target as it may be told: no user or password in an address."""
+    return _USER.sub(r"\1", target)[:512]
+
+
+def image(word: str) -> str:
+    """Registry and name of an image, without tag and digest."""
+    word = re.sub(r"^[a-z-]{2,20}:(?://)?", "", word) if "://" in word else word
+    word = word.partition("@")[0]
+    folder, slash, last = word.rpartition("/")
+    return folder + slash + last.partition(":")[0]
+
+
+def files(tool: Tool, line: Line, doing: Doing) -> Iterator[str]:
+    """What it would apply, as named."""
+    for option in line.options:
+        if option.value and option.name in tool.files:
+            yield option.value
+    operands = line.operands()
+    verb = " ".join(operands[doing.start : doing.start + doing.length])
+    if verb in tool.file_words or "*" in tool.file_words:
+        yield from operands[doing.start + doing.length :]
