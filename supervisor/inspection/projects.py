@@ -16,12 +16,12 @@ _MARKS = frozenset(
     {"pyproject.toml", "setup.py", "setup.cfg", "package.json", "pnpm-workspace.yaml", "lerna.json"}
 )
 _DEEPEST = 3  # folders below the root that are listed
-_MOST_LISTED = 1000
+_MOST_LISTED = 5000
 _MOST_FOUND = 2000
 _MOST_LOOKS = 5000
 _FOREIGN = frozenset({"node_modules", "__pycache__", "site-packages", "bower_components"})
+_SOURCES = frozenset({"src", "lib", "dist", "build", "test", "tests", "__tests__", "docs"})
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_KEPT = "projects"
 
 
 class Project(NamedTuple):
@@ -31,18 +31,13 @@ class Project(NamedTuple):
     marks: frozenset[str]
 
 
-class _Kept(NamedTuple):
-    round: int
-    found: tuple[Project, ...]
-
-
 def projects(resolver: Resolver) -> tuple[Project, ...]:
-    """Folders with a manifest at most four names below the root, the nearest first. Not in virtual environments and
-    where packages are installed, and not beyond the first 1,000 folders."""
-    kept = resolver.kept.get(_KEPT)
-    if isinstance(kept, _Kept) and kept.round == resolver.round:
-        return kept.found
-    found: list[Project] = []
+    """Folders with a manifest at most four names below the root, the nearest first. Not in virtual environments, where
+    packages are installed, and among the sources of another project, and not beyond the first 5,000 folders."""
+    return resolver.remembered("projects", lambda: tuple(_found(resolver)))
+
+
+def _found(resolver: Resolver) -> Iterator[Project]:
     ahead = deque([("", 0)])
     for _ in range(_MOST_LISTED):
         if not ahead:
@@ -53,11 +48,10 @@ def projects(resolver: Resolver) -> tuple[Project, ...]:
             continue
         marks = _MARKS.intersection(names)
         if marks:
-            found.append(Project(folder, marks))
-        if depth < _DEEPEST:
-            ahead += ((joined(folder, name), depth + 1) for name in resolver.folders(folder) if not is_foreign(name))
-    resolver.kept[_KEPT] = _Kept(resolver.round, tuple(found))
-    return tuple(found)
+            yield Project(folder, marks)
+        passed = _SOURCES if marks and folder else ()
+        inner = resolver.folders(folder) if depth < _DEEPEST else ()
+        ahead += ((joined(folder, name), depth + 1) for name in inner if name not in passed and not is_foreign(name))
 
 
 def is_foreign(name: str) -> bool:

@@ -25,10 +25,10 @@ _STATEMENTS = "(import_statement) @import (import_from_statement) @from"
 _TEXTS = "(string) @text (comment) @text"
 _CALLS = "(call function: (_) @callee arguments: (argument_list) @arguments)"
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_NAME = r"[\w.]+(?:[ \t]+as[ \t]+\w+)?"
+_NAME = r"[\w.]++(?:[ \t]++as[ \t]++\w++)?"
 _LINE = re.compile(
-    r"^(?P<gap>[ \t\f]*)(?:from[ \t]+(?P<dots>\.*)(?P<home>[\w.]*)[ \t]+import[ \t]+\(?(?P<taken>[\w, \t*]*)"
-    rf"|import[ \t]+(?P<names>{_NAME}(?:[ \t]*,[ \t]*{_NAME})*)[ \t]*(?:$|[;#]))",
+    r"^(?P<gap>[ \t\f]*)(?:from[ \t]+(?P<dots>\.*+)(?P<home>[\w.]*+)[ \t]*+import\b[ \t]*\(?(?P<taken>[\w, \t*]*+)"
+    rf"|import[ \t]+(?P<names>{_NAME}(?:[ \t]*+,[ \t]*+{_NAME})*+)[ \t]*+(?:$|[;#]))",
     re.MULTILINE,
 )
 _GUARD = re.compile(rb"^([ \t]*)if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:[^\n]*\n", re.MULTILINE)
@@ -116,7 +116,10 @@ def _unfinished(raw: bytes) -> Iterator[tuple[int, int]]:
     """Blocks under ``if TYPE_CHECKING:`` by their indentation, where the tree has no such block because of an error."""
     if _BOUND.search(raw) is not None:
         return
+    end = 0
     for guard in _GUARD.finditer(raw):
+        if guard.start() < end:
+            continue
         end, depth = guard.end(), guard.end(1) - guard.start(1)
         while end < len(raw):
             line_end = raw.find(b"\n", end) + 1 or len(raw)

@@ -18,7 +18,6 @@ _MANIFESTS = frozenset({"pyproject.toml", "setup.py", "setup.cfg"})
 _SETUP_DIR = re.compile(rb"""package_dir\s*=\s*\{\s*["']["']\s*:\s*["']([^"']{1,200})["']""")
 _SETUP_FIND = re.compile(rb"""find_(?:namespace_)?packages\(\s*(?:where\s*=\s*)?["']([^"']{1,200})["']""")
 _MOST_MOUNTS = 256
-_KEPT = "python roots"
 
 
 class Mount(NamedTuple):
@@ -33,11 +32,6 @@ class _Manifest(NamedTuple):
 
     mounts: tuple[tuple[str, str], ...] = ()
     members: tuple[str, ...] = ()
-
-
-class _Index(NamedTuple):
-    listed: tuple[tuple[Mount, tuple[str, ...]], ...]
-    names: dict[str, tuple[Mount, ...]]
 
 
 def is_regular(folder: str, resolver: Resolver) -> bool:
@@ -63,40 +57,26 @@ def own_roots(importer: str, resolver: Resolver) -> tuple[Mount, ...]:
 
 def other_roots(top: str, resolver: Resolver) -> tuple[Mount, ...]:
     """Where other projects of the tree have a module by the name ``top``."""
+    return resolver.remembered("python roots", lambda: _index(resolver)).get(top, ())
+
+
+def _index(resolver: Resolver) -> dict[str, tuple[Mount, ...]]:
     folders = {project.folder for project in projects(resolver) if project.marks & _MANIFESTS}
     for folder in tuple(folders):
         for member in _manifest(folder, resolver).members:
             folders.update(expanded(resolver, folder, member))
     mounts: dict[Mount, None] = {}
     for folder in sorted(folders):
-        for each in (folder, joined(folder, "src")):
-            if resolver.exists_dir(each):
-                mounts[Mount("", each)] = None
+        mounts[Mount("", folder)] = None
+        if "src" in resolver.listdir(folder):
+            mounts[Mount("", joined(folder, "src"))] = None
         mounts.update(dict.fromkeys(_configured(folder, resolver)))
-    listed = tuple((mount, resolver.listdir(mount.folder)) for mount in mounts)
-    kept = resolver.kept.get(_KEPT)
-    if not isinstance(kept, _Index) or not _same(kept.listed, listed):
-        kept = resolver.kept[_KEPT] = _Index(listed, _names(listed))
-    return kept.names.get(top, ())
-
-
-def _same(
-    one: tuple[tuple[Mount, tuple[str, ...]], ...], other: tuple[tuple[Mount, tuple[str, ...]], ...]
-) -> bool:
-    if len(one) != len(other):
-        return False
-    return all(a[0] == b[0] and (a[1] is b[1] or a[1] == b[1]) for a, b in zip(one, other, strict=True))
-
-
-def _names(listed: tuple[tuple[Mount, tuple[str, ...]], ...]) -> dict[str, tuple[Mount, ...]]:
     found: dict[str, dict[Mount, None]] = {}
-    for mount, names in listed:
-        if mount.prefix:
-            found.setdefault(mount.prefix.partition(".")[0], {})[mount] = None
-            continue
+    for mount in mounts:
+        names = (mount.prefix,) if mount.prefix else resolver.listdir(mount.folder)
         for name in names:
             found.setdefault(name.partition(".")[0], {})[mount] = None
-    return {name: tuple(mounts) for name, mounts in found.items()}
+    return {name: tuple(each) for name, each in found.items()}
 
 
 # ----------------------------------------------------------------------------------------------------- manifests
@@ -116,8 +96,9 @@ def _configured(folder: str, resolver: Resolver) -> Iterator[Mount]:
 def _manifest(folder: str, resolver: Resolver) -> _Manifest:
     mounts: tuple[tuple[str, str], ...] = ()
     members: tuple[str, ...] = ()
+    names = resolver.listdir(folder)
     for name, reader in (("pyproject.toml", _pyproject), ("setup.cfg", _setup_cfg), ("setup.py", _setup_py)):
-        found = resolver.derived("python", joined(folder, name), reader)
+        found = resolver.derived("python", joined(folder, name), reader) if name in names else None
         if found is not None:
             mounts, members = (*mounts, *found.mounts), (*members, *found.members)
     return _Manifest(mounts[:_MOST_MOUNTS], members[:_MOST_MOUNTS])

@@ -20,12 +20,14 @@ _Made = TypeVar("_Made")
 FILE: Final = "file"
 FOLDER: Final = "folder"
 _OTHER: Final = "other"
+_KIND: Final = "kind"
+_STAMP: Final = "stamp"
 _MOST_LINKS = 40
 _MOST_SEEN = 50_000  # names that are remembered while one file is inspected
-_MOST_TEXTS = 512
+_MOST_TEXTS = 4_000
 _MOST_BYTES = 16 << 20  # of remembered texts
 _MOST_LISTED = 10_000  # names in a folder
-_MOST_LISTINGS = 4_000
+_MOST_LISTINGS = 10_000
 _LONGEST = 4096
 _MOST_PARTS = 128
 _FRESH = 50_000_000  # nanoseconds: file times are only so exact, so what changed just now may change unseen
@@ -59,12 +61,21 @@ class _Listing(NamedTuple):
     folders: tuple[str, ...]
 
 
+class _Memo(NamedTuple):
+    """``depends``: (what, path) -> what was there when ``made`` was made of it."""
+
+    round: int
+    depends: dict[tuple[str, str], object]
+    made: object
+
+
 class _Derived(NamedTuple, Generic[_Made]):
     content: bytes
     made: _Made
 
 
-_UNKNOWN: Final = _Stamp(-1, -1, -1, -1, -1)
+_UNKNOWN: Final = _Stamp(-1, -1, -1, -1, -1)  # equal to no other
+_GONE: Final = _Stamp(-2, -2, -2, -2, -2)
 _EMPTY: Final = _Listing(_UNKNOWN, (), ())
 _NOTHING: Final = _Spot("", None)
 _OUTSIDE: Final = _Spot(_OTHER, None)
@@ -81,14 +92,15 @@ class Resolver:
         self._texts: OrderedDict[str, _Text] = OrderedDict()
         self._held = 0
         self._listings: OrderedDict[str, _Listing] = OrderedDict()
-        self.round = 0  # counts the calls of ``begin``
-        self.kept: dict[str, object] = {}  # what readers remember between files, by names of their own
+        self._round = 0  # counts the calls of ``begin``
+        self._memos: dict[str, _Memo] = {}
+        self._depends: dict[tuple[str, str], object] | None = None  # only while something is made
         self._derived: OrderedDict[tuple[str, str], _Derived[object]] = OrderedDict()
 
     def begin(self) -> None:
         """From now on the tree is looked at anew."""
         self._seen = {}
-        self.round += 1
+        self._round += 1
 
     def relative_of(self, path: bytes) -> str | None:
         """An absolute path, relative to the tree; None for what is not in it. Links are not resolved."""
@@ -100,13 +112,14 @@ class Resolver:
     def kind(self, relative: str) -> str:
         """``FILE``, ``FOLDER``, or empty for anything else."""
         kind = self._look(relative).kind
+        self._note(_KIND, relative, kind)
         return kind if kind != _OTHER else ""
 
     def exists_file(self, relative: str) -> bool:
-        return self._look(relative).kind == FILE
+        return self.kind(relative) == FILE
 
     def exists_dir(self, relative: str) -> bool:
-        return self._look(relative).kind == FOLDER
+        return self.kind(relative) == FOLDER
 
     def canonical(self, relative: str) -> str:
         """The same place with links resolved, as far as it exists. What a link leads out of the tree keeps its name."""
@@ -125,10 +138,13 @@ class Resolver:
         """The content of a file of at most ``most`` bytes; None for all else. Always what is there now."""
         spot = self._look(relative)
         if spot.kind != FILE or spot.at is None:
+            self._note(_KIND, relative, spot.kind)
             return None
+        self._note(_STAMP, spot.at, _UNKNOWN)
         kept = self._texts.get(spot.at)
         if kept is not None and self._stamp_of(spot.at) == kept.stamp:
             self._texts.move_to_end(spot.at)
+            self._note(_STAMP, spot.at, kept.stamp)
             return kept.content if len(kept.content) <= most else None
         try:
             descriptor = self._open(spot.at, _FILE_FLAGS)
@@ -148,7 +164,9 @@ class Resolver:
         if kept is not None and kept.content == content:
             content = kept.content  # what was derived from it stays
         stamp = _stamp(found)
-        self._keep_text(spot.at, _Text(stamp if _is_settled(stamp) else _UNKNOWN, content))
+        stamp = stamp if _is_settled(stamp) else _UNKNOWN
+        self._note(_STAMP, spot.at, stamp)
+        self._keep_text(spot.at, _Text(stamp, content))
         return content
 
     def derived(self, purpose: str, relative: str, make: Callable[[bytes], _Made], most: int = 1 << 20) -> _Made | None:
@@ -169,6 +187,34 @@ class Resolver:
             self._derived.popitem(last=False)
         return made
 
+    def remembered(self, name: str, make: Callable[[], _Made]) -> _Made:
+        """``make()``, asked again only when something has changed that it looked at here. ``name`` names what is made;
+        there are few of them."""
+        kept = self._memos.get(name)
+        if kept is None or (kept.round != self._round and not self._holds(kept.depends)):
+            around = self._depends
+            depends = self._depends = dict[tuple[str, str], object]()
+            try:
+                kept = _Memo(self._round, depends, make())
+            finally:
+                self._depends = around
+            self._memos[name] = kept
+        elif kept.round != self._round:
+            kept = self._memos[name] = kept._replace(round=self._round)
+        if self._depends is not None:
+            self._depends.update(kept.depends)
+        return kept.made  # type: ignore[return-value]
+
+    def _note(self, what: str, path: str, found: object) -> None:
+        if self._depends is not None:
+            self._depends[what, path] = found
+
+    def _holds(self, depends: dict[tuple[str, str], object]) -> bool:
+        for (what, path), found in depends.items():
+            if (self._stamp_of(path) if what == _STAMP else self._look(path).kind) != found:
+                return False
+        return True
+
     def listdir(self, relative: str) -> tuple[str, ...]:
         """The names in a folder, sorted, at most 10,000; none where there is no such folder. Always current."""
         return self._listing(relative).names
@@ -180,10 +226,13 @@ class Resolver:
     def _listing(self, relative: str) -> _Listing:
         spot = self._look(relative)
         if spot.kind != FOLDER or spot.at is None:
+            self._note(_KIND, relative, spot.kind)
             return _EMPTY
+        self._note(_STAMP, spot.at, _UNKNOWN)
         kept = self._listings.get(spot.at)
         if kept is not None and self._stamp_of(spot.at) == kept.stamp:
             self._listings.move_to_end(spot.at)
+            self._note(_STAMP, spot.at, kept.stamp)
             return kept
         try:
             descriptor = self._open(spot.at, _FOLDER_FLAGS)
@@ -202,6 +251,7 @@ class Resolver:
         in_order = tuple(sorted(names))
         found = _Listing(stamp, in_order, tuple(name for name in in_order if names[name]))
         if _is_settled(stamp):
+            self._note(_STAMP, spot.at, stamp)
             self._listings[spot.at] = found
             if len(self._listings) > _MOST_LISTINGS:
                 self._listings.popitem(last=False)
@@ -211,7 +261,7 @@ class Resolver:
         try:
             return _stamp(os.lstat(f"{self._root}/{at}"))
         except OSError:
-            return _EMPTY.stamp._replace(inode=-2)
+            return _GONE
 
     # ---------------------------------------------------------------------------------------------- looking
 

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?', re.DOTALL)
 _COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"?|,(?=\s*+[}\]])', re.DOTALL)
-_PNPM = re.compile(r"^packages:[ \t]*(\[[^\]]*\])?[ \t]*(?:#.*)?$((?:\n[ \t]*(?:-.*|#.*)?$)*)", re.MULTILINE)
+_PNPM = re.compile(r"^packages:[ \t]*(\[[^\]]{0,2000}\])?[ \t]*(?:#.*)?$((?:\n[ \t]*(?:-.*|#.*)?$)*)", re.MULTILINE)
 _ITEM = re.compile(r"""^[ \t]*-[ \t]+["']?([^"'#\n]+?)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)
 _WORD = re.compile(r"""[^\s,\[\]"']+""")
 _MOST_EXTENDED = 16
 _MOST_CONFIGS = 32
 _MOST_TARGETS = 64
 _CONFIGS = ("tsconfig.json", "jsconfig.json")
-_KEPT = "script packages"
 
 
 class Config(NamedTuple):
@@ -37,7 +36,6 @@ class Config(NamedTuple):
 class Packages(NamedTuple):
     """Packages of the tree by their names. ``listed``: folders that belong to a workspace."""
 
-    round: int
     folders: dict[str, tuple[str, ...]]
     listed: frozenset[str]
 
@@ -159,9 +157,10 @@ def split(name: str) -> tuple[str, str]:
 
 
 def packages(resolver: Resolver) -> Packages:
-    kept = resolver.kept.get(_KEPT)
-    if isinstance(kept, Packages) and kept.round == resolver.round:
-        return kept
+    return resolver.remembered("script packages", lambda: _packages(resolver))
+
+
+def _packages(resolver: Resolver) -> Packages:
     folders: dict[str, None] = {}
     listed: dict[str, None] = {}
     for project in projects(resolver):
@@ -175,8 +174,7 @@ def packages(resolver: Resolver) -> Packages:
         name = document(joined(folder, "package.json"), resolver).get("name")
         if isinstance(name, str) and name:
             names[name] = (*names.get(name, ()), folder)
-    found = resolver.kept[_KEPT] = Packages(resolver.round, names, frozenset(listed))
-    return found
+    return Packages(names, frozenset(listed))
 
 
 def _members(folder: str, marks: frozenset[str], resolver: Resolver) -> list[str]:
@@ -187,7 +185,7 @@ def _members(folder: str, marks: frozenset[str], resolver: Resolver) -> list[str
     if "lerna.json" in marks:
         found += _texts(document(joined(folder, "lerna.json"), resolver).get("packages"))
     if "pnpm-workspace.yaml" in marks:
-        found += resolver.derived("pnpm", joined(folder, "pnpm-workspace.yaml"), _pnpm) or ()
+        found += resolver.derived("pnpm", joined(folder, "pnpm-workspace.yaml"), _pnpm, 1 << 16) or ()
     return found[:_MOST_TARGETS]
 
 

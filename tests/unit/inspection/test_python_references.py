@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -244,6 +245,7 @@ def test_half_written_files_tell_what_is_certain(ask: Ask) -> None:
         "src/shop/db/client.py", "+requests", "src/shop/web/views.py"
     ]  # fmt: skip
     assert ask("m.py", "def f(:\n  '''\nimport shop.db", *SHOP, pending=True) in ([], ["src/shop/db/__init__.py"])
+    assert ask("m.py", "def f(:\nfrom shop important", *SHOP, pending=True) == []
     assert ask("m.py", "from shop.", *SHOP, pending=True) in ([], ["src/shop/__init__.py"])
     guarded = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import shop.db\n    x = (\n"
     assert ask("m.py", guarded, *SHOP, pending=True) == []
@@ -290,3 +292,19 @@ def test_any_text_is_read(parsers: Parsers, tmp_path: Path, words: list[str]) ->
     found, _ = references("python", os.fsencode(tmp_path / "a/m.py"), "".join(words).encode(), parsers,
                           Resolver(os.fsencode(tmp_path)))  # fmt: skip
     assert all(not each.to.startswith(("/", "..")) for each in found)
+
+
+_LONG = (
+    "from " + "." * 300_000, ("from " + "." * 1900 + "\n") * 500, "import " + "a," * 150_000 + "!",
+    "import a" + " as" * 100_000, " " * 400_000 + "from", "from a import " + "a " * 150_000,
+    "if TYPE_CHECKING:\n" * 20_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", _LONG)
+def test_broken_files_are_read_in_linear_time(parsers: Parsers, tmp_path: Path, text: str) -> None:
+    path = os.fsencode(tmp_path / "m.py")
+    parsers.allow(Budget(20.0))
+    with contextlib.suppress(Unreadable):
+        references("python", path, f"def f(:\n{text}\n".encode(), parsers, Resolver(os.fsencode(tmp_path)))
+    parsers.allow(None)

@@ -154,3 +154,54 @@ def test_names_that_are_no_utf8(tree: Path) -> None:
     assert found.relative_of(b"/etc/passwd") is None
     assert found.relative_of(os.fsencode(tree)) is None
     assert found.relative_of(os.fsencode(tree) + b"/../x") is None
+
+
+def test_what_is_remembered_is_made_anew_when_something_it_saw_has_changed(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = over(tree)
+    real = time.time_ns()
+    monkeypatch.setattr("supervisor.inspection.resolving.time.time_ns", lambda: real + 10_000_000_000)
+    (tree / "a.json").write_text("1")
+    times: list[int] = []
+
+    def inner() -> tuple[str, ...]:
+        return found.listdir("src/db")
+
+    def make() -> tuple[object, ...]:
+        times.append(1)
+        seen = (found.text("a.json"), found.exists_file("b.json"), found.remembered("inner", inner))
+        return (*seen, found.text("c.json"), found.listdir("none"))
+
+    def again() -> tuple[object, ...]:
+        found.begin()
+        return found.remembered("all", make)
+
+    first = again()
+    assert again() == again() == first
+    assert len(times) == 1
+    for number, change in enumerate(
+        (
+            lambda: (tree / "a.json").write_text("2"),
+            (tree / "b.json").touch,
+            (tree / "src/db/more.py").touch,
+            (tree / "c.json").touch,
+            (tree / "none").mkdir,
+            (tree / "a.json").unlink,
+        ),
+        2,
+    ):
+        change()
+        now = again()
+        assert len(times) == number
+        assert now != first or number == 6
+        assert again() == now
+        assert len(times) == number
+
+
+def test_what_changed_just_now_is_looked_at_again(tree: Path) -> None:
+    found = over(tree)
+    for number in range(30):
+        (tree / f"src/db/n{number}.py").touch()
+        found.begin()
+        assert f"n{number}.py" in found.remembered("names", lambda: found.listdir("src/db"))
