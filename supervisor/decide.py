@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from supervisor.invariants import actions, commands, content, data, dependency, gitdir, guardrail, hosts, remediation, scope
+from supervisor.invariants import (
+    actions,
+    commands,
+    content,
+    data,
+    dependency,
+    gitdir,
+    guardrail,
+    hosts,
+    remediation,
+    scope,
+)
 from supervisor.invariants.places import WRITABLE, Zone, governed, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.events import (

@@ -3,7 +3,8 @@
 A target of the catalogue is parts joined by `` / ``, of which the first has to be known: ``context / namespace`` gives
 ``prod-eu/payments``, or ``prod-eu``. A part is alternatives joined by ``|``, of which the first that is known counts:
 ``--option``, ``$VARIABLE``, ``%2`` (an operand after the verb, ``%*`` each of them, ``%0`` the first of all),
-``@reader``, ``=word``, ``?--option=word`` (that word if the option is given). ``~`` before it all: where it is not known it is none.
+``@reader``, ``=word``, ``?--option=word`` (that word if the option is given). ``~`` before it all: where it is not
+known it is none.
 """
 
 from __future__ import annotations

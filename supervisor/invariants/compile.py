@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from supervisor.invariants import actions, boundary, data, guardrail, infra, remediation, secrets
+from supervisor.invariants import actions, boundary, contract, data, guardrail, infra, remediation, secrets
 from supervisor.invariants.commands import compile_commands
 from supervisor.invariants.dependency import compile_dependencies, is_judged, named_packages, unjudged
 from supervisor.invariants.globs import Globs
@@ -245,6 +245,7 @@ _DESCRIBED: Final[Mapping[str, Callable[[Rule], tuple[Coverage, str]]]] = {
     "data": data.describe,
     "guardrail": guardrail.describe,
     "remediation": remediation.describe,
+    "contract": contract.describe,
 }
 
 

@@ -1,4 +1,4 @@
-"""``[[contract]]``: what has to be shown at a stated moment, for invariants that it names, and what a showing is worth."""
+"""``[[contract]]``: what has to be shown at a stated moment, for the invariants that it names."""
 
 from __future__ import annotations
 

@@ -14,12 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from supervisor.git.layout import Repository
 from supervisor.invariants.contract import Contract, Shown, answers_for, is_met
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.profile.model import Entry
 from supervisor.run.attempts import Attempts
-from supervisor.vocabulary.errors import GovrunError
+from supervisor.run.checking import tree_files
+from supervisor.run.prior import Prior
+from supervisor.run.record import Recorder
+from supervisor.vocabulary.errors import GovrunError, ProfileError
 from supervisor.vocabulary.verdicts import Verdict
 
 _PATIENCE = 300.0  # seconds for one command
@@ -40,6 +44,65 @@ def due(contracts: Iterable[Contract], moment: str) -> tuple[Contract, ...]:
     if moment == "start":
         return tuple(each for each in contracts if each.when == "start")
     return tuple(each for each in contracts if each.when != "start" or each.form)
+
+
+def tree_paths(policy: CompiledPolicy, repository: Repository | None, environ: Mapping[str, str]) -> list[bytes]:
+    """Paths of the files that belong to the tree, relative to it. Errors: ``GovrunError``."""
+    if repository is not None:
+        return tree_files(repository, environ)
+    found = []
+    for folder, names, files in os.walk(policy.tree):
+        names[:] = [name for name in names if name != b".git"]
+        found += [os.path.join(folder, name)[len(policy.tree) + 1 :] for name in files]
+    return found
+
+
+def require_started(
+    contracts: Iterable[Contract], policy: CompiledPolicy, repository: Repository | None, environ: Mapping[str, str]
+) -> list[Shown]:
+    """What has to be shown before anything starts. Errors: ``ProfileError`` with all that is not met."""
+    wanted = due(contracts, "start")
+    if not wanted:
+        return []
+
+    def as_it_is(path: bytes) -> bytes | None:
+        return (Path(os.fsdecode(policy.tree)) / os.fsdecode(path)).read_bytes()
+
+    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, environ)
+    failed = [each for each in found if not each.passed]
+    if failed:
+        why = "\n".join(f"{each.contract.source}: {each.contract.id}: {each.detail}" for each in failed)
+        count = f"{len(failed)} contract{'s' if len(failed) > 1 else ''}"
+        fix = "correct the rule or the contract; nothing was started"
+        raise ProfileError(f"{count} not met at the start", why, fix)
+    return found
+
+
+def show_at_end(
+    contracts: Iterable[Contract],
+    policy: CompiledPolicy,
+    repository: Repository | None,
+    base: str,
+    prior: Prior | None,
+    environ: Mapping[str, str],
+    recorder: Recorder,
+    say: Callable[[str], None],
+) -> int:
+    """Show, record and tell what has to be shown at the end of a run. How many contracts are not met."""
+    found = show(
+        due(contracts, "stop"),
+        policy,
+        lambda: tree_paths(policy, repository, environ),
+        lambda path: prior.at(base, path) if prior is not None else None,
+        environ,
+    )
+    for each in found:
+        contract, word = each.contract, "passed" if each.passed else "failed"
+        recorder.note("contract", id=contract.id, proves=list(contract.proves), call=word, detail=each.detail)
+        if not each.passed:
+            say(f"govrun: contract {contract.id} ({contract.source}) is not met: {each.detail}")
+    recorder.counts.contracts = f"{sum(each.passed for each in found)}/{len(found)}"
+    return sum(not each.passed for each in found)
 
 
 def show(

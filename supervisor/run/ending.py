@@ -29,8 +29,8 @@ _STEPS = 20  # of a rebase that are named
 Say = Callable[[str], None]
 
 
-def outcome(end: End, counts: Counts, fail_on: Effect | None) -> tuple[int, str]:
-    """Exit code and status word."""
+def outcome(end: End, counts: Counts, fail_on: Effect | None, *, unmet: int = 0) -> tuple[int, str]:
+    """Exit code and status word. ``unmet``: contracts that are not met at the end."""
     if end.reason in ("internal", "crash"):
         return EXIT_FAILED, "UNKNOWN"
     if end.reason in ("invariant", "operator"):
@@ -40,8 +40,8 @@ def outcome(end: End, counts: Counts, fail_on: Effect | None) -> tuple[int, str]
     status = end.status or 0
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
     crossed = fail_on is not None and (counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0))
-    if code == 0 and crossed:
-        return EXIT_ENFORCED, "FAILED"
+    if unmet or (code == 0 and crossed):
+        return (EXIT_ENFORCED if code == 0 else code), "FAILED"
     return code, "WARNED" if counts.warned else "PASSED"
 
 

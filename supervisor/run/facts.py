@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from supervisor.commands import catalogue, databases, normal
+from supervisor.commands import databases, normal, toolfiles
 from supervisor.commands.installs import installation
+from supervisor.commands.wrappers import interpreter
 from supervisor.inspection.reading import DATABASE
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.surfaces.contents import plain_content
@@ -71,7 +72,7 @@ class Facts:
 
         program = event.target.path
         found = normal.commands(event.argv, program, environ, event.cwd, read, self._identity(event))
-        source = self._pipes.starts(tid, program, normal.interpreter(event.argv, program))
+        source = self._pipes.starts(tid, program, interpreter(event.argv, program))
         if source:
             words = (os.fsdecode(source), "|", os.fsdecode(program.rpartition(b"/")[2]))
             found = (*found, Command(words[0], "", words, ("pipe-to-shell",), irreversible=True))
@@ -87,7 +88,7 @@ class Facts:
     def _identity(self, event: ExecEvent) -> str:
         path = event.target.path
         if self._identities is None:
-            self._identities = Identities(catalogue.names(), self._folders)
+            self._identities = Identities(toolfiles.names(), self._folders)
         try:
             return self._identities.of(path)
         except OSError:

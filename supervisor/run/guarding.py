@@ -111,8 +111,8 @@ class Guarding:
             self._action = action
             self._kept.clear()
             self._windows.action_began(action, time.time())
-        files = isinstance(event, FsEvent)
-        moving, branch = files and event.carried, files and _sets_branch(event)
+        moving = isinstance(event, FsEvent) and event.carried
+        branch = isinstance(event, FsEvent) and _sets_branch(event)
         self._increment = self._windows.before(event, now, moving=moving, branch=branch)
         remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
         usage = self._windows.snapshot(now, action)

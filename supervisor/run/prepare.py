@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.confine.environment import Environment, build, cache_folders
 from supervisor.git.program import find_git
 from supervisor.git.signing import wanted as signed
+from supervisor.invariants.contract import Contract, compile_contracts
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.journal.store import state_path
 from supervisor.kernel import probe
@@ -70,6 +71,7 @@ class Prepared(NamedTuple):
     unsigned: str
     late: Late
     home: Path
+    contracts: tuple[Contract, ...] = ()
 
 
 def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
@@ -110,7 +112,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     chosen_late = Late(late, policy_for, environment.withheld)
     return Prepared(
         options, place, profile, agent, policy, host, environment, state, caches, program, signing, unsigned,
-        chosen_late, home,
+        chosen_late, home, compile_contracts(profile.contracts),
     )  # fmt: skip
 
 

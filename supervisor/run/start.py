@@ -49,6 +49,11 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     """Run the command; returns the exit code of govrun. Called once per process. Errors: ``GovrunError``."""
     make_state(prepared.state)
     _make_folders(prepared)
+    if prepared.contracts:
+        from supervisor.run.contracts import require_started
+
+        environ = prepared.environment.variables
+        require_started(prepared.contracts, prepared.policy, prepared.place.repository, environ)
     if prepared.agent.state_in:
         from supervisor.run.agentstate import bring
 
@@ -275,6 +280,7 @@ def _order(
         scratch=b"",
         agent=prepared.agent,
         late=prepared.late,
+        contracts=prepared.contracts,
         ask=prepared.profile.ask,
         ask_timeout=prepared.profile.ask_timeout,
     )

@@ -16,6 +16,7 @@ from supervisor.decide import decide
 from supervisor.enforce.explain import Explainer, reason
 from supervisor.enforce.kill import stop_tree
 from supervisor.invariants import content
+from supervisor.invariants.contract import Contract
 from supervisor.invariants.places import Zone, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.journal.store import update_meta
@@ -23,13 +24,9 @@ from supervisor.journal.writer import Journal
 from supervisor.kernel import landlock, libc
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
-from supervisor.operator.approvals import Approvals, asks
-from supervisor.operator.control import Control
-from supervisor.operator.desk import Desk, Effects
 from supervisor.profile.model import AgentPack
 from supervisor.run import ending, handshake, scratch
 from supervisor.run.agent import Agent, Late, adopted
-from supervisor.run.asking import Asking
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.facts import Facts, tool_folders
 from supervisor.run.givingup import give_up
@@ -37,6 +34,7 @@ from supervisor.run.guarding import Guarding
 from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
+from supervisor.run.operating import Operating
 from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
@@ -97,6 +95,7 @@ class Order(NamedTuple):
     late: Late
     signing: Grant | None = None
     unsigned: str = ""
+    contracts: tuple[Contract, ...] = ()
     ask: str = "auto"
     ask_timeout: float = 60.0
 
@@ -162,7 +161,7 @@ class _Run:
         self._inspector = self._start_inspector()
         self._signers = _signers(order)
         self._content: ContentParts | None = None
-        self._desk: Desk | None = None
+        self._operating: Operating | None = None
         self._guarding: Guarding | None = None
 
     def _start_inspector(self) -> Inspector | None:
@@ -200,9 +199,12 @@ class _Run:
             deadline=self._started + limit if limit is not None else None,
             stopped=lambda: _tell(order.guard, b"stopped\n"),
             timed_out=self._timed_out,
-            desk=self._desk,
+            desk=self._operating.desk if self._operating is not None else None,
             endings=self._guarding.endings if self._guarding is not None else None,
         )
+        if self._operating is not None:
+            self._operating.loop = self._loop
+            self._operating.acknowledged = self._guarding.acknowledged if self._guarding is not None else None
         # What exists now lives as long as the run; events come and go without cycles.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
@@ -262,6 +264,10 @@ class _Run:
             self._refs = RefWatch(
                 policy.git, order.refs, order.head, self._publishing.moved, self._publishing.moved_by_others
             )
+        operating = self._operating = Operating(
+            order.folder, order.run, order.ask, order.ask_timeout, self._recorder, order.say, processes.belongs,
+            terminal=order.terminal >= 0,
+        )  # fmt: skip
         if policy.guards or policy.remediation:
             undoing = Undoing(
                 lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
@@ -276,7 +282,7 @@ class _Run:
             files=files,
             execs=Execs(resolver, (policy.state, *policy.hide)),
             facts=Facts(policy, tool_folders(order.environment), self._touched.is_after, self._reader),
-            asking=self._asking(processes),
+            asking=operating.asking,
             guarding=self._guarding,
             signals=Signals(processes, order.scoped),
             network=functools.cache(_network),
@@ -301,34 +307,6 @@ class _Run:
 
             self._inspector = start_inspector(self._order.policy)
         return self._inspector
-
-    def _asking(self, processes: Processes) -> Asking:
-        order = self._order
-        approvals = Approvals(order.ask_timeout, time.monotonic)
-        control = Control(order.folder, order.run, lambda pid, _uid: not processes.belongs(pid))
-        effects = Effects(self._hold_still, self._go_on, lambda: self._finish(End("operator", None)))
-        self._desk = Desk(
-            control,
-            approvals,
-            lambda call, detail: self._recorder.note("operator", call=call, detail=detail),
-            effects,
-        )
-        return Asking(approvals, asks(order.ask, order.terminal >= 0), self._recorder)
-
-    def _finish(self, end: End) -> None:
-        if self._loop is not None:
-            self._loop.finish(end)
-
-    def _hold_still(self) -> None:
-        if self._loop is not None:
-            self._loop.pause()
-
-    def _go_on(self) -> None:
-        """Whoever lets the run go on has seen what was counted."""
-        if self._guarding is not None:
-            self._guarding.acknowledged()
-        if self._loop is not None:
-            self._loop.resume()
 
     def _adopt(self, pack: AgentPack) -> None:
         if self._judge is not None:
@@ -369,6 +347,10 @@ class _Run:
         if self._loop is not None:
             self._loop.finish(End("invariant", None))
 
+    def _pause(self, verdict: Verdict) -> None:
+        if self._operating is not None:
+            self._operating.hold_for(reason(verdict.matches[0], verdict.effect))
+
     def _crossed(self, event: LifecycleEvent | ContentEvent, verdict: Verdict) -> None:
         """A guardrail speaks of something that has happened already."""
         self._recorder.observed(event, verdict)
@@ -377,16 +359,6 @@ class _Run:
             self._kill(verdict)
         elif verdict.effect in (Effect.PAUSE, Effect.ASK):
             self._pause(verdict)
-
-    def _pause(self, verdict: Verdict) -> None:
-        """A rule holds the run still, until the operator has looked at it."""
-        if self._desk is None or self._desk.paused:
-            return
-        told = reason(verdict.matches[0], verdict.effect)
-        self._recorder.note("operator", call="pause", detail=told)
-        self._desk.paused = True
-        self._hold_still()
-        self._order.say(f"{told}\n  the run is paused: govrun resume {self._order.run} goes on, govrun stop ends it")
 
     def _timed_out(self) -> None:
         limit = self._order.policy.timeout
@@ -412,7 +384,8 @@ class _Run:
         ending.say_what_waits(self._order.policy.git, self._started, self._order.say)
         if self._refs is not None:
             self._refs.last_look()
-        code, status = ending.outcome(end, self._recorder.counts, self._order.fail_on)
+        unmet = self._shown()
+        code, status = ending.outcome(end, self._recorder.counts, self._order.fail_on, unmet=unmet)
         refused = self._recorder.counts.blocked > 0
         ending.say_why_not(self._tell, self._order.program, self._order.say, refused=refused)
         seconds = time.monotonic() - self._started
@@ -426,8 +399,8 @@ class _Run:
         self._order.oracles.close()
         if self._signers is not None:
             self._signers.close()
-        if self._desk is not None:
-            self._desk.close()
+        if self._operating is not None:
+            self._operating.desk.close()
         if self._guarding is not None:
             self._guarding.close()
         if self._content is not None:
@@ -457,6 +430,19 @@ class _Run:
             git = self._order.policy.git
             ending.look_at_index(self._content.commits, git, self._touched, self._recorder, self._order.say)
         return End("invariant", None) if self._verdict is not None and end.reason == "exit" else end
+
+    def _shown(self) -> int:
+        """What has to be shown at the end: how many contracts are not met."""
+        order = self._order
+        if not order.contracts or self._judge is None:
+            return 0
+        from supervisor.run.contracts import show_at_end
+
+        prior = self._content.prior if self._content is not None else None
+        return show_at_end(
+            order.contracts, order.policy, order.oracles.repository, order.base, prior, order.environment,
+            self._recorder, order.say,
+        )  # fmt: skip
 
     def _look_for_others(self) -> None:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""
