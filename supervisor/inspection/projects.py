@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from supervisor.inspection.resolving import Resolver
 
-_MARKS = frozenset(
-    {"pyproject.toml", "setup.py", "setup.cfg", "package.json", "pnpm-workspace.yaml", "lerna.json"}
-)
+_MARKS = frozenset({"pyproject.toml", "setup.py", "setup.cfg", "package.json", "pnpm-workspace.yaml", "lerna.json"})
 _DEEPEST = 3  # folders below the root that are listed
 _MOST_LISTED = 5000
 _MOST_FOUND = 2000

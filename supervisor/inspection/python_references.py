@@ -48,13 +48,11 @@ class _Asked(NamedTuple):
     certain: bool = True
 
 
-def references(
-    content: bytes, path: bytes, parsers: Parsers, resolver: Resolver
-) -> tuple[tuple[Reference, ...], str]:
+def references(content: bytes, path: bytes, parsers: Parsers, resolver: Resolver) -> tuple[tuple[Reference, ...], str]:
     """What is imported, and why that may not be all. Nothing is told of the standard library, of what only type
-    checkers read, and of files outside of the tree. ``Unreadable`` for what is no text."""
+    checkers read (stubs too), and of files outside of the tree. ``Unreadable`` for what is no text."""
     importer = resolver.relative_of(path)
-    if importer is None:
+    if importer is None or importer.endswith(".pyi"):
         return (), ""
     raw = lines_of(decode(content)).encode("utf-8", "replace")
     root = parsers.parse("python", path, raw)

@@ -39,9 +39,7 @@ class World:
         return Findings(references=found[0], pending=found[1])
 
     def told(self, path: str, text: str, before: str = "", **fields: Any) -> list[str]:
-        rules = compile_boundaries(
-            [Rule("boundary", "r", fields=fields)], {"r": Invariant("r", "boundary", "revert")}
-        )
+        rules = compile_boundaries([Rule("boundary", "r", fields=fields)], {"r": Invariant("r", "boundary", "revert")})
         graphs = rules.graphs()
         for at, _, names in os.walk(self.tree):
             for name in names:
@@ -58,7 +56,10 @@ def world(tmp_path: Path, parsers: Parsers) -> World:
     return World(tmp_path, parsers)
 
 
-HEXAGON = {"layers": ("src/shop/web/**", "src/shop/app/**", "src/shop/domain/**"), "isolate": ("src/shop/domain/**",)}
+HEXAGON: dict[str, Any] = {
+    "layers": ("src/shop/web/**", "src/shop/app/**", "src/shop/domain/**"),
+    "isolate": ("src/shop/domain/**",),
+}
 
 
 def test_a_python_service(world: World) -> None:

@@ -254,6 +254,7 @@ def test_half_written_files_tell_what_is_certain(ask: Ask) -> None:
 def test_outside_of_the_tree_nothing_is_told(parsers: Parsers, tmp_path: Path) -> None:
     resolver = Resolver(os.fsencode(tmp_path))
     assert references("python", b"/elsewhere/a.py", b"import requests", parsers, resolver) == ((), "")
+    assert references("python", os.fsencode(tmp_path / "a.pyi"), b"import requests", parsers, resolver) == ((), "")
     assert references("toml", os.fsencode(tmp_path / "a.py"), b"import requests", parsers, resolver) == ((), "")
     script = b"#!/usr/bin/env python3\nimport a\n"
     assert references("script", os.fsencode(tmp_path / "run"), script, parsers, resolver)[0]
