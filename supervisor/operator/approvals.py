@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
@@ -48,6 +47,8 @@ class Question(NamedTuple):
     @property
     def command(self) -> str:
         """The command as a shell would read it, on one line, cut."""
+        import shlex
+
         words = (word.decode("utf-8", "backslashreplace") for word in self.argv[:_COMMAND])
         return one_line(" ".join(shlex.quote(word[: _COMMAND + 1]) for word in words), _COMMAND)
 
