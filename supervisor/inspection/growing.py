@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 
 _NAME = re.compile(rb"[\w.\x80-\xff]*\Z")
-_BY_LINE = frozenset({"requirements", "setup.cfg", "environment.yml", "pnpm-lock", "yarn.lock"})
+_BY_LINE = frozenset(
+    {"requirements", "setup.cfg", "environment.yml", "pnpm-lock", "yarn.lock"}
+    | {"go.mod", "go.work", "go.sum", "modules.txt", "Cargo.lock", "Gemfile.lock", "gradle.lockfile"}
+    | {"Gemfile", "gemspec", "gradle", "ruby", "kotlin", "java"}
+)
 
 
 def fixed_part(kind: str, content: bytes) -> bytes:

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from supervisor.inspection.parsing import Parsers
     from supervisor.inspection.resolving import Resolver
 
-_UNREAD = frozenset(
-    {"go", "rust", "java", "kotlin", "ruby", "Cargo.toml", "Cargo.lock", "go.mod", "go.work", "go.sum", "modules.txt"}
-    | {"Gemfile", "Gemfile.lock", "gemspec", "gradle", "gradle.lockfile", "versions.toml", "pom.xml"}
-)
 MOST_SOURCE = 2 << 20
 MOST_MANIFEST = 2 << 20
 MOST_NOTEBOOK = 16 << 20  # mostly pictures
@@ -172,16 +168,36 @@ def _inspect(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findin
         return python_source.startup_lines(content, parsers)
     if kind == kinds.INSTALLED:
         return _installed(content)
-    if kind in _UNREAD:
-        return NOTHING_FOUND
+    if kind in ("go", "rust", "java", "kotlin", "ruby"):
+        return _compiled(kind, path, content, parsers)
     if kinds.is_lock(kind):
-        from supervisor.inspection.locks import READERS
+        from supervisor.inspection import compiled_locks, locks
 
         text, problem = lock_text(content)
-        found = READERS[kind](text)
+        found = (locks.READERS.get(kind) or compiled_locks.READERS[kind])(text)
         return found._replace(pending=found.pending or problem)
     text = manifest_text(kind, content)
     return manifest(kind, text).findings()
+
+
+def _compiled(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findings:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        content = lossy(content)
+    if kind == "rust":
+        from supervisor.inspection import rust_source
+
+        return rust_source.inspect(content, parsers, path)
+    if kind == "go":
+        from supervisor.inspection import go_source
+
+        return go_source.inspect(content)
+    if kind == "ruby":
+        from supervisor.inspection import ruby_source
+
+        return ruby_source.inspect(content)
+    from supervisor.inspection import java_source
+
+    return java_source.inspect(content, kotlin=kind == "kotlin")
 
 
 def _installed(content: bytes) -> Findings:
@@ -213,7 +229,16 @@ def manifest_text(kind: str, content: bytes) -> str:
 
 def manifest(kind: str, text: str) -> Document:
     """``KeyError`` for a kind that is no manifest."""
-    from supervisor.inspection import ini_manifests, npm_manifests, python_manifests
+    from supervisor.inspection import (
+        cargo_manifests,
+        go_manifests,
+        gradle_manifests,
+        ini_manifests,
+        maven_manifests,
+        npm_manifests,
+        python_manifests,
+        ruby_source,
+    )
 
     readers: Final[Mapping[str, Callable[[str], Document]]] = {
         "requirements": python_manifests.requirements,
@@ -224,5 +249,13 @@ def manifest(kind: str, text: str) -> Document:
         "environment.yml": python_manifests.environment,
         "package.json": npm_manifests.package_json,
         "workspace": npm_manifests.workspace,
+        "Cargo.toml": cargo_manifests.cargo,
+        "go.mod": go_manifests.go_mod,
+        "go.work": go_manifests.go_mod,
+        "pom.xml": maven_manifests.pom,
+        "gradle": gradle_manifests.script,
+        "versions.toml": gradle_manifests.catalog,
+        "Gemfile": ruby_source.gemfile,
+        "gemspec": ruby_source.gemfile,
     }
     return readers[kind](text)

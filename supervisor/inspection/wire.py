@@ -24,6 +24,7 @@ MOST_QUESTION = (64 << 20) + (1 << 20)
 INSPECT, WITHOUT = 1, 2
 _LONGEST = 2000  # characters of one string
 _LINES = 1 << 31
+_ECOSYSTEMS = frozenset(("pypi", "npm", "cargo", "go", "maven", "rubygems"))
 
 
 class Garbled(ValueError):
@@ -129,10 +130,8 @@ def _line(value: object) -> int:
 
 
 def _ecosystem(value: object) -> str:
-    if value == "pypi":
-        return "pypi"
-    if value == "npm":
-        return "npm"
+    if isinstance(value, str) and value in _ECOSYSTEMS:
+        return value
     raise Garbled("an answer with another ecosystem")
 
 

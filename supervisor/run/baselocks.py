@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from supervisor.inspection.kinds import is_lock, kind_of
+from supervisor.inspection.kinds import is_lock, is_unpacked, kind_of
 from supervisor.inspection.reading import MOST_LOCK
 from supervisor.inspection.worker import Inspector
 from supervisor.vocabulary.content import Findings
@@ -20,7 +20,13 @@ _MOST_FILES = 64
 _MOST_FOLDERS = 20_000
 _PATIENCE = 30.0  # seconds for one lock
 _PASSED_OVER = frozenset((b".git", b"node_modules", b"site-packages", b"dist-packages", b"__pycache__", b".venv"))
-_NPM = frozenset(("package-lock", "yarn.lock", "pnpm-lock", "bun.lock"))
+_ECOSYSTEMS = {
+    **dict.fromkeys(("package-lock", "yarn.lock", "pnpm-lock", "bun.lock"), "npm"),
+    **dict.fromkeys(("go.sum", "modules.txt"), "go"),
+    "Cargo.lock": "cargo",
+    "Gemfile.lock": "rubygems",
+    "gradle.lockfile": "maven",
+}
 _MOST_IGNORE = 1 << 20
 
 
@@ -35,7 +41,7 @@ class Locks(NamedTuple):
 
 def ecosystem_of(kind: str) -> str:
     """The ecosystem that a lock of ``kind`` speaks of."""
-    return "npm" if kind in _NPM else "pypi"
+    return _ECOSYSTEMS.get(kind, "pypi")
 
 
 def named_in(findings: Iterable[Findings]) -> frozenset[tuple[str, str]]:
@@ -88,12 +94,18 @@ def read_regular(path: bytes, limit: int) -> bytes | None:
 
 def _candidates(tree: bytes) -> tuple[list[bytes], bool]:
     """Paths of locks that are not ignored, those at the top first, and whether there are more."""
-    found = [relative for relative in _walk(tree) if (kind := kind_of(relative)) is not None and is_lock(kind)]
+    found = [relative for relative in _walk(tree) if _is_own_lock(relative)]
     if found:
         ignores = _Ignores(tree)
         found = [relative for relative in found if not ignores.covers(relative)]
     found.sort(key=lambda relative: (relative.count(b"/"), relative))
     return found[:_MOST_FILES], len(found) > _MOST_FILES
+
+
+def _is_own_lock(relative: bytes) -> bool:
+    """Whether it is a lock of the tree's own: those of unpacked packages say nothing of what is built here."""
+    kind = kind_of(relative)
+    return kind is not None and is_lock(kind) and not is_unpacked(kind, relative)
 
 
 def _walk(tree: bytes) -> Iterator[bytes]:
