@@ -11,12 +11,12 @@ from supervisor.inspection.decoding import Lines, Unreadable
 
 _MARK = re.compile(
     r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)|<![^>]*>?"
-    r"|<(/?)([^\s<>/?!\"']+)((?:[^<>\"']{1,2000}|\"[^\"]{0,2000}\"|'[^']{0,2000}'){0,60}+)(>|\Z)|<",
+    r"|<(/?)([^\s<>/?!\"']+)((?:[^<>\"']{1,2000}|\"[^\"]{0,2000}(?:\"|\Z)|'[^']{0,2000}(?:'|\Z)){0,60}+)(>|\Z)|<",
     re.DOTALL,
 )
 _ENTITY = re.compile(r"&(?:#(\d{1,7})|#x([0-9a-fA-F]{1,6})|(\w{1,12}));")
 _ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
-_DECLARED = re.compile(r"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']([^\"'>]*)")
+_DECLARED = re.compile(r"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']([^\"'>]*)[\"']")
 _PLAIN = re.compile(r"utf-?8|utf-?16|us-ascii|iso-8859-\d+|latin-?1|windows-125\d|cp125\d", re.IGNORECASE)
 _DEEPEST = 200
 
