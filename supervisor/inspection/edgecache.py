@@ -66,9 +66,11 @@ class Key(NamedTuple):
 
 
 def tree_validity(tree: bytes, entries: Iterable[tuple[bytes, int, bytes]]) -> bytes:
-    """A digest of what resolution depends on. ``tree``: its absolute path, to which links can lead. ``entries``: (path, mode as git has it, blob id or any other digest of
-    the content) of *everything* in the tree that a reader could come upon, tracked or not: also what is ignored, like
-    ``node_modules`` or what a build generates, or the folders' times must be among the entries instead. In any order.
+    """A digest of what resolution depends on. ``tree``: its absolute path, to which links can lead.
+
+    ``entries``: (path, mode as git has it, blob id or any other digest of the content), in any order, of *everything*
+    in the tree that a reader could come upon, tracked or not: also what is ignored, like ``node_modules`` or what a
+    build generates. What is left out may change without notice.
     """
     made = hashlib.sha256(struct.pack("!Q", len(tree)) + tree)
     for path, mode, blob in sorted(entries):

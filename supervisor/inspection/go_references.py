@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _IMPORT = re.compile(rb'(?<![\w\x80-\xff])import\s*+(?:(\()|(?:[\w\x80-\xff]++|\.)?\s*+(?="))')
 _BLOCK = re.compile(rb"[^)]*")
 _OTHER = re.compile(rb"^(?:func|type|var|const)\b", re.MULTILINE)  # no import is below the first of them
-_LITERAL = re.compile(rb'"((?:[^"\\\n]|\\.)*+)"|`([^`]*+)`')
+_LITERAL = re.compile(rb'"([^"\\\n]*+(?:\\.[^"\\\n]*+)*)"|`([^`]*+)`')
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([0-7]{3})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([abfnrtv\\'\"]))")
 _PLAIN = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _COMMENT = re.compile(r"//[^\n]*")

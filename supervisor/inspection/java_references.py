@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _NAME = rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+"
 _CHAIN = _NAME + rb"(?:\s*+\.\s*+" + _NAME + rb")"
 _NOT_INSIDE = rb"(?<![\w$\x80-\xff])"
-_PACKAGE = re.compile(_NOT_INSIDE + rb"package\s++(" + _CHAIN + rb"*+)\s*+;")
+_PACKAGE = re.compile(_NOT_INSIDE + rb"package\s++(" + _CHAIN + rb"*)\s*+;")
 _IMPORT = re.compile(
-    _NOT_INSIDE + rb"import\s++(static\s++)?(module\s++(?=[\w$]))?(" + _CHAIN + rb"*+)(\s*+\.\s*+\*)?\s*+;"
+    _NOT_INSIDE + rb"import\s++(static\s++)?(module\s++(?=[\w$]))?(" + _CHAIN + rb"*)(\s*+\.\s*+\*)?\s*+;"
 )
-_USED = re.compile(rb"(?<![\w$\x80-\xff.@])@?(" + _CHAIN + rb"++)")
+_USED = re.compile(rb"(?<![\w$\x80-\xff.@])@?(" + _CHAIN + rb"+)")
 _ESCAPE = re.compile(rb"\\(?:(\\)|u++([0-9A-Fa-f]{4}))")
 _SPACE = re.compile(r"\s+")
 _STANDARD = ("java.", "javax.", "jdk.", "sun.", "com.sun.", "org.w3c.dom.", "org.xml.sax.", "org.ietf.jgss.")

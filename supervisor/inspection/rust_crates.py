@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +14,6 @@ from supervisor.inspection.reference_parts import RUST, ancestors, blanked, fold
 if TYPE_CHECKING:
     from supervisor.inspection.resolving import Resolver
 
-_MOST_MANIFEST = 256 << 10  # bytes
 _MOST_MEMBERS = 500
 _MOST_PARTS = 32  # of a path
 _TABLES = ("dependencies", "dev-dependencies", "build-dependencies", "dev_dependencies", "build_dependencies")
@@ -51,6 +51,7 @@ class Manifest(NamedTuple):
     shared: Mapping[str, Dependency] = MappingProxyType({})
     patched: Mapping[str, str] = MappingProxyType({})
     shared_edition: str = ""
+    broken: bool = False
 
     @property
     def name(self) -> str:
@@ -78,20 +79,22 @@ class Crate(NamedTuple):
     is_root: bool
     names: Mapping[str, str | None]
     old: bool  # edition 2015
-    home: str  # the folder of the manifest
-    workspace: str | None
+    workspace: str | None  # its folder
+    problem: str  # why not all names are known, or empty
 
 
 def manifest(folder: str, resolver: Resolver) -> Manifest | None:
-    return resolver.derived("cargo", joined(folder, "Cargo.toml"), _read, _MOST_MANIFEST)
+    return resolver.derived("cargo", joined(folder, "Cargo.toml"), _read)
 
 
 def crate_of(place: str, resolver: Resolver) -> Crate:
     """``place``: the path of a source in the tree."""
     above = ancestors(folder_of(place))
-    home, found = "", None
+    home, found, problem = "", None, ""
     for folder in above:
         told = manifest(folder, resolver)
+        if told.broken if told is not None else resolver.exists_file(joined(folder, "Cargo.toml")):
+            problem = f"{joined(folder, 'Cargo.toml')} cannot be read"
         if told is not None and told.package:
             home, found = folder, told
             break
@@ -102,11 +105,12 @@ def crate_of(place: str, resolver: Resolver) -> Crate:
     shared = manifest(workspace, resolver) if workspace is not None else None
     folder, root, module, is_root = _position(place, home, found, resolver)
     edition = shared.shared_edition if found.edition == "workspace" and shared is not None else found.edition
-    names = dict(_names(home, found, workspace or home, shared or Manifest(), resolver))
+    base = home if workspace is None else workspace
+    names = dict(_names(home, found, base, shared or Manifest(), resolver))
     if found.package:
         names.setdefault(found.name, home)
     old = bool(found.package) and edition in ("", "2015")
-    return Crate(folder, root, module, is_root, names, old, home, workspace)
+    return Crate(folder, root, module, is_root, names, old, workspace, problem)
 
 
 def library(folder: str, resolver: Resolver) -> str:
@@ -115,20 +119,19 @@ def library(folder: str, resolver: Resolver) -> str:
     return reached(folder, told.library_path if told is not None else "src/lib.rs") or joined(folder, "src/lib.rs")
 
 
-def member(name: str, crate: Crate, resolver: Resolver) -> str | None:
-    """The folder of a crate of the same workspace that is not (yet) among the dependencies."""
+def members(crate: Crate, resolver: Resolver) -> Mapping[str, str]:
+    """Names and folders of the crates of the same workspace, also of those that are not (yet) dependencies."""
     shared = manifest(crate.workspace, resolver) if crate.workspace is not None else None
+    found: dict[str, str] = {}
     if crate.workspace is None or shared is None:
-        return None
-    seen = 0
-    for pattern in shared.members:
-        for folder in _expanded(crate.workspace, pattern, resolver):
-            told = manifest(folder, resolver)
-            if told is not None and told.package and told.name == name:
-                return folder
-            if (seen := seen + 1) > _MOST_MEMBERS:
-                return None
-    return None
+        return found
+    patterns = shared.members[:_MOST_MEMBERS]
+    folders = (folder for each in patterns for folder in _expanded(crate.workspace, each, resolver))
+    for folder in islice(folders, _MOST_MEMBERS):
+        told = manifest(folder, resolver)
+        if told is not None and told.package:
+            found.setdefault(told.name, folder)
+    return found
 
 
 def deepest(folder: str, parts: tuple[str, ...], resolver: Resolver) -> str:
@@ -281,7 +284,7 @@ def _read(content: bytes) -> Manifest:
     try:
         told = tomllib.loads(content.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return Manifest()
+        return Manifest(broken=True)
     package, lib, workspace = (_table(told.get(name)) for name in ("package", "lib", "workspace"))
     package = package or _table(told.get("project"))
     listed = (each for name in _SEVERAL for each in _several(told.get(name)))

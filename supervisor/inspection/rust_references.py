@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.inspection.decoding import Unreadable, lossy
@@ -22,7 +23,7 @@ from supervisor.inspection.reference_parts import (
     place_of,
     reached,
 )
-from supervisor.inspection.rust_crates import Crate, crate_of, declared, deepest, library, may_become, member, placed
+from supervisor.inspection.rust_crates import Crate, crate_of, declared, deepest, library, may_become, members, placed
 
 if TYPE_CHECKING:
     from supervisor.inspection.parsing import Parsers
@@ -40,11 +41,11 @@ _MARK = re.compile(
 )
 _WORD = re.compile(rb"\s*+(?:(\$?" + _NAME + rb")|(::)|([{},*;]))")
 _PATH = re.compile(
-    rb"(?<![\w\x80-\xff:>$.#])((?:::\s*+)?\$?" + _NAME + rb"(?:\s*+::\s*+" + _NAME + rb")++)"
+    rb"(?<![\w\x80-\xff:>$.#])((?:::\s*+)?\$?" + _NAME + rb"(?:\s*+::\s*+" + _NAME + rb")+)"
 )
 _ITEM = re.compile(_EDGE + rb"(?:enum|struct|union|trait|type|macro)\s++(" + _NAME + rb")")
 _VISIBLE = re.compile(rb"\(\s*+in\s++\Z")
-_STRING = re.compile(rb'(?:[bc]?r(#*)"(.*?)"\1(?!#)|"((?:[^"\\]|\\.)*+)")', re.DOTALL)
+_STRING = re.compile(rb'(?:[bc]?r(#*)"(.*?)"\1(?!#)|"([^"\\]*+(?:\\.[^"\\]*+)*)")', re.DOTALL)
 _STANDARD = frozenset({"std", "core", "alloc", "proc_macro", "test"})
 _RELATIVE = frozenset({"crate", "self", "super"})
 _DEEPEST = 64  # braces in a use, parts of a path
@@ -82,9 +83,9 @@ def references(
     broken = parsers.parse("rust", path, content).has_error
     text = blanked(content, RUST)
     said = _read(content, text)
-    reader = _Reader(said, Found(content, place, resolver), place, crate_of(place, resolver), resolver)
-    reader.items = {_bare(each) for each in _ITEM.findall(text)}
-    reader.declarations()
+    crate = crate_of(place, resolver)
+    reader = _Reader(said, Found(content, place, resolver), place, crate, resolver)
+    reader.declarations({_bare(each) for each in _ITEM.findall(text)})
     for leaf in said.leaves:
         parsers.check()
         reader.used(leaf)
@@ -100,7 +101,7 @@ def references(
         if head and _VISIBLE.search(text, max(0, at - 16), at) is None:
             around = said.spans[bisect_right(starts, at) - 1][1] if starts and at >= starts[0] else ()
             reader.mentioned(found[1], around, at)
-    return reader.found.all(), DOES_NOT_PARSE if broken else ""
+    return reader.found.all(), DOES_NOT_PARSE if broken else crate.problem
 
 
 # ------------------------------------------------------------------------------------------------- the text
@@ -223,7 +224,7 @@ def _bare(name: bytes) -> str:
 class _Reader:
     def __init__(self, said: _Text, found: Found, place: str, crate: Crate, resolver: Resolver) -> None:
         self.found = found
-        self.items: set[str] = set()
+        self._items: set[str] = set()
         self._said = said
         self._place = place
         self._crate = crate
@@ -236,9 +237,13 @@ class _Reader:
         for name, alias, at in said.crates:
             if alias != name:
                 self._aliases.setdefault(alias, []).append(_Leaf(("", name), alias, at, everything=False, inside=()))
+        self._unknown: dict[str, bool] = {}  # names that were looked for near by
+        self._members: Mapping[str, str] | None = None
         self._heads = _RELATIVE | self._aliases.keys() | crate.names.keys() | {"$crate"} | self._known
 
-    def declarations(self) -> None:
+    def declarations(self, items: set[str]) -> None:
+        """``items``: names of types that the file defines."""
+        self._items = items
         here = folder_of(self._place)
         base = here if self._crate.is_root else self._place.removesuffix(".rs")
         for name, inside, paths, at in self._said.modules:
@@ -269,8 +274,11 @@ class _Reader:
             self._local(leaf.path, leaf.inside, leaf.at)
         elif head in _STANDARD or head in self._crate.names:
             self._outer(head, rest, leaf.at)
-        elif head not in self.items and not self._near(leaf):
-            folder = member(head, self._crate, self._resolver)
+        elif head not in self._items and not self._near(leaf):
+            if self._unknown.get(head):
+                return
+            self._unknown[head] = True
+            folder = self._member(head)
             if folder is not None:
                 self._of_crate(folder, head, rest, leaf.at)
             elif not head[:1].isupper() and head.isidentifier():
@@ -330,6 +338,8 @@ class _Reader:
         """A name without ``crate`` or ``self`` that is a module here, at the top of the crate before edition 2018, or
         in what is imported whole."""
         resolver, crate = self._resolver, self._crate
+        if self._unknown.get(leaf.path[0]):
+            return False
         for base in ((*crate.module, *leaf.inside), *(((),) if crate.old else ())):
             if deepest(joined(crate.folder, *base), leaf.path[:1], resolver):
                 self._in_crate((*base, *leaf.path), leaf.path, leaf.at)
@@ -385,11 +395,16 @@ class _Reader:
             self.found.add("", name, at)
             return
         else:
-            folder = member(name, self._crate, self._resolver)
+            folder = self._member(name)
         if folder is None:
             self.found.add("", name, at, external=True)
         else:
             self._of_crate(folder, name, rest, at)
+
+    def _member(self, name: str) -> str | None:
+        if self._members is None:
+            self._members = members(self._crate, self._resolver)
+        return self._members.get(name)
 
     def _of_crate(self, folder: str, name: str, rest: tuple[str, ...], at: int) -> None:
         root = library(folder, self._resolver)
