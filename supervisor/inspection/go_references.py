@@ -57,9 +57,7 @@ class _Modules(NamedTuple):
     roots: tuple[str, ...]
 
 
-def references(
-    content: bytes, path: bytes, parsers: Parsers, resolver: Resolver
-) -> tuple[tuple[Reference, ...], str]:
+def references(content: bytes, path: bytes, parsers: Parsers, resolver: Resolver) -> tuple[tuple[Reference, ...], str]:
     """``path``: its absolute path in the tree. The second is why the file cannot be read whole, or empty."""
     place = place_of(path, resolver)
     text = lossy(content)

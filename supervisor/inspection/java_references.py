@@ -40,9 +40,7 @@ _SHARED = frozenset({
 _MOST_PARTS = 64
 
 
-def references(
-    content: bytes, path: bytes, parsers: Parsers, resolver: Resolver
-) -> tuple[tuple[Reference, ...], str]:
+def references(content: bytes, path: bytes, parsers: Parsers, resolver: Resolver) -> tuple[tuple[Reference, ...], str]:
     """``path``: its absolute path in the tree. The second is why the file cannot be read whole, or empty."""
     place = place_of(path, resolver)
     content = _translated(lossy(content))

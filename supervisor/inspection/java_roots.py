@@ -27,9 +27,7 @@ _MODULE = re.compile(r"<module>([^<]{1,500})</module>")
 _COMMENT = re.compile(r"(?<![:'\"\w])//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _INCLUDE = re.compile(r"\binclude(Build)?\b[ \t]*\(?((?:\s*+['\"][^'\"\n]*+['\"]\s*+,?)+)")
 _QUOTED = re.compile(r"['\"]([^'\"\n]*)['\"]")
-_PLACED = re.compile(
-    r"project\s*\(\s*['\"]([^'\"\n]+)['\"]\s*\)\s*\.\s*projectDir\s*=[^'\"\n]*['\"]([^'\"\n]+)['\"]"
-)
+_PLACED = re.compile(r"project\s*\(\s*['\"]([^'\"\n]+)['\"]\s*\)\s*\.\s*projectDir\s*=[^'\"\n]*['\"]([^'\"\n]+)['\"]")
 
 
 class Place(NamedTuple):

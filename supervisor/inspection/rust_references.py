@@ -40,9 +40,7 @@ _MARK = re.compile(
     rb'|(?P<path>path)\s*+=\s*+(?=")|(?P<include>include)\s*+!(?=\s*+[(\[{]\s*+"))'
 )
 _WORD = re.compile(rb"\s*+(?:(\$?" + _NAME + rb")|(::)|([{},*;]))")
-_PATH = re.compile(
-    rb"(?<![\w\x80-\xff:>$.#])((?:::\s*+)?\$?" + _NAME + rb"(?:\s*+::\s*+" + _NAME + rb")+)"
-)
+_PATH = re.compile(rb"(?<![\w\x80-\xff:>$.#])((?:::\s*+)?\$?" + _NAME + rb"(?:\s*+::\s*+" + _NAME + rb")+)")
 _ITEM = re.compile(_EDGE + rb"(?:enum|struct|union|trait|type|macro)\s++(" + _NAME + rb")")
 _VISIBLE = re.compile(rb"\(\s*+in\s++\Z")
 _STRING = re.compile(rb'(?:[bc]?r(#*)"(.*?)"\1(?!#)|"([^"\\]*+(?:\\.[^"\\]*+)*)")', re.DOTALL)
@@ -74,9 +72,7 @@ class _Text(NamedTuple):
     uses: list[tuple[int, int]]
 
 
-def references(
-    content: bytes, path: bytes, parsers: Parsers, resolver: Resolver
-) -> tuple[tuple[Reference, ...], str]:
+def references(content: bytes, path: bytes, parsers: Parsers, resolver: Resolver) -> tuple[tuple[Reference, ...], str]:
     """``path``: its absolute path in the tree. The second is why the file cannot be read whole, or empty."""
     place = place_of(path, resolver)
     content = lossy(content)
@@ -409,4 +405,3 @@ class _Reader:
     def _of_crate(self, folder: str, name: str, rest: tuple[str, ...], at: int) -> None:
         root = library(folder, self._resolver)
         self._to(folder_of(root), root, rest, "::".join((name, *rest)), at)
-

@@ -131,7 +131,7 @@ WORKSPACE = {
     "third/left/Cargo.toml": '[package]\nname = "left"\n',
     "third/left/src/lib.rs": "",
     "crates/app/Cargo.toml": '[package]\nname = "app"\nedition.workspace = true\n[dependencies]\n'
-    'base-core.workspace = true\n'
+    "base-core.workspace = true\n"
     'tokio.workspace = true\nleft = "1"\nrenamed = { package = "odd", path = "../odd" }\n'
     '[[bin]]\nname="x"\npath="exe/go.rs"\n',
     "crates/app/src/lib.rs": "",
