@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 class Spec(NamedTuple):
     """How a client's arguments are read. ``short``: letters that take a value. ``long``: option -> the letter or word
     it stands for; only options with a value. ``means``: letter or word -> ``host``, ``port``, ``name``, ``url``,
-    ``text`` and ``file`` (statements), ``says`` and ``runs`` (the same, and standard input is not read), ``opaque`` (something
-    else is run or read), ``elsewhere`` (the server is told in another place).
+    ``text`` and ``file`` (statements), ``says`` and ``runs`` (the same, and standard input is not read), ``opaque``
+    (something else is run or read), ``elsewhere`` (the server is told in another place).
     ``single``: long options begin with one dash. ``words``: what positional arguments are, the last one for all that
     follow. ``effects``: fixed ones; ``listens``: reads statements from standard input when it is given none."""
 

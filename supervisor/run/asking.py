@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable
 
-from supervisor.enforce.explain import reason
+from supervisor.enforce.explain import Explainer, reason
 from supervisor.operator.approvals import Approvals, Pending, Question, State
 from supervisor.run.parts import Waiting
 from supervisor.run.record import Recorder
@@ -90,6 +90,17 @@ class Asking:
         if not pending.by:
             detail = f"{pending.id}, {pending.question.invariant}: {self.approvals.refusal(pending)}"
             self._recorder.note("operator", call="unanswered", detail=detail)
+
+
+def tell_both(explainer: Explainer, tid: int, line: str, say: Callable[[str], None]) -> None:
+    """To the process that waits, and to the person who can answer, who need not see what that one is told."""
+    told = explainer.notice(tid, line)
+    try:
+        same = os.path.samestat(os.stat(f"/proc/{tid}/fd/2"), os.fstat(2))
+    except OSError:
+        same = False
+    if not (told and same):
+        say(line)
 
 
 def unanswered(verdict: Verdict, why: str) -> Verdict:

@@ -73,11 +73,10 @@ class Attempts:
         event = event._replace(installs=installation(argv, program), commands=found)
         client = databases.client(argv, program, dict)
         if client is not None:
-            statements = [Statement(client.effects)] if client.effects else []
+            statements = list(client.fixed())
             for each in client.texts:
                 statements += self._statements(client.dialect, each)
-            database = client.endpoint or client.database
-            event = event._replace(statements=tuple(statements), database=database)
+            event = event._replace(statements=tuple(statements), database=client.place)
         yield event
 
     def _write(self, text: str) -> Iterator[Event]:

@@ -35,7 +35,7 @@ from supervisor.vocabulary.verdicts import Verdict
 
 if TYPE_CHECKING:
     from supervisor.run.guarding import Guarding
-    from supervisor.run.supervise import Order
+    from supervisor.run.order import Order
 
 _PATIENCE = 5.0  # seconds for one file
 

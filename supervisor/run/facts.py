@@ -16,7 +16,6 @@ from supervisor.surfaces.identity import Identities
 from supervisor.surfaces.pipes import Pipes
 from supervisor.surfaces.stdin import waiting_input
 from supervisor.vocabulary.commands import Command
-from supervisor.vocabulary.content import Statement
 from supervisor.vocabulary.events import ExecEvent
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 Environ = Callable[[], Mapping[bytes, bytes]]
 _MOST_READ = 1 << 20
-_UNKNOWN = Statement(("opaque",), shape="statements that cannot be read before they are sent")
 
 
 _USUAL_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/snap/bin")
@@ -104,11 +102,11 @@ class Facts:
             texts.append(plain_content(path, _MOST_READ, follow=True) or None)
         if client.stdin:
             texts.append(waiting_input(tid, _MOST_READ))
-        found = [Statement(client.effects)] if client.effects else []
+        found = list(client.fixed())
         for text in texts:
             if text is None or len(text) >= _MOST_READ:
-                found.append(_UNKNOWN)
+                found.append(client.unread())
                 continue
             said = self._inspector().inspect(DATABASE + client.dialect, b"", text)
-            found += [_UNKNOWN] if said.refusal else said.statements
-        return event._replace(statements=tuple(dict.fromkeys(found)), database=client.endpoint or client.database)
+            found += [client.unread()] if said.refusal else said.statements
+        return event._replace(statements=tuple(dict.fromkeys(found)), database=client.place)

@@ -19,7 +19,7 @@ from supervisor.invariants.scope import PROGRAM
 from supervisor.kernel import memory
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
-from supervisor.run.asking import unanswered
+from supervisor.run.asking import tell_both, unanswered
 from supervisor.run.external import note_theirs, note_touched
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
@@ -412,8 +412,7 @@ class Judge:
         if held is None:
             return self.refuse(call.caller, event, verdict)
         waiting, line = held
-        if not self._parts.explainer.notice(call.caller.tid, line):
-            self._told(line)
+        tell_both(self._parts.explainer, call.caller.tid, line, self._told)
         return waiting
 
     def refuse(

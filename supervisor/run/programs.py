@@ -11,7 +11,7 @@ from supervisor.decide import decide
 from supervisor.invariants.policy import NO_STATE, RunState
 from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
-from supervisor.run.asking import unanswered
+from supervisor.run.asking import tell_both, unanswered
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.tracer import Started, Tracer
 from supervisor.run.unfollowed import Unfollowed
@@ -103,8 +103,7 @@ class Programs:
         if held is None:
             return self._refuse(call.caller, event, verdict)
         waiting, line = held
-        self._parts.explainer.notice(call.caller.tid, line)
-        self._tell(line)
+        tell_both(self._parts.explainer, call.caller.tid, line, self._tell)
         return waiting
 
     def _tell_of_sandbox(self, caller: Caller, line: str) -> None:

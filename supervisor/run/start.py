@@ -26,8 +26,9 @@ from supervisor.run.compose import (
     state_places,
 )
 from supervisor.run.ending import EXIT_FAILED
+from supervisor.run.order import Order
 from supervisor.run.screen import Screen
-from supervisor.run.supervise import Order, supervise
+from supervisor.run.supervise import supervise
 from supervisor.run.world import Oracles, git_tools
 from supervisor.vocabulary.errors import GovrunError, HostError, StopRun
 from supervisor.vocabulary.verdicts import Effect

@@ -7,18 +7,15 @@ import gc
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from supervisor.confine.child import Launch, become
-from supervisor.confine.domains import Domain
 from supervisor.decide import decide
 from supervisor.enforce.explain import Explainer, reason
 from supervisor.enforce.kill import stop_tree
 from supervisor.invariants import content
-from supervisor.invariants.contract import Contract
 from supervisor.invariants.places import Zone, locate
-from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.policy import RunState
 from supervisor.journal.store import update_meta
 from supervisor.journal.writer import Journal
 from supervisor.kernel import landlock, libc
@@ -26,7 +23,7 @@ from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.profile.model import AgentPack
 from supervisor.run import ending, handshake, scratch
-from supervisor.run.agent import Agent, Late, adopted
+from supervisor.run.agent import Agent, adopted
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.facts import Facts, tool_folders
 from supervisor.run.givingup import give_up
@@ -35,11 +32,11 @@ from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
 from supervisor.run.operating import Operating
+from supervisor.run.order import Order, Result
 from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
 from supervisor.run.undoing import Undoing
-from supervisor.run.world import Oracles
 from supervisor.surfaces.attributes import Attributes
 from supervisor.surfaces.execs import Execs
 from supervisor.surfaces.files import Files
@@ -56,54 +53,8 @@ from supervisor.vocabulary.verdicts import Effect, Verdict
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
     from supervisor.run.content_parts import ContentParts
-    from supervisor.run.signing import Grant, Signers
+    from supervisor.run.signing import Signers
     from supervisor.surfaces.network import Network
-
-
-class Order(NamedTuple):
-    """What one run needs, fixed before the fork. ``seccomp`` is the filter program; ``say`` prints a line on govrun's
-    own standard error. ``base`` is the commit that is checked out, ``head`` the same where no branch is. ``guard`` is
-    the write end of the pipe to the guard, ``scratch`` the run's temporary folder, empty where none could be made."""
-
-    run: str
-    folder: Path
-    policy: CompiledPolicy
-    program: str
-    argv: tuple[str, ...]
-    environment: dict[str, str]
-    cwd: bytes
-    seccomp: bytes
-    agent_domain: Domain
-    own_domain: Domain
-    given: frozenset[tuple[int, int]]
-    scoped: bool
-    fail_on: Effect | None
-    files: int | None
-    git_tools: tuple[bytes, ...]
-    unverified: bool
-    oracles: Oracles
-    refs: dict[str, str]
-    head: str
-    base: str
-    guard: int
-    terminal: int
-    umask: int
-    ignored: tuple[int, ...]
-    say: Callable[[str], None]
-    scratch: bytes
-    agent: AgentPack
-    late: Late
-    signing: Grant | None = None
-    unsigned: str = ""
-    contracts: tuple[Contract, ...] = ()
-    ask: str = "auto"
-    ask_timeout: float = 60.0
-
-
-class Result(NamedTuple):
-    code: int
-    status: str
-    reason: str
 
 
 def supervise(order: Order) -> Result:
