@@ -221,7 +221,8 @@ def _lines(root: Node, raw: bytes, parsers: Parsers) -> Iterator[tuple[_Asked, i
             continue
         if found["names"] is not None:
             for each in found["names"].split(","):
-                name = plain(each.split()[0])
+                words = each.split()
+                name = plain(words[0]) if words else ""
                 if _MODULE.fullmatch(name):
                     yield _Asked(0, name, "", line + 1), offset
             continue

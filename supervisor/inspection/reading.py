@@ -147,6 +147,8 @@ def _bounded(
         return Findings(refusal=str(error))
     except Exception as error:  # noqa: BLE001 - any text is possible, and an unforeseen one must not pass unseen
         return Findings(refusal=whole(f"{INSPECTOR_FAILED}: {type(error).__name__}: {error}", 300))
+    finally:
+        parsers.allow(None)
 
 
 def _inspect(kind: str, path: bytes, content: bytes, parsers: Parsers) -> Findings:

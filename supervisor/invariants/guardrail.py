@@ -73,10 +73,6 @@ class GuardRule(NamedTuple):
             return False
         return not self.exempt or self.exempt.match(relative) is None
 
-    def names(self) -> tuple[str, ...]:
-        """What has a ceiling, as words of ``COUNTERS``."""
-        return tuple(COUNTERS[at] for at, _ in self.ceilings)
-
     def when(self) -> str:
         """The span in words."""
         return {"action": "in one action", "run": "in this run", "day": "today (UTC)"}.get(

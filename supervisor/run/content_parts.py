@@ -108,9 +108,6 @@ def content_parts(
         recorder.external(path, verdict, "", diverges=False)
         order.say(noted(verdict.matches[0], path, diverges=False))
 
-    def held(inode: tuple[int, int]) -> bool:
-        return any(is_held(pid, inode) for pid in processes() if belongs(pid))
-
     if inspector is not None:
         ledger = Ledger()
         back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive,
@@ -119,7 +116,7 @@ def content_parts(
         contents = Contents(
             Tools(
                 policy, ledger, accepted, inspector, Looks(policy), made, prior, ignored.covers, back, recorder.warned,
-                touched.seal, theirs, held, guarding.rewritten if guarding is not None else None,
+                touched.seal, theirs, _held_by(belongs), guarding.rewritten if guarding is not None else None,
                 guarding.repairs.passed if guarding is not None and guarding.repairs is not None else None,
             )
         )  # fmt: skip
@@ -142,6 +139,11 @@ def content_parts(
             commits.learn,
         )
     return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior)
+
+
+def _held_by(belongs: Callable[[int], bool]) -> Callable[[tuple[int, int]], bool]:
+    """Whether a process of the run has an inode open for writing."""
+    return lambda inode: any(is_held(pid, inode) for pid in processes() if belongs(pid))
 
 
 def _hand_over(contents: Contents, number: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from supervisor.decide import decide
 from supervisor.invariants import content
-from supervisor.invariants.guardrail import Increment, LoopState
+from supervisor.invariants.guardrail import FAILS, Increment, LoopState
 from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.run.endings import Endings
@@ -70,7 +70,7 @@ class Guarding:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._windows.load(self._folder, os.fsdecode(policy.tree), agent, time.monotonic(), time.time())
         self.loops = Loops()
-        fails = any(name == "fails" for rule in rules.rules for name in rule.names())
+        fails = any(at == FAILS for rule in rules.rules for at, _ in rule.ceilings)
         self.repairs = Repairing(policy, recorder, self._tree) if policy.remediation else None
         self.endings = Endings(self._ended) if rules.loops or fails else None
         self._counts_content = content.is_counted(policy)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from supervisor.commands.installs import is_manager
 from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
 from supervisor.enforce.explain import reason
@@ -19,13 +18,13 @@ from supervisor.invariants.scope import PROGRAM
 from supervisor.kernel import memory
 from supervisor.kernel.libc import errno_of
 from supervisor.profile.problems import plain
+from supervisor.run.actors import told_whole
 from supervisor.run.asking import tell_both, unanswered
 from supervisor.run.external import note_theirs, note_touched
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.pointers import Pointers
 from supervisor.run.programs import Programs
 from supervisor.run.record import kind_of
-from supervisor.run.windows import moves
 from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.execs import Judged
 from supervisor.surfaces.files import Args, Call
@@ -129,7 +128,7 @@ class Judge:
             event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(refused.path, Kind.OTHER), refusal=refused.told())
             return self.refuse(call.caller, event, decide(self._policy, NO_STATE, event))
         try:
-            attempt = self._carried(self._with_manager(self._in_steps(call, attempt)))
+            attempt = told_whole(call, attempt, self._policy, self._parts.git_tools, counted=self._guarding is not None)
             verdict = decide(self._policy, self.state_of(attempt.event), attempt.event)
             if verdict.blocks:
                 attempt, verdict = self._by_git(attempt, verdict)
@@ -149,20 +148,6 @@ class Judge:
         finally:
             attempt.close()
 
-    def _in_steps(self, call: Call, attempt: Attempt) -> Attempt:
-        """Editors write git's list of steps while the rebase that started them waits: a fact of names in it alone."""
-        event = attempt.event
-        if not isinstance(event, FsEvent) or call.git_tool:
-            return attempt
-        path = event.other.path if event.other is not None else event.target.path
-        if b"/rebase-merge/" not in path:
-            return attempt
-        at = call.process.parent
-        while at is not None and command_of(at.actor.argv) != b"rebase":
-            at = at.parent
-        rebasing = at is not None and at.actor.exe.startswith(self._parts.git_tools)
-        return attempt._replace(event=event._replace(rebasing=rebasing))
-
     def _read(self, event: FsEvent, act: OpenAct | PathAct) -> Reply:
         """Folders above hidden ones are listed for the run; every other read is bounded by the floor alone."""
         if not isinstance(act, OpenAct) or event.target.kind is not Kind.DIR:
@@ -171,22 +156,6 @@ class Judge:
             return CONTINUE
         opened = enforce_files.open_for(act, self._parts.made.terminal)
         return opened if isinstance(opened, Reply) else Reply(error=errno.EAGAIN)
-
-    def _with_manager(self, attempt: Attempt) -> Attempt:
-        """Whether a package manager acts, asked where packages may arrive."""
-        event, rules = attempt.event, self._policy.dependencies
-        if not isinstance(event, FsEvent) or not (event.other is not None or rules.may_arrive(event.target.path)):
-            return attempt
-        manager = bool(rules) and is_manager(event.actor.exe, event.actor.argv)
-        return attempt._replace(event=event._replace(manager=manager)) if manager else attempt
-
-    def _carried(self, attempt: Attempt) -> Attempt:
-        """Whether git itself brings the change, asked where changes are counted."""
-        event = attempt.event
-        if self._guarding is None or not isinstance(event, FsEvent) or not event.git_tool:
-            return attempt
-        carried = moves(event.actor.argv)
-        return attempt._replace(event=event._replace(carried=True)) if carried else attempt
 
     def _by_git(self, attempt: Attempt, verdict: Verdict) -> tuple[Attempt, Verdict]:
         """Git replaces protected files as it moves between commits: let through, and looked at when it has finished."""

@@ -1,7 +1,8 @@
 """What Python, JavaScript and TypeScript sources import."""
 
-from supervisor.vocabulary.content import Wanted
 import pytest
+
+from supervisor.vocabulary.content import Wanted
 
 PYTHON = [
     ("import a.b as c, d", ["a.b", "d"]),

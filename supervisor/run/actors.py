@@ -1,0 +1,39 @@
+"""What is known of whoever changes a file, where that bears on a verdict: asked of the few changes it matters for."""
+
+from __future__ import annotations
+
+from supervisor.commands.installs import is_manager
+from supervisor.git.commandline import command_of
+from supervisor.invariants.policy import CompiledPolicy
+from supervisor.run.windows import moves
+from supervisor.surfaces.attempt import Attempt
+from supervisor.surfaces.files import Call
+from supervisor.vocabulary.events import FsEvent
+
+
+def told_whole(
+    call: Call, attempt: Attempt, policy: CompiledPolicy, git_tools: tuple[bytes, ...], *, counted: bool
+) -> Attempt:
+    """The attempt with all facts about its actor. ``counted``: whether changes are counted."""
+    event = attempt.event
+    if not isinstance(event, FsEvent):
+        return attempt
+    if not call.git_tool and _in_steps(call, event, git_tools):
+        event = event._replace(rebasing=True)
+    rules = policy.dependencies
+    if rules and (event.other is not None or rules.may_arrive(event.target.path)):
+        event = event._replace(manager=is_manager(event.actor.exe, event.actor.argv))
+    if counted and event.git_tool and moves(event.actor.argv):
+        event = event._replace(carried=True)
+    return attempt if event is attempt.event else attempt._replace(event=event)
+
+
+def _in_steps(call: Call, event: FsEvent, git_tools: tuple[bytes, ...]) -> bool:
+    """Editors write git's list of steps while the rebase that started them waits: a fact of names in it alone."""
+    path = event.other.path if event.other is not None else event.target.path
+    if b"/rebase-merge/" not in path:
+        return False
+    at = call.process.parent
+    while at is not None and command_of(at.actor.argv) != b"rebase":
+        at = at.parent
+    return at is not None and at.actor.exe.startswith(git_tools)
