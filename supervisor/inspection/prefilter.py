@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from supervisor.inspection import hiding
 from supervisor.inspection.decoding import is_plain
 from supervisor.inspection.kinds import SCRIPT, script_kind
 
@@ -44,7 +45,19 @@ _NOTEBOOK_SPACE = re.compile(rb"\\[nrtf]")
 _PERCENT = re.compile(rb"%[2-7][0-9a-f]", re.IGNORECASE)
 
 _JSON = frozenset({"package.json", "package-lock", "bun.lock", "Pipfile.lock", "notebook", "installed"})
-_TOML = frozenset({"pyproject", "pipfile", "uv.lock", "poetry.lock", "pdm.lock", "pylock"})
+_TOML = frozenset(
+    {
+        "pyproject",
+        "pipfile",
+        "uv.lock",
+        "poetry.lock",
+        "pdm.lock",
+        "pylock",
+        "Cargo.toml",
+        "Cargo.lock",
+        "versions.toml",
+    }
+)
 _YAML = frozenset({"environment.yml", "pnpm-lock", "yarn.lock", "workspace"})
 _INI = frozenset({"setup.cfg", "tox.ini"})
 _SCRIPT = frozenset({"javascript", "typescript", "tsx", "component"})
@@ -124,7 +137,9 @@ class Prefilter:
             return b"\\" in content
         if kind == "requirements":
             return self._requirements_hide(content, lowered)
-        return kind not in _INI or b"%(" in content
+        if kind in _INI:
+            return b"%(" in content
+        return hiding.may_hide(kind, lowered, self._occurs) is not False
 
     def _script_hides(self, lowered: bytes) -> bool:
         """Escapes, ``\\`` before an ordinary letter or a line end, and literals joined by ``+``."""

@@ -68,10 +68,11 @@ def elements(text: str) -> tuple[list[Element], str]:
             if whole.startswith("<![CDATA["):
                 if stack:
                     stack[-1].texts.append(whole[9:].removesuffix("]]>"))
-            elif not whole.startswith(("<!--", "<?")) and mark.end() < len(text):
+            elif not whole.startswith(("<!--", "<?")) and ">" in text[mark.end() - 1 :]:
                 raise Unreadable("it has a document type" if whole.startswith("<!") else "it has a tag that is none")
             elif not whole.endswith(("-->", "?>")):
                 problem = problem or f"not XML at line {lines.at(mark.start())}"
+                break
             continue
         if not mark[4]:
             problem = problem or f"a tag of line {lines.at(mark.start())} is not closed"
