@@ -104,8 +104,10 @@ def _fits(entry: Entry, words: Sequence[str], line: Line) -> bool:
 def _spells(entry: Entry, words: Sequence[str]) -> bool:
     if len(entry.words) > len(words):
         return False
-    pairs = zip(entry.words, words, strict=False)
-    return all(word == wanted or ("*" in wanted and fnmatchcase(word, wanted)) for wanted, word in pairs)
+    for wanted, word in zip(entry.words, words, strict=False):
+        if wanted not in (word, "*") and not ("*" in wanted and fnmatchcase(word, wanted)):
+            return False
+    return True
 
 
 def _is_met(entry: Entry, line: Line) -> bool:

@@ -3,12 +3,13 @@
 A target of the catalogue is parts joined by `` / ``, of which the first has to be known: ``context / namespace`` gives
 ``prod-eu/payments``, or ``prod-eu``. A part is alternatives joined by ``|``, of which the first that is known counts:
 ``--option``, ``$VARIABLE``, ``%2`` (an operand after the verb, ``%*`` each of them, ``%0`` the first of all),
-``@reader``, ``=word``, ``?--option=word`` (that word if the option is given). ``~`` before it all: where it is not
-known it is none.
+``^-c`` (an option before the verb), ``@reader``, ``=word``, ``?--option=word`` (that word if the option is given). ``~``
+before it all: it may be missing.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from supervisor.commands.toolfiles import Tool
 from supervisor.commands.world import Found, World
 
 MOST = 64
+_LONGEST = 512
 _UNSURE = Found("")
 _USER = re.compile(r"^([a-z][a-z0-9+.-]{0,30}://)[^/@]*@")
 
@@ -106,7 +108,10 @@ def _alternative(line: Line, doing: Doing, world: World, text: str) -> Found | N
     if mark == "?":
         option, _, word = rest.rpartition("=")
         return Found(word) if line.has(frozenset((option,))) else None
-    given = [option for option in line.options if option.name == text and option.value]
+    end = len(line.arguments)
+    if mark == "^":
+        text, end = rest, line.words[doing.start][0] if line.words else end
+    given = [option for option in line.options if option.name == text and option.value and option.at < end]
     if any(not option.sure for option in given):
         return _UNSURE
     return Found(given[-1].value or "") if given else None
@@ -132,8 +137,19 @@ def _from_address(text: str) -> str:
 
 
 def cleaned(target: str) -> str:
-    """A target as it may be told: no user or password in an address."""
-    return _USER.sub(r"\1", target)[:512]
+    """A target as it may be told and compared: no user or password in an address, no way up in a path."""
+    target = _USER.sub(r"\1", target)
+    if "." in target and ("/." in target or target.startswith("./") or "%2e" in target.lower()):
+        target = re.sub(r"(?i)%2e", ".", target)
+        head, mark, path = target.partition("://")
+        if mark:
+            head, _, path = path.partition("/")
+            return f"{target.partition('://')[0]}://{head}{posixpath.normpath('/' + path)}"[:_LONGEST]
+        head, mark, path = target.partition(":")
+        if mark and "/" not in head:
+            return f"{head}:{posixpath.normpath(path)}"[:_LONGEST]
+        return posixpath.normpath(target)[:_LONGEST]
+    return target[:_LONGEST]
 
 
 def image(word: str) -> str:
@@ -146,8 +162,12 @@ def image(word: str) -> str:
 
 def files(tool: Tool, line: Line, doing: Doing) -> Iterator[str]:
     """What it would apply, as named."""
+    first = line.words[doing.start][0] if line.words else 0
     for option in line.options:
-        if option.value and option.name in tool.files:
+        if not option.value or option.name not in tool.files:
+            continue
+        # The same letter may be another option before the verb.
+        if option.at > first or not any(f"^{option.name}|" in spec for specs in tool.targets.values() for spec in specs):
             yield option.value
     operands = line.operands()
     verb = " ".join(operands[doing.start : doing.start + doing.length])

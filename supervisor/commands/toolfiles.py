@@ -122,10 +122,13 @@ def _made(name: str, table: Mapping[str, object]) -> Tool:
             else:
                 entries.setdefault(each.words[0], []).append(each)
     depth = table.get("depth")
+    value = _words(table, "value")
+    asked = (each for found in (*entries.values(), wild) for each in found)
+    flags = frozenset(option for each in asked for options in (*each.needs, each.bars) for option in options)
     return Tool(
         name,
-        value=_words(table, "value"),
-        flag=_words(table, "flag"),
+        value=value,
+        flag=_words(table, "flag") | (flags - value),
         valued={key: frozenset(str(text).split()) for key, text in _table_of(table.get("valued")).items()},
         entries={key: tuple(found) for key, found in entries.items()},
         wild=tuple(wild),
