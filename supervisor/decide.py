@@ -105,9 +105,14 @@ def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
 def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[Match]:
     """Rules about classes of files, and ceilings."""
     if policy.data.files:
+        reads = event.op is FsOp.READ
         for target in (event.target, event.other):
             if target is not None:
-                yield from data.judge_file(policy.data, policy.home, policy.tree, target.path, event.op is FsOp.READ)
+                place = locate(policy, target.path)
+                relative = place.relative if place.zone is Zone.TREE else None
+                yield from data.judge_file(
+                    policy.data, target.path, relative, policy.home, writes=not reads, reads=reads
+                )
     if policy.guards and event.op is not FsOp.READ:
         relative = governed(policy, event.target)
         other = governed(policy, event.other) if event.other is not None else None
@@ -179,7 +184,7 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
         cwd = locate(policy, event.cwd)
         yield from actions.judge_exec(policy.actions, event, cwd.relative if cwd.zone is Zone.TREE else None)
     if event.statements:
-        yield from data.judge_statements(policy.data, event)
+        yield from data.judge_statements(policy.data, event, tree=policy.tree, home=policy.home)
     if not policy.commands.layers:
         return
     place = locate(policy, event.target.path)

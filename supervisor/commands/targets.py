@@ -3,8 +3,8 @@
 A target of the catalogue is parts joined by `` / ``, of which the first has to be known: ``context / namespace`` gives
 ``prod-eu/payments``, or ``prod-eu``. A part is alternatives joined by ``|``, of which the first that is known counts:
 ``--option``, ``$VARIABLE``, ``%2`` (an operand after the verb, ``%*`` each of them, ``%0`` the first of all),
-``^-c`` (an option before the verb), ``@reader``, ``=word``, ``?--option=word`` (that word if the option is given). ``~``
-before it all: it may be missing.
+``^-c`` (an option before the verb), ``@reader``, ``=word``, ``?--option=word`` (that word if the option is given).
+``~`` before it all: it may be missing.
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ def files(tool: Tool, line: Line, doing: Doing) -> Iterator[str]:
         if not option.value or option.name not in tool.files:
             continue
         # The same letter may be another option before the verb.
-        if option.at > first or not any(f"^{option.name}|" in spec for specs in tool.targets.values() for spec in specs):
+        asked = any(f"^{option.name}|" in spec for specs in tool.targets.values() for spec in specs)
+        if option.at > first or not asked:
             yield option.value
     operands = line.operands()
     verb = " ".join(operands[doing.start : doing.start + doing.length])

@@ -65,7 +65,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     """The compiled policy. Errors: ``ProfileError`` when a required coverage cannot be had here, or a pattern cannot
     be compiled."""
     _check_ranges(profile)
-    scope = profile.scope
+    scope = profile.scope._replace(hide=(*profile.scope.hide, *_hidden_data(profile)))
     hide, in_tree = _hidden(scope, context)
     granted, _ = _provider(context)
     protect = Globs((*(e for e in scope.protect if not e.value.startswith("~/")), *_of_agents(context)))
@@ -105,6 +105,18 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     )
     _check_required(profile, invariants)
     return policy
+
+
+def _hidden_data(profile: Profile) -> Iterator[Entry]:
+    """Whole folders of the home folder that rules about data hide: the kernel can do that."""
+    for rule in _of("data", profile.rules):
+        if _is_for_kernel(rule):
+            yield from (Entry(path, rule.source) for path in rule.paths)
+
+
+def _is_for_kernel(rule: Rule) -> bool:
+    whole = all(path.startswith("~/") and path.endswith("/**") and "*" not in path[:-2] for path in rule.paths)
+    return rule.fields.get("access") == "hide" and whole and not rule.exempt
 
 
 def _of_agents(context: Context) -> Iterator[Entry]:
@@ -156,7 +168,9 @@ def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iter
     yield from _scope(profile.scope, hides_in_tree, context)
     for rule in (*profile.rules, *profile.contracts):
         describe = _DESCRIBED.get(rule.kind)
-        if describe is not None:
+        if rule.kind == "data" and _is_for_kernel(rule):
+            yield _named(rule, Coverage.ENFORCED, "Landlock, whole folders outside the tree")
+        elif describe is not None:
             yield _named(rule, *describe(rule))
         else:
             yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)

@@ -1,7 +1,7 @@
 """``[[data]]``: which files a run may not read or write, and what it may have a database do.
 
 An entry of ``allow`` and ``deny`` reads ``EFFECT[|EFFECT] [schema.table[.column]] [without where]``; ``*`` is every
-effect, names take globs. Denied is what an entry of ``deny`` names, or, where there is an ``allow``, what no entry of it
+effect, names take globs. Denied is what an entry of ``deny`` names, or, where there is an ``allow``, what no entry
 covers: every effect of a statement on every object of it. What is not known counts against it both ways, but for this:
 a table without a schema is that of the database that is connected to, or of ``public``, ``dbo``, ``main``, ``default``.
 """

@@ -120,12 +120,13 @@ class Attempts:
         yield NetEvent(_NOBODY, "connect", family, "tcp", bare, int(port))
 
     def _query(self, text: str) -> Iterator[Event]:
-        for service, dialect in self._policy.data.services():
-            found = tuple(self._statements(dialect, text))
-            yield ExecEvent(
-                _NOBODY, Target(b"/usr/bin/psql", Kind.FILE), b"psql", (b"psql",), self._policy.tree, "stop",
-                statements=found, database=service,
-            )  # fmt: skip
+        for rule in self._policy.data.rules:
+            for host in rule.hosts:
+                found = tuple(self._statements(rule.scheme, text))
+                yield ExecEvent(
+                    _NOBODY, Target(b"/usr/bin/psql", Kind.FILE), b"psql", (b"psql",), self._policy.tree, "stop",
+                    statements=found, database=f"{rule.scheme}://{host.entry.value}",
+                )  # fmt: skip
 
     def _statements(self, dialect: str, text: str) -> tuple[Statement, ...]:
         found = self._worker().inspect(DATABASE + dialect, b"", text.encode("utf-8", "surrogateescape"))

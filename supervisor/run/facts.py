@@ -59,7 +59,7 @@ class Facts:
             event = event._replace(installs=installation(event.argv, event.target.path))
         if policy.actions:
             event = event._replace(commands=self._commands(event, tid, environ))
-        if policy.data.judges_statements:
+        if policy.data.statements:
             event = self._with_statements(event, tid, environ)
         return event
 

@@ -187,7 +187,7 @@ LINES = [
     ("liquibase update --url=x", "liquibase update: db-admin @ x"),
     ("dbmate up", "dbmate up: db-admin @ database"),
     ("atlas schema apply -u postgres://u:p@h/d", "atlas schema apply: db-admin @ postgres://h/d"),
-    ("goose postgres \"host=h dbname=d\" up", "goose up: db-admin @ database"),
+    ('goose postgres "host=h dbname=d" up', "goose up: db-admin @ database"),
     ("goose -dir m status", "-"),
     ("op read op://v/i/f", "op read: secrets @ op://v/i/f"),
     ("bw get password x", "bw get: secrets @ x"),
