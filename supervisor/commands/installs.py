@@ -10,12 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from supervisor.commands import specs
+from supervisor.commands import compiled_specs, specs
+from supervisor.commands.compiled_tools import COMPILED, JAVA_TOOLS
 from supervisor.commands.tools import NPM_ALIASES, NPM_COMMANDS, TOOLS, Does, Tool, Verb
 from supervisor.vocabulary.content import Installation, Requirement
 
 _DEEPEST = 3  # interpreters and wrappers before the tool itself
 _PYTHON_VALUED = "WX"
+_JAVA_VALUED = frozenset(("-cp", "-classpath", "--class-path", "-p", "--module-path", "--add-modules", "--add-opens"))
+_RUBY_VALUED = frozenset(("-I", "-r", "-C", "-E", "-K", "-e"))
 _NODE_VALUED = frozenset(("-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions"))
 
 
@@ -34,6 +37,8 @@ def installation(argv: tuple[bytes, ...], program: bytes) -> Installation | None
     if found is None:
         return None
     tool, arguments = found
+    if tool.name == "mvn":
+        return compiled_specs.maven(arguments)
     line = _taken_apart(tool, arguments)
     return None if line is None else _installation(tool, line)
 
@@ -55,8 +60,10 @@ def _tool(argv: tuple[bytes, ...], program: bytes) -> tuple[Tool, list[str]] | N
 def _named(path: str, arguments: list[str], depth: int) -> tuple[Tool, list[str]] | None:
     """The tool that a program or script is, and its arguments; looks through interpreters."""
     name = _base(path)
-    tool = TOOLS.get(name)
+    tool = TOOLS.get(name) or COMPILED.get(name)
     if tool is not None:
+        if name in ("cargo", "bundle", "bundler") and re.fullmatch(r"\+.+|_.+_", "".join(arguments[:1])):
+            arguments = arguments[1:]  # which toolchain or release of it
         return tool, arguments
     if depth == 0:
         return None
@@ -64,6 +71,10 @@ def _named(path: str, arguments: list[str], depth: int) -> tuple[Tool, list[str]
         return _python(arguments, depth)
     if name in ("node", "nodejs"):
         return _script(arguments, _NODE_VALUED, depth)
+    if re.fullmatch(r"j?ruby[\d.]*", name):
+        return _script(arguments, _RUBY_VALUED, depth)
+    if name == "java":
+        return _java(arguments)
     if name == "corepack":
         return _script(arguments, frozenset(), depth)
     return None
@@ -87,6 +98,15 @@ def _script(arguments: list[str], valued: frozenset[str], depth: int) -> tuple[T
         return None
     script = re.sub(r"@.*$", "", arguments[at]) if "/" not in arguments[at] else arguments[at]  # corepack: `pnpm@9`
     return _named(script, arguments[at + 1 :], depth - 1)
+
+
+def _java(arguments: list[str]) -> tuple[Tool, list[str]] | None:
+    """By the class that is started: Maven and Gradle are scripts that end in such a command."""
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        at += 2 if arguments[at] in _JAVA_VALUED else 1
+    tool = JAVA_TOOLS.get(arguments[at]) if at < len(arguments) else None
+    return None if tool is None else (COMPILED[tool], arguments[at + 1 :])
 
 
 def _python(arguments: list[str], depth: int) -> tuple[Tool, list[str]] | None:
@@ -171,8 +191,10 @@ def _option(tool: Tool, word: str, following: Sequence[str]) -> tuple[list[tuple
         if equals:
             return [(name, attached)], 0
         return [(name, value)] if name in tool.valued else [(name, None)], int(name in tool.valued and bool(following))
-    if tool.name == "npm" and "-" + name in tool.valued:  # its parser does not count the dashes
+    if (tool.name == "npm" or tool.one_dash) and "-" + name in tool.valued:  # its parser does not count the dashes
         return ([("-" + name, attached)], 0) if equals else ([("-" + name, value)], int(bool(following)))
+    if tool.one_dash:
+        return [("-" + name, attached if equals else None)], 0
     found: list[tuple[str, str | None]] = []
     for number, letter in enumerate(word[1:], 2):
         name = "-" + letter
@@ -197,7 +219,6 @@ def _whole(tool: Tool, name: str) -> str:
 
 
 def _installation(tool: Tool, line: Line) -> Installation | None:
-    read = specs.npm if tool.ecosystem == "npm" else specs.pypi
     given = [value for name, value in line.options if name in tool.packages and value]
     files = [value for name, value in line.options if name in tool.files and value]
     words = list(line.words)
@@ -216,15 +237,26 @@ def _installation(tool: Tool, line: Line) -> Installation | None:
         return None
     if does is Does.RUN and not (given or words):
         return None
-    packages = [made for made in map(read, (*given, *words)) if made is not None]
-    if tool.ecosystem == "npm":
-        packages += [made for made in map(specs.npm_address, (*given, *words)) if made is not None]
-    if does is Does.RUN and line.verb.maybe_there and not given:
+    if tool.name == "go" and line.verb.maybe_there and not any("@" in word for word in words):
+        return None  # what is there already
+    packages = _packages(tool, line, (*given, *words))
+    if does is Does.RUN and line.verb.maybe_there and not given and tool.name != "go":
         packages = [each._replace(place="run") if _is_bare(each) else each for each in packages]
     packages = list(_from_indexes(tool, line, packages))
-    locked = line.verb.locked or (not packages and _locks(line))
+    named = bool(packages)
+    locked = (line.verb.locked and not (tool.name == "go" and named)) or (not named and _locks(line))
     encoded = tuple(each.encode("utf-8", "surrogateescape") for each in files)
     return Installation(tool.name, tool.ecosystem, tuple(packages), encoded, from_lock=locked)
+
+
+def _packages(tool: Tool, line: Line, words: tuple[str, ...]) -> list[Requirement]:
+    if tool.ecosystem not in ("pypi", "npm"):
+        return compiled_specs.packages(tool.ecosystem, words, line.options)
+    read = specs.npm if tool.ecosystem == "npm" else specs.pypi
+    found = [made for made in map(read, words) if made is not None]
+    if tool.ecosystem == "npm":
+        found += [made for made in map(specs.npm_address, words) if made is not None]
+    return found
 
 
 def _is_bare(found: Requirement) -> bool:
@@ -243,7 +275,7 @@ def _locks(line: Line) -> bool:
 
 def _from_indexes(tool: Tool, line: Line, packages: list[Requirement]) -> Iterator[Requirement]:
     """Another index than the configured one is where the packages come from, even those that a file names."""
-    given = (value for name, value in line.options if name in tool.indexes and value)
+    given = (_placed(name, value) for name, value in line.options if name in tool.indexes and value)
     indexes = list(dict.fromkeys(re.sub(r"^[\w-]+=(?=[a-z]+://)", "", value) for value in given))  # uv: `name=url`
     if not indexes:
         yield from packages
@@ -252,3 +284,8 @@ def _from_indexes(tool: Tool, line: Line, packages: list[Requirement]) -> Iterat
         yield from (each if each.origin else each._replace(origin=index) for each in packages)
         if not packages:
             yield Requirement(tool.ecosystem, "", place="argv", origin=index)
+
+
+def _placed(option: str, value: str) -> str:
+    """Folders are told as relative to where the command runs."""
+    return f"./{value}" if option == "--path" and not value.startswith(("/", ".")) else value

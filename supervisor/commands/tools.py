@@ -32,7 +32,7 @@ class Tool(NamedTuple):
     of them whose value is a package or a file of requirements, ``indexes`` those that name another index. ``alone``:
     the verb when there is none. ``skips``: words before the verb, with the number of words that belong to them.
     ``greedy``: a value may begin with ``-``. ``shortens``: long options may be cut short, except these, which
-    are whole and begin like one with a value."""
+    are whole and begin like one with a value. ``one_dash``: ``-name`` is the same as ``--name``."""
 
     name: str
     ecosystem: str
@@ -45,6 +45,7 @@ class Tool(NamedTuple):
     skips: Mapping[str, int] = {}
     greedy: bool = False
     shortens: frozenset[str] = frozenset()
+    one_dash: bool = False
 
 
 def _set(text: str) -> frozenset[str]:
