@@ -13,9 +13,9 @@ from supervisor.commands.parsing import Line
 from supervisor.commands.world import Found, World
 
 _PLAIN = re.compile(r"""(?:"([^"\\\n]*)"|'([^'\n]*)'|([\w./:@+~-][^\s#"'\\]*))[ \t]*(?:#.*)?""")
-_CONTEXT = re.compile(r"^[\"']?current-context[\"']?[ \t]*:[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
-_REGISTRY = re.compile(r"^[ \t]*registry[ \t]*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
-_PROJECT = re.compile(r"^[ \t]*project[ \t]*=[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
+_CONTEXT = re.compile(r"^[\"']?current-context[\"']?[ \t]*:(.*)$", re.MULTILINE)
+_REGISTRY = re.compile(r"^[ \t]*registry[ \t]*=(.*)$", re.MULTILINE)
+_PROJECT = re.compile(r"^[ \t]*project[ \t]*=(.*)$", re.MULTILINE)
 _ACTIVE = re.compile(r"[\w-]{1,64}")
 
 
@@ -31,7 +31,7 @@ def kubeconfig(world: World, line: Line) -> Found | None:
                 return None
             continue
         if found:
-            plain = _PLAIN.fullmatch(found[0])
+            plain = _PLAIN.fullmatch(found[0].strip())
             value = next((part for part in plain.groups() if part), "") if plain is not None else ""
             if value:
                 return Found(value, path)
@@ -109,7 +109,7 @@ def npm(world: World, _line: Line) -> Found | None:
 
 def _only(pattern: re.Pattern[str], text: str | None, path: str) -> Found | None:
     found = pattern.findall(text) if text is not None else []
-    value = str(found[0]).strip("\"'") if len(found) == 1 else ""
+    value = str(found[0]).strip().strip("\"'") if len(found) == 1 else ""
     return Found(value, path) if value and "$" not in value else None
 
 

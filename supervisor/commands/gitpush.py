@@ -13,7 +13,7 @@ from typing import NamedTuple
 from supervisor.commands.gitconfig import Repository, branch, has_ref, repository
 from supervisor.commands.parsing import Line
 from supervisor.commands.targets import MOST, Where, cleaned
-from supervisor.commands.world import World
+from supervisor.commands.world import TooLong, World
 
 _BY_VARIABLE = ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG")
 _STEERS = re.compile(r"(?i)(?:remote|url|branch|push|include|includeif|remotes)\.")
@@ -29,6 +29,13 @@ class _Refs(NamedTuple):
 
 def pushed(line: Line, world: World) -> Where:
     """Targets of a ``git push`` whose operands follow the verb."""
+    try:
+        return _pushed(line, world)
+    except TooLong:
+        return Where(resolved=False)
+
+
+def _pushed(line: Line, world: World) -> Where:
     operands = line.operands()[1:]
     world = _at(line, world)
     found = repository(world, line.value(("--git-dir",)) or (world.variable("GIT_DIR") if world.told else ""))

@@ -18,7 +18,7 @@ from supervisor.commands.classify import Doing
 from supervisor.commands.contexts import READERS
 from supervisor.commands.parsing import Line
 from supervisor.commands.toolfiles import Tool
-from supervisor.commands.world import Found, World
+from supervisor.commands.world import Found, TooLong, World
 
 MOST = 64
 _LONGEST = 512
@@ -102,7 +102,10 @@ def _alternative(line: Line, doing: Doing, world: World, text: str) -> Found | N
         at = max(int(rest) - 1, 0)
         return Found(after[at]) if at < len(after) else None
     if mark == "@":
-        return READERS[rest](world, line) if world.told else _UNSURE
+        try:
+            return READERS[rest](world, line) if world.told else _UNSURE
+        except TooLong:
+            return _UNSURE
     if mark == "=":
         return Found(rest)
     if mark == "?":
@@ -130,7 +133,7 @@ def _from_address(text: str) -> str:
     if "://" in text:
         rest = text.partition("://")[2].partition("?")[0].partition("#")[0]
         return rest.rpartition("@")[2].strip("/")
-    settings = dict(re.findall(r"(\w+)\s*=\s*'?([^'\s]*)'?", text[:4096]))
+    settings = dict(re.findall(r"(\w+)\s*=\s*'?([^'\s]*)'?", text[:512]))
     host = settings.get("hostaddr") or settings.get("host") or "local"
     name = settings.get("dbname", "")
     return f"{host}/{name}" if name else host
@@ -166,9 +169,8 @@ def files(tool: Tool, line: Line, doing: Doing) -> Iterator[str]:
     for option in line.options:
         if not option.value or option.name not in tool.files:
             continue
-        # The same letter may be another option before the verb.
-        asked = any(f"^{option.name}|" in spec for specs in tool.targets.values() for spec in specs)
-        if option.at > first or not asked:
+        mark = f"^{option.name}|"  # the same letter is another option before the verb
+        if option.at > first or not any(mark in spec for specs in tool.targets.values() for spec in specs):
             yield option.value
     operands = line.operands()
     verb = " ".join(operands[doing.start : doing.start + doing.length])

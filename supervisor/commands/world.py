@@ -8,7 +8,11 @@ from typing import NamedTuple
 
 Environ = Callable[[], Mapping[bytes, bytes]]
 Read = Callable[[bytes], "bytes | None"]
-_LONGEST = 1 << 20
+_LONGEST = 1 << 18
+
+
+class TooLong(Exception):
+    """A small file that is not small."""
 
 
 class World(NamedTuple):
@@ -32,9 +36,13 @@ class World(NamedTuple):
         return posixpath.normpath(posixpath.join(self.cwd, base, name))
 
     def text(self, path: str) -> str | None:
-        """What the file says; None when it cannot be read, or nobody would write so much there."""
-        found = self.read(path.encode("utf-8", "surrogateescape"))
-        return None if found is None or len(found) > _LONGEST else found.decode("utf-8", "surrogateescape")
+        """What the file says; None when it cannot be read. Raises ``TooLong`` where nobody would write so much."""
+        found = self.read(path.encode("utf-8", "surrogateescape")) if "\0" not in path else None
+        if found is None:
+            return None
+        if len(found) > _LONGEST:
+            raise TooLong(path)
+        return found.decode("utf-8", "surrogateescape")
 
     def in_folder(self, folder: str) -> World:
         return self if not folder else self._replace(cwd=self.path(folder))

@@ -70,9 +70,9 @@ WRAPPERS: Mapping[str, Shape] = {
     "xargs": _shape("-a --arg-file -d --delimiter -E -I -L -n --max-args -P --max-procs -s --max-chars", open=True),
     "parallel": _shape("-j --jobs -a --arg-file -I --colsep -N -n -S --sshlogin --joblog --delay --retries", open=True),
     "sudo": _shape(
-        "-u --user -g --group -h --host -p --prompt -C -D --chdir -R -T -U -r -t --close-from", assigns=True
+        "-u --user -g --group -h --host -p --prompt -C -D --chdir -R -T -U -r -t --close-from", assigns=True, open=True
     ),
-    "doas": _shape("-u -C"),
+    "doas": _shape("-u -C", open=True),
     "su": _shape("-c --command -g --group -G -s --shell -w", line=frozenset(("-c", "--command")), open=True),
     "runuser": _shape(
         "-u --user -c --command -g --group -G -s --shell -w", line=frozenset(("-c", "--command")), open=True
@@ -284,7 +284,7 @@ def _run(name: str, words: Sequence[str]) -> Inner | None:
     at = _after_options(words, at, valued)
     if at >= len(words):
         return None
-    program = re.sub(r"(?<=.)@[^/]*$|[<>=~!\[].*$", "", words[at])
+    program = re.sub(r"(?<=.)@[^/]*$|[<>=~!\[].*$", "", words[at][:256])
     found = lookup(program) or packaged(program)
     return Inner((found or program, *words[at + 1 :]))
 

@@ -87,7 +87,7 @@ LINES = [
     ("env -u KUBECONFIG KUBECONFIG=/x kubectl apply -f y", "kubectl apply: deploy @  ?"),
     ("timeout 5 nice -n 3 git push origin main", "git push: vcs-remote @ origin, refs/heads/main"),
     ("xargs git push", "-"),
-    ("sudo -u root kubectl delete ns prod", "kubectl delete: infra-destroy @ prod-eu"),
+    ("sudo -u root kubectl delete ns prod", "-"),
     ("psql -h db.example postgres://u:p@host/db -c 'select 1'", "psql: db-admin @ host/db"),
     ("psql -h db.example -d x -f a.sql", "psql: db-admin @ db.example/x"),
     ("curl -X POST https://api.example/x -d a", "curl: egress @ api.example"),
