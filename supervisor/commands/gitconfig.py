@@ -16,7 +16,7 @@ _HEADER = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)\s*(?:"((?:[^"\\\n]|\\.)*)")?\s*\
 _KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)[ \t]*(=?)[ \t]*")
 _MOST_LINES = 20_000
 _DEEPEST = 64
-_SIGNS = frozenset("\"\\#;")
+_SIGNS = frozenset('"\\#;')
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 
 
