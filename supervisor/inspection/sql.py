@@ -34,7 +34,7 @@ def statements(text: str, dialect: str) -> tuple[Statement, ...]:
     found: dict[Statement, None] = {}
     left = _MOST_TOKENS
     for number, piece in enumerate(sql_text.pieces(text, dialect)):
-        if number >= _MOST_STATEMENTS:
+        if piece.cut or number >= _MOST_STATEMENTS:
             found[_anything("more statements than are looked at")] = None
             break
         left -= len(piece.tokens)

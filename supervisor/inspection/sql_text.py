@@ -22,6 +22,7 @@ _DOTTED = frozenset({"sqlite", "duckdb"})
 
 _PLAIN = re.compile(r"[\w ./:@-]{0,60}", re.ASCII)
 _NAME = re.compile(r"[\w$ .-]{1,120}")
+_MOST = 200_000  # tokens
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 _TAG = re.compile(r"\$([^\W\d]\w*)?\$")
 
@@ -38,10 +39,11 @@ class Token(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One statement. ``unsure``: the text may be read in another way."""
+    """One statement. ``unsure``: the text may be read in another way. ``cut``: there is more than is looked at."""
 
     tokens: tuple[Token, ...]
     unsure: bool = False
+    cut: bool = False
 
     def words(self) -> list[str]:
         return [token.value for token in self.tokens if token.kind == "word"]
@@ -51,7 +53,10 @@ def pieces(text: str, dialect: str) -> Iterator[Piece]:
     """The statements, without comments and empty ones. A client command is a piece of its own."""
     found: list[Token] = []
     unsure = False
-    for token in _Lexer(text, dialect).tokens():
+    for number, token in enumerate(_Lexer(text, dialect).tokens()):
+        if number >= _MOST:
+            yield Piece((), cut=True)
+            return
         ends = token.kind == "sign" and token.text == ";"
         if token.kind == "unsure":
             unsure = True

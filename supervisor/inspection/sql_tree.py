@@ -274,10 +274,8 @@ def _columns(tree: exp.Expr, tables: dict[str, list[str]], every: list[str]) -> 
         elif isinstance(node, exp.Columns) or (isinstance(node, exp.Star) and not isinstance(node.parent, _COUNTS)):
             for name in every:
                 yield f"{name}.*"
-        elif isinstance(node, exp.Insert):
-            yield from _of_insert(node)
-        elif isinstance(node, exp.Copy) and isinstance(node.this, exp.Table):
-            yield f"{_named(node.this)}.*"
+        elif isinstance(node, exp.Insert | exp.Copy):
+            yield from _of_target(node.this)
         elif isinstance(node, exp.Join):
             for each in node.args.get("using") or ():
                 for name in every:
@@ -301,8 +299,8 @@ def _column(node: exp.Column, tables: dict[str, list[str]], every: list[str]) ->
         yield f"{each}.{name}"
 
 
-def _of_insert(node: exp.Insert) -> Iterator[str]:
-    target = node.this
+def _of_target(target: object) -> Iterator[str]:
+    """The columns of ``a (x, y)``, or all of ``a``."""
     if isinstance(target, exp.Schema) and isinstance(target.this, exp.Table):
         for each in target.expressions:
             yield f"{_named(target.this)}.{_part(each.name)}"

@@ -265,10 +265,10 @@ def of_client(line: str, dialect: str) -> set[str]:
     if line.startswith(".") and dialect in ("sqlite", "duckdb"):
         return _dot(line.split())
     if line.startswith("\\") and dialect == "postgres":
-        found: set[str] = set()
+        found: set[str] = {"opaque"} if ";" in line.rstrip("; \t") else set()
         for part in _parted(line):
             found |= _psql(part)
-        return found
+        return found | by_words(re.findall(r"[a-z]+", line.lower())) if "opaque" in found else found
     return {"opaque"}
 
 

@@ -1,9 +1,9 @@
 """``[[data]]``: which files a run may not read or write, and what it may have a database do.
 
 An entry of ``allow`` and ``deny`` reads ``EFFECT[|EFFECT] [schema.table[.column]] [without where]``; ``*`` is every
-effect, names take globs. Denied is what an entry of ``deny`` names, or, where there is an ``allow``, what no entry
-covers: every effect of a statement on every object of it. What is not known counts against it both ways, but for this:
-a table without a schema is that of the database that is connected to, or of ``public``, ``dbo``, ``main``, ``default``.
+effect, names take globs. Denied is what an entry of ``deny`` names, or, where there is an ``allow``, what no entry of
+it covers: every effect of a statement on every object of it. What is not known counts against it both ways, but for one
+thing: a table without a schema is that of the connected database, or of ``public``, ``dbo``, ``main``, ``default``.
 """
 
 from __future__ import annotations

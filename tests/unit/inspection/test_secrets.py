@@ -162,7 +162,7 @@ def test_each_text_is_told_once() -> None:
         "-----BEGIN " + "PUBLIC KEY-----\n" + some(ALNUM, 64),
         "http://localhost:8080/@scope/name",
         "git+ssh://git@github.com:org/repo.git",
-        "https://registry.npmjs.org:443/@babel/core",
+        "https://registry.internal:443/@babel/core",
         "task-" + some(ALNUM, 40),
         "desk-" + some(ALNUM, 40),
         "TASK" + some(HEX, 32),

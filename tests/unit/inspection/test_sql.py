@@ -118,6 +118,8 @@ CASES = [
     ("postgres", "\\c other", "opaque!"),
     ("postgres", "\\copy a to 'x'", "read export!"),
     ("postgres", "\\copy a from 'x'\nDELETE FROM b WHERE i=1;", "write! / delete"),
+    ("postgres", "\\dt \\\\ DROP TABLE x", "read schema opaque!"),
+    ("postgres", "\\dt; DROP TABLE x", "read schema opaque!"),
     ("postgres", "\\copy a to program 'sh'", "write export opaque!"),
     ("postgres", "SELECT 'drop table x' \\gexec", "read / opaque!"),
     ("postgres", "DELETE FROM a \\g", "delete! / read"),
@@ -213,6 +215,8 @@ def test_effects(case: tuple[str, str, str]) -> None:
         ("WITH a AS (SELECT id FROM a) SELECT id FROM a", {"*.a", "*.a.id"}),
         ("WITH x AS (SELECT 1) DELETE FROM x WHERE id = 1", {"*.x", "*.x.id"}),
         ('SELECT 1 FROM "public.customers"', {"*.*"}),
+        ("COPY a (x) TO STDOUT", {"*.a", "*.a.x"}),
+        ("COPY a TO STDOUT", {"*.a", "*.a.*"}),
         ("CALL f()", {ANY}),
     ],
 )
@@ -249,6 +253,7 @@ def everything(found: tuple[Statement, ...]) -> bool:
 def test_too_much_may_do_anything() -> None:
     assert everything(statements("SELECT 1;" + " " * (1 << 20), "postgres"))
     assert everything(statements(";".join(f"SELECT {'a' * n}" for n in range(1, 700)), "postgres"))
+    assert everything(statements("SELECT " + "a," * 150_000, "postgres"))
     assert everything(statements("x", "cobol"))
 
 
