@@ -123,7 +123,7 @@ def _node(node: exp.Expr) -> tuple[set[str], bool]:
         wider = {"delete"} if node.args.get("overwrite") else set[str]()
         return {"write"} | wider | ({"export"} if isinstance(node.this, exp.Directory) else set()), not wider
     if isinstance(node, exp.Update):
-        return {"modify"}, _bounded(node)
+        return {"modify"}, isinstance(node.parent, exp.When) or _bounded(node)
     if isinstance(node, exp.Delete):
         return {"delete"}, _bounded(node)
     if isinstance(node, exp.Merge):

@@ -46,6 +46,7 @@ CASES = [
     ("postgres", "WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x", "read delete!"),
     ("postgres", "WITH x AS (UPDATE a SET b=1 WHERE true RETURNING *) SELECT 1", "read modify!"),
     ("postgres", "MERGE INTO a USING b ON a.i=b.i WHEN MATCHED THEN DELETE", "modify delete"),
+    ("postgres", "MERGE INTO a USING b ON a.i=b.i WHEN MATCHED THEN UPDATE SET x=1", "modify"),
     ("postgres", "MERGE INTO a USING b ON true WHEN MATCHED THEN UPDATE SET x=1", "modify!"),
     ("postgres", "MERGE INTO a USING b ON a.i=b.i WHEN NOT MATCHED THEN INSERT (x) VALUES (1)", "write modify"),
     ("postgres", "TRUNCATE a, b", "delete!"),
