@@ -9,18 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from supervisor.invariants import (
-    actions,
-    commands,
-    content,
-    data,
-    dependency,
-    gitdir,
-    guardrail,
-    hosts,
-    remediation,
-    scope,
-)
+from supervisor.invariants import commands, content, dependency, gitdir, hosts, scope
 from supervisor.invariants.places import WRITABLE, Zone, governed, locate
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.events import (
@@ -104,7 +93,9 @@ def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
 
 def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[Match]:
     """Rules about classes of files, and ceilings."""
-    if policy.data.files:
+    if policy.data and policy.data.files:
+        from supervisor.invariants import data
+
         reads = event.op is FsOp.READ
         for target in (event.target, event.other):
             if target is not None:
@@ -113,7 +104,9 @@ def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[
                 yield from data.judge_file(
                     policy.data, target.path, relative, policy.home, writes=not reads, reads=reads
                 )
-    if policy.guards and event.op is not FsOp.READ:
+    if policy.guards and state.counted and event.op is not FsOp.READ:
+        from supervisor.invariants import guardrail
+
         relative = governed(policy, event.target)
         other = governed(policy, event.other) if event.other is not None else None
         yield from guardrail.judge(
@@ -126,6 +119,8 @@ def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[
             remaining=lambda folder: state.remaining.get(folder, 0),
         )
     if policy.remediation and state.episodes and event.op is not FsOp.READ:
+        from supervisor.invariants import remediation
+
         other = governed(policy, event.other) if event.other is not None else None
         yield from remediation.judge_fs(
             policy.remediation, state.episodes, event, governed(policy, event.target), other, moving=event.carried
@@ -134,16 +129,24 @@ def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[
 
 def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) -> Iterator[Match]:
     # At the stop an exec is no further one: it was counted when it was let begin.
-    if policy.guards and not (isinstance(event, ExecEvent) and event.stage == "stop"):
+    if policy.guards and state.counted and not (isinstance(event, ExecEvent) and event.stage == "stop"):
+        from supervisor.invariants import guardrail
+
         yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
         if isinstance(event, ExecEvent):
             yield from guardrail.judge_loop(policy.guards, state.loop, state.command, ended=False)
-    if policy.remediation and isinstance(event, ExecEvent):
+    if policy.remediation and state.episodes and isinstance(event, ExecEvent):
+        from supervisor.invariants import remediation
+
         yield from remediation.judge_exec(policy.remediation, state.episodes, event)
 
 
 def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) -> Iterator[Match]:
     """Ceilings that are crossed by what has happened, and going in circles."""
+    if event.op not in ("counted", "circles") or not policy.guards:
+        return
+    from supervisor.invariants import guardrail
+
     if event.op == "counted":
         yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
     elif event.op == "circles":
@@ -181,9 +184,13 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
         return
     yield from dependency.judge_install(policy.dependencies, event)
     if policy.actions:
+        from supervisor.invariants import actions
+
         cwd = locate(policy, event.cwd)
         yield from actions.judge_exec(policy.actions, event, cwd.relative if cwd.zone is Zone.TREE else None)
-    if event.statements:
+    if event.statements and policy.data:
+        from supervisor.invariants import data
+
         yield from data.judge_statements(policy.data, event, tree=policy.tree, home=policy.home)
     if not policy.commands.layers:
         return

@@ -27,7 +27,7 @@ class Looks:
         self._documents = policy.documents
         self._secrets = policy.secrets
         self._all = content.is_counted(policy)
-        self._own_secrets = has_own(policy.secrets)
+        self._own_secrets = bool(policy.secrets) and has_own(policy.secrets)
 
     def kind(self, path: bytes) -> str | None:
         """The kind of the file, None when no rule speaks of one like it."""

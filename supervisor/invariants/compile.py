@@ -7,10 +7,10 @@ the banner, in ``explain`` and in the record, and a ``require`` above it stops t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from supervisor.invariants import actions, boundary, contract, data, guardrail, infra, remediation, secrets
+from supervisor.invariants import kinds
 from supervisor.invariants.commands import compile_commands
 from supervisor.invariants.dependency import compile_dependencies, is_judged, named_packages, unjudged
 from supervisor.invariants.globs import Globs
@@ -95,13 +95,7 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         invariants=invariants,
         digest=profile.digest,
         dependencies=compile_dependencies(_of("dependency", rules), invariants, context.locked, context.with_lock),
-        boundaries=boundary.compile_boundaries(_of("boundary", rules), invariants),
-        documents=infra.compile_infra(_of("infra", rules), invariants),
-        secrets=secrets.compile_secrets(_of("secrets", rules), invariants),
-        actions=actions.compile_actions(_of("deploy", rules) + _of("command", rules), invariants),
-        data=data.compile_data(_of("data", rules), invariants),
-        guards=guardrail.compile_guardrails(_of("guardrail", rules), invariants),
-        remediation=remediation.compile_remediation(_of("remediation", rules), invariants),
+        **kinds.compiled(rules, invariants),
     )
     _check_required(profile, invariants)
     return policy
@@ -167,11 +161,11 @@ def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iter
     yield from _built_in(context, profile.scope.debug)
     yield from _scope(profile.scope, hides_in_tree, context)
     for rule in (*profile.rules, *profile.contracts):
-        describe = _DESCRIBED.get(rule.kind)
+        described = kinds.described(rule)
         if rule.kind == "data" and _is_for_kernel(rule):
             yield _named(rule, Coverage.ENFORCED, "Landlock, whole folders outside the tree")
-        elif describe is not None:
-            yield _named(rule, *describe(rule))
+        elif described is not None:
+            yield _named(rule, *described)
         else:
             yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
 
@@ -248,19 +242,6 @@ def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Inva
     for key, why in _SCOPE_UNJUDGED.items():
         if key in scope.sources:
             yield rule(key, Coverage.UNENFORCEABLE, why, "")
-
-
-_DESCRIBED: Final[Mapping[str, Callable[[Rule], tuple[Coverage, str]]]] = {
-    "boundary": boundary.describe,
-    "infra": infra.describe,
-    "secrets": secrets.describe,
-    "deploy": actions.describe,
-    "command": actions.describe,
-    "data": data.describe,
-    "guardrail": guardrail.describe,
-    "remediation": remediation.describe,
-    "contract": contract.describe,
-}
 
 
 def _of(kind: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:

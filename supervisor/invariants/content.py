@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from supervisor.invariants import boundary, dependency, guardrail, infra, secrets
+from supervisor.invariants import dependency
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.vocabulary.content import Wanted
 from supervisor.vocabulary.events import ContentEvent
@@ -21,19 +21,26 @@ def is_counted(policy: CompiledPolicy) -> bool:
     """Whether it is counted what becomes of files, whatever they say."""
     if policy.remediation:
         return True
+    if not policy.guards:
+        return False
+    from supervisor.invariants import guardrail
+
     late = {guardrail.DELETED_LINES, guardrail.BYTES}
     return policy.guards.loops or any(at in late for rule in policy.guards.rules for at, _ in rule.ceilings)
 
 
 def wanted(policy: CompiledPolicy) -> Wanted:
     """What has to be found out about each file."""
-    return Wanted(
-        tree=policy.tree,
-        packages=bool(policy.dependencies),
-        references=bool(policy.boundaries),
-        selections=infra.selections(policy.documents),
-        secrets=secrets.patterns(policy.secrets),
-    )
+    found = Wanted(policy.tree, packages=bool(policy.dependencies), references=bool(policy.boundaries))
+    if policy.documents:
+        from supervisor.invariants import infra
+
+        found = found._replace(selections=infra.selections(policy.documents))
+    if policy.secrets:
+        from supervisor.invariants import secrets
+
+        found = found._replace(secrets=secrets.patterns(policy.secrets))
+    return found
 
 
 def judge(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative: bytes) -> Iterator[Match]:
@@ -41,10 +48,16 @@ def judge(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative
     if policy.dependencies:
         yield from dependency.judge_content(policy.dependencies, event, relative)
     if policy.boundaries:
+        from supervisor.invariants import boundary
+
         yield from boundary.judge_content(policy.boundaries, event, relative, state.graphs)
     if policy.documents:
+        from supervisor.invariants import infra
+
         yield from infra.judge_content(policy.documents, event, relative)
     if policy.secrets:
+        from supervisor.invariants import secrets
+
         yield from secrets.judge_content(policy.secrets, event, relative)
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from supervisor.invariants.actions import ActionRules
-from supervisor.invariants.boundary import BoundaryRules
 from supervisor.invariants.commands import CommandRules
-from supervisor.invariants.data import DataRules
 from supervisor.invariants.dependency import DependencyRules
-from supervisor.invariants.edges import Graph
 from supervisor.invariants.globs import Globs
-from supervisor.invariants.guardrail import GuardRules, Increment, LoopState, Usage
 from supervisor.invariants.hosts import HostRules
-from supervisor.invariants.infra import InfraRules
-from supervisor.invariants.remediation import EpisodeStates, RemediationRules
-from supervisor.invariants.secrets import SecretRules
 from supervisor.profile.model import Words
 from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect
+
+if TYPE_CHECKING:
+    from supervisor.invariants.actions import ActionRules
+    from supervisor.invariants.boundary import BoundaryRules
+    from supervisor.invariants.data import DataRules
+    from supervisor.invariants.edges import Graph
+    from supervisor.invariants.guardrail import GuardRules, Increment, LoopState, Usage
+    from supervisor.invariants.infra import InfraRules
+    from supervisor.invariants.remediation import EpisodeStates, RemediationRules
+    from supervisor.invariants.secrets import SecretRules
+
+# No rule of a kind: its module is loaded where there is one, since a start must not pay for all of them.
+_NONE: Final[Any] = ()
 
 
 class Grant(NamedTuple):
@@ -68,13 +73,13 @@ class CompiledPolicy(NamedTuple):
     invariants: dict[str, Invariant]
     digest: str
     dependencies: DependencyRules = DependencyRules()
-    boundaries: BoundaryRules = BoundaryRules()
-    documents: InfraRules = InfraRules()
-    secrets: SecretRules = SecretRules()
-    actions: ActionRules = ActionRules()
-    data: DataRules = DataRules()
-    guards: GuardRules = GuardRules()
-    remediation: RemediationRules = RemediationRules()
+    boundaries: BoundaryRules = _NONE
+    documents: InfraRules = _NONE
+    secrets: SecretRules = _NONE
+    actions: ActionRules = _NONE
+    data: DataRules = _NONE
+    guards: GuardRules = _NONE
+    remediation: RemediationRules = _NONE
 
     def invariant(self, ident: str) -> Invariant:
         return self.invariants[ident]
@@ -98,18 +103,20 @@ class CompiledPolicy(NamedTuple):
 
 
 class RunState(NamedTuple):
-    """What of the run's past a verdict may depend on. ``usage``: by the id of a guardrail, what its window holds;
+    """What of the run's past a verdict may depend on. ``counted``: the next five are known, as they are
+    where guardrails are in force. ``usage``: by the id of a guardrail, what its window holds;
     ``increment``: what the act would add to it, ``remaining``: how many entries a folder would keep. ``loop``: what is
     known of repetition, and ``command``, of which command. ``graphs``: by the id of a boundary, how the tree's parts
     lead to each other. ``episodes``: what was refused and is not put right."""
 
+    counted: bool = False
     usage: Mapping[str, Usage] = {}
-    increment: Increment = Increment()
+    increment: Increment = _NONE
     remaining: Mapping[bytes, int] = {}
-    loop: LoopState = LoopState()
+    loop: LoopState = _NONE
     command: str = ""
     graphs: Mapping[str, Graph] = {}
-    episodes: EpisodeStates = EpisodeStates()
+    episodes: EpisodeStates = _NONE
 
 
 NO_STATE = RunState()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from supervisor.commands.installs import is_manager
 from supervisor.git.commandline import command_of
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.run.windows import moves
 from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.files import Call
 from supervisor.vocabulary.events import FsEvent
@@ -22,9 +20,13 @@ def told_whole(
         event = event._replace(rebasing=True)
     rules = policy.dependencies
     if rules and (event.other is not None or rules.may_arrive(event.target.path)):
+        from supervisor.commands.installs import is_manager
+
         event = event._replace(manager=is_manager(event.actor.exe, event.actor.argv))
-    if counted and event.git_tool and moves(event.actor.argv):
-        event = event._replace(carried=True)
+    if counted and event.git_tool:
+        from supervisor.run.windows import moves
+
+        event = event._replace(carried=moves(event.actor.argv))
     return attempt if event is attempt.event else attempt._replace(event=event)
 
 

@@ -7,7 +7,6 @@ approved, from what then stands there, and passes only if that is still the act 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable
 
@@ -131,6 +130,8 @@ def question_of(event: Event, verdict: Verdict) -> Question:
 
 def _digest(path: bytes) -> str:
     """SHA-256 of a program; empty when it cannot be told, and then an approval is for one act alone."""
+    import hashlib
+
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:

@@ -120,7 +120,7 @@ class Attempts:
         yield NetEvent(_NOBODY, "connect", family, "tcp", bare, int(port))
 
     def _query(self, text: str) -> Iterator[Event]:
-        for rule in self._policy.data.rules:
+        for rule in self._policy.data.rules if self._policy.data else ():
             for host in rule.hosts:
                 found = tuple(self._statements(rule.scheme, text))
                 yield ExecEvent(

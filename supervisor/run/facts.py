@@ -6,10 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from supervisor.commands import databases, normal, toolfiles
-from supervisor.commands.installs import installation
-from supervisor.commands.wrappers import interpreter
-from supervisor.inspection.reading import DATABASE
+from supervisor.commands.plain import is_plain, plain_command, tools
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.surfaces.contents import plain_content
 from supervisor.surfaces.identity import Identities
@@ -56,10 +53,12 @@ class Facts:
         """The event with all that the rules in force ask for. ``tid`` is the thread that executes."""
         policy = self._policy
         if policy.dependencies:
+            from supervisor.commands.installs import installation
+
             event = event._replace(installs=installation(event.argv, event.target.path))
         if policy.actions:
             event = event._replace(commands=self._commands(event, tid, environ))
-        if policy.data.statements:
+        if policy.data and policy.data.statements:
             event = self._with_statements(event, tid, environ)
         return event
 
@@ -68,9 +67,14 @@ class Facts:
             whole = path if path.startswith(b"/") else event.cwd + b"/" + path
             return plain_content(whole, _MOST_READ, follow=True) or None
 
-        program = event.target.path
-        found = normal.commands(event.argv, program, environ, event.cwd, read, self._identity(event))
-        source = self._pipes.starts(tid, program, interpreter(event.argv, program))
+        program, identity = event.target.path, self._identity(event)
+        if not identity and is_plain(event.argv, program):
+            self._pipes.starts(tid, program, interprets=False)
+            return (plain_command(event.argv, program),)
+        from supervisor.commands import normal, wrappers
+
+        found = normal.commands(event.argv, program, environ, event.cwd, read, identity)
+        source = self._pipes.starts(tid, program, interprets=wrappers.interpreter(event.argv, program))
         if source:
             words = (os.fsdecode(source), "|", os.fsdecode(program.rpartition(b"/")[2]))
             found = (*found, Command(words[0], "", words, ("pipe-to-shell",), irreversible=True))
@@ -86,13 +90,16 @@ class Facts:
     def _identity(self, event: ExecEvent) -> str:
         path = event.target.path
         if self._identities is None:
-            self._identities = Identities(toolfiles.names(), self._folders)
+            self._identities = Identities(tools(), self._folders)
         try:
             return self._identities.of(path)
         except OSError:
             return ""
 
     def _with_statements(self, event: ExecEvent, tid: int, environ: Environ) -> ExecEvent:
+        from supervisor.commands import databases
+        from supervisor.inspection.reading import DATABASE
+
         client = databases.client(event.argv, event.target.path, environ)
         if client is None or self._inspector is None:
             return event

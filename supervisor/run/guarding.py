@@ -117,11 +117,10 @@ class Guarding:
         remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
         usage = self._windows.snapshot(now, action)
         if not isinstance(event, ExecEvent) or not self._policy.guards.loops:
-            return RunState(usage, self._increment, remaining)
+            return RunState(True, usage, self._increment, remaining, LoopState())
         words = _words(event)
-        return RunState(
-            usage, self._increment, remaining, self.loops.snapshot(words, now, reads=_reads(event)), " ".join(words)
-        )
+        loop = self.loops.snapshot(words, now, reads=_reads(event))
+        return RunState(True, usage, self._increment, remaining, loop, " ".join(words))
 
     def _remaining(self, event: FsEvent) -> dict[bytes, int]:
         """How many entries the folder of what goes would keep."""
@@ -187,7 +186,7 @@ class Guarding:
     def _late(self, event: LifecycleEvent | ContentEvent, increment: Increment) -> None:
         """Judge something that has happened, and count it."""
         now = time.monotonic()
-        state = RunState(self._windows.snapshot(now, self._action), increment)
+        state = RunState(True, self._windows.snapshot(now, self._action), increment)
         told = LifecycleEvent("counted", _shown(event))
         verdict = decide(self._policy, state, told)
         self._windows.commit(increment, now)

@@ -27,7 +27,6 @@ from supervisor.run.agent import Agent, adopted
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.facts import Facts, tool_folders
 from supervisor.run.givingup import give_up
-from supervisor.run.guarding import Guarding
 from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
@@ -36,7 +35,6 @@ from supervisor.run.order import Order, Result
 from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
-from supervisor.run.undoing import Undoing
 from supervisor.surfaces.attributes import Attributes
 from supervisor.surfaces.execs import Execs
 from supervisor.surfaces.files import Files
@@ -53,6 +51,7 @@ from supervisor.vocabulary.verdicts import Effect, Verdict
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
     from supervisor.run.content_parts import ContentParts
+    from supervisor.run.guarding import Guarding
     from supervisor.run.signing import Signers
     from supervisor.surfaces.network import Network
 
@@ -220,6 +219,9 @@ class _Run:
             terminal=order.terminal >= 0,
         )  # fmt: skip
         if policy.guards or policy.remediation:
+            from supervisor.run.guarding import Guarding
+            from supervisor.run.undoing import Undoing
+
             undoing = Undoing(
                 lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
             )

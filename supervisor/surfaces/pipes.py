@@ -27,7 +27,7 @@ class Pipes:
         self._downloaded: OrderedDict[bytes, bytes] = OrderedDict()  # pipe -> the downloader at its other end
         self._interpreted: OrderedDict[bytes, bytes] = OrderedDict()  # pipe -> the interpreter that reads it
 
-    def starts(self, tid: int, program: bytes, interprets: bool) -> bytes:
+    def starts(self, tid: int, program: bytes, *, interprets: bool) -> bytes:
         """A program is about to run as ``tid``. The downloader whose output an interpreter would run thereby; empty
         when none does. ``interprets``: its standard input is its program."""
         name = program.rpartition(b"/")[2]
