@@ -10,8 +10,8 @@ from collections.abc import Callable
 _GO_ESCAPE = re.compile(rb"\\(?:x[2-7]|u00[2-7]|u000000[2-7]|1[0-7][0-7]|0[4-7][0-7])")
 _JAVA_ESCAPE = re.compile(rb"\\u+00[2-7]")
 _RUBY_ESCAPE = re.compile(rb"\\(?:x|u|[0-7]{2})")
-_SUM = re.compile(rb"""["'][\s()]*[+\\]?[\s()+]*["']""")
-_NOTE = re.compile(rb"\+\s*(?:/[/*]|#|=begin)|\*/\s*\+")
+_SUM = re.compile(rb"""["'][\s()+\\]*["']""")
+_NOTE = re.compile(rb"[+\\]\s*(?:/[/*]|#|=begin)|\*/\s*\+")
 _PERCENT = re.compile(rb"%[q]?[(\[{<|]")
 _FILLED_IN = re.compile(rb"[\w.-]\$|\$\{[^}\n]{0,120}\}[\w.-]|\$\w{1,120}[-.]")
 _ARTIFACT = re.compile(rb"<artifactid>[^<&$]*</artifactid>")
@@ -41,14 +41,14 @@ def may_hide(kind: str, lowered: bytes, occurs: Callable[[bytes], bool]) -> bool
 def _ruby(lowered: bytes, occurs: Callable[[bytes], bool]) -> bool:
     if b"\\" in lowered and _RUBY_ESCAPE.search(lowered) is not None:
         return True
-    if b"+" in lowered and _PERCENT.search(lowered) is not None:
+    if b"%" in lowered and _PERCENT.search(lowered) is not None:
         return True
     return _joined(lowered, occurs)
 
 
 def _joined(lowered: bytes, occurs: Callable[[bytes], bool]) -> bool:
     """Literals side by side or joined by ``+``, and ``\\`` before an ordinary letter or a line end."""
-    if b"+" in lowered and _NOTE.search(lowered) is not None:
+    if _NOTE.search(lowered) is not None:
         return True
     plain, count = _SUM.subn(b"", lowered)
     if b"\\" in plain:

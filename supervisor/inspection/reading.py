@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_SOURCE = 2 << 20
 MOST_MANIFEST = 2 << 20
-MOST_NOTEBOOK = 16 << 20  # mostly pictures
+MOST_NOTEBOOK = 16 << 20
 MOST_LOCK = 64 << 20
 DATABASE = "database:"  # followed by a dialect: the content is what a client would send
 TEXT = "text"  # a file that no reader knows by its name, and that is looked at all the same
@@ -36,7 +36,7 @@ def most_bytes(kind: str) -> int:
     """The size up to which a file of ``kind`` is inspected."""
     if kinds.is_lock(kind):
         return MOST_LOCK
-    if kind == "notebook":
+    if kind in ("notebook", "go"):  # pictures; generated tables behind the imports
         return MOST_NOTEBOOK
     return MOST_SOURCE if kinds.is_source(kind) else MOST_MANIFEST
 

@@ -168,6 +168,21 @@ _UMBRELLAS = frozenset(
 ) | frozenset(("org.apache", "org.codehaus", "org.eclipse", "org.jetbrains", "org.springframework"))
 
 
+_ENDS: Final = (
+    ((b".go", b"/go.mod", b"/go.sum", b"/go.work", b"/go.work.sum", b"/modules.txt"), "go"),
+    ((b".rs", b"/cargo.toml", b"/cargo.lock", b"/.cargo/config.toml", b"/.cargo/config"), "cargo"),
+    ((b".java", b".kt", b".kts", b".gradle", b".pom", b"pom.xml", b"/extensions.xml", b".lockfile"), "maven"),
+    ((b".rb", b".rake", b".ru", b".gemspec", b"/gemfile", b"/gemfile.lock", b"/gems.locked"), "rubygems"),
+    ((b".versions.toml",), "maven"),
+)
+
+
+def ecosystem_of(path: bytes) -> str:
+    """The one ecosystem that a file of such a name can speak of, empty where it may be another."""
+    lowered = b"/" + path.lower()
+    return next((ecosystem for ends, ecosystem in _ENDS if lowered.endswith(ends)), "")
+
+
 def packages_of(ecosystem: str, module: str) -> tuple[str, ...]:
     """Canonical names of the packages that the module may come from. ``group:`` without an artifact stands for one of
     Maven's that is not known."""

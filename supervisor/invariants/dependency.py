@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from supervisor.invariants.arrival import INSTALLERS, Arrival, arrivals, may_arrive
-from supervisor.invariants.compiled_names import denied_imports, packages_of, words_of
+from supervisor.invariants.compiled_names import denied_imports, ecosystem_of, packages_of, words_of
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.importnames import distributions, imports_of, npm_package
 from supervisor.invariants.packages import Answer, Pattern, Patterns, ecosystems, named, pattern, patterns, within
@@ -213,7 +213,7 @@ def _new(rules: DependencyRules, rule: DependencyRule, event: ContentEvent, rela
     if event.now.refusal:
         # The same bytes were there before, or are other people's. What nobody can read excuses no other version of it.
         known = event.now.digest and event.now.digest in (event.before.digest, event.prior.digest)
-        if not known and (rule.deny or rule.governed or rule.sources):
+        if not known and _could_break(rule, ecosystem_of(relative)):
             yield Said(("", "", ""), f"{show} cannot be inspected: {event.now.refusal}")
         return
     had_lock = rules.with_lock | {each.ecosystem for each in event.before.requirements if each.locked}
@@ -226,6 +226,13 @@ def _new(rules: DependencyRules, rule: DependencyRule, event: ContentEvent, rela
         }
         now = [said for said in now if said.key not in old]
     yield from now
+
+
+def _could_break(rule: DependencyRule, ecosystem: str) -> bool:
+    """Whether a file that nobody can read could break the rule. ``ecosystem``: of which alone it can speak."""
+    if rule.sources or not ecosystem:
+        return bool(rule.sources or rule.deny or rule.governed)
+    return rule.deny.speaks_of(ecosystem) or ecosystem in rule.governed
 
 
 def _covers(rule: DependencyRule, relative: bytes) -> bool:

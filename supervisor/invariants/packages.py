@@ -44,6 +44,11 @@ class Patterns(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.exact or self.globs)
 
+    def speaks_of(self, ecosystem: str) -> bool:
+        return any(each == ecosystem for each, _ in self.exact) or any(
+            each.ecosystem == ecosystem for each in self.globs
+        )
+
 
 def canonical(ecosystem: str, name: str) -> str:
     """The one spelling of a name: PEP 503 for ``pypi``, ``-`` for ``_`` in ``cargo``, lower case everywhere."""

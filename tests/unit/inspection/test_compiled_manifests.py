@@ -86,7 +86,7 @@ go 1.21
 require github.com/X/y/v2 v2.0.1
 require (
 \tgopkg.in/yaml.v3 v3.0.1 // indirect
-\t"golang.org/x/n\\x65t" v0.17.0 // about indirect things
+\t"go.uber.org/z\\x61p" v0.17.0 // about indirect things
 \tgithub.com/a/b v0.0.0-20191109021931-daa7c04131f5
 )
 replace github.com/a/b => ../b
@@ -102,7 +102,7 @@ def test_go_mod(inspect, named):
     assert named("go.mod", GO_MOD) == [
         ("github.com/x/y/v2", "v2.0.1", 5, "require", ""),
         ("gopkg.in/yaml.v3", "v3.0.1", 7, "require, indirect", ""),
-        ("golang.org/x/net", "v0.17.0", 8, "require", ""),
+        ("go.uber.org/zap", "v0.17.0", 8, "require", ""),
         ("github.com/a/b", "v0.0.0-20191109021931-daa7c04131f5", 9, "require", ""),
         ("github.com/a/b", "", 11, "replace", "../b"),
         ("github.com/evil/d", "v1.0.1", 13, "replace", "github.com/evil/d"),
@@ -112,7 +112,7 @@ def test_go_mod(inspect, named):
 
 
 def test_go_mod_entries_go_singly(inspect):
-    left = drop(inspect, "go.mod", GO_MOD, "github.com/x/y/v2", "golang.org/x/net")
+    left = drop(inspect, "go.mod", GO_MOD, "github.com/x/y/v2", "go.uber.org/zap")
     lines = GO_MOD.splitlines(keepends=True)
     assert left == "".join(lines[:4] + lines[5:7] + lines[8:])
 

@@ -6,8 +6,8 @@ import pytest
 
 GO = [
     ('package a\nimport "github.com/x/y"\n', ["github.com/x/y"]),
-    ('package a\nimport ("fmt"; y "github.com/x/y"\n . `golang.org/x/net`\n_ "a.b/c")\n',
-     ["github.com/x/y", "golang.org/x/net", "a.b/c"]),
+    ('package a\nimport ("fmt"; y "github.com/x/y"\n . `go.uber.org/zap`\n_ "a.b/c")\n',
+     ["github.com/x/y", "go.uber.org/zap", "a.b/c"]),
     ('// import "no.no/no"\n/* import "no.no/a" */ package a // x\nimport "C"\nimport "git\\x68ub.com/x/\\u0079"\n',
      ["github.com/x/y"]),
     ('package a\nimport "a.b/c"\nvar x = `\nimport "no.no/no"\n`\n', ["a.b/c"]),

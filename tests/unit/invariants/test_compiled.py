@@ -185,3 +185,13 @@ def test_any_import(ecosystem: str, module: str) -> None:
     assert all(packages_of(ecosystem, module))
     denied = denied_imports(patterns([f"{ecosystem}:*"]), Import(ecosystem, module, 1))
     assert bool(denied) is bool(packages_of(ecosystem, module))
+
+
+def test_what_cannot_be_read_is_no_matter_of_another_ecosystem() -> None:
+    event = content(Findings(refusal="too large"))
+    for path, ecosystem in ((b"a/x.rs", "cargo"), (b"go.mod", "go"), (b"A.java", "maven"), (b"Gemfile", "rubygems")):
+        assert list(judge_content(deny(f"{ecosystem}:x"), event, path))
+        assert list(judge_content(rules({"allow_only": [f"{ecosystem}:x*"]}), event, path))
+        assert list(judge_content(rules({"sources": ["https://x/"]}), event, path))
+        assert not list(judge_content(deny("pypi:x", "npm:y*"), event, path))
+    assert list(judge_content(deny("cargo:x"), event, b"a.py"))
