@@ -272,7 +272,7 @@ def _dependency(rule: Rule) -> Invariant:
         note += f"; the baseline is the tree as found, {rule.baseline} is not read yet"
     if others:
         note += f"; not judged: {others}"
-    return _named(rule, Coverage.SUPERVISED if acts else Coverage.OBSERVED, f"{' and '.join(JUDGED)}: {note}")
+    return _named(rule, Coverage.SUPERVISED if acts else Coverage.OBSERVED, f"{', '.join(JUDGED)}: {note}")
 
 
 def _unjudged(rule: Rule) -> Invariant:

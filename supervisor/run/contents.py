@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.decide import decide
 from supervisor.inspection.growing import fixed_part
-from supervisor.inspection.kinds import INSTALLED, SCRIPT, is_source
+from supervisor.inspection.kinds import INSTALLED, SCRIPT, is_source, is_unpacked
 from supervisor.inspection.looks import MOST_TEXT
 from supervisor.inspection.reading import TEXT
 from supervisor.invariants.places import Zone, locate
@@ -74,7 +74,7 @@ class Contents:
         if kind == INSTALLED:
             return kind if self._versions else None
         relative = path[len(self._inside) - 1 :]
-        if any(part in relative for part in VENDORED):
+        if any(part in relative for part in VENDORED) or is_unpacked(kind, relative[1:]):
             return None
         zone = locate(self._policy, path).zone
         if zone is not Zone.TREE and not (zone is Zone.GIT and is_source(kind)):
