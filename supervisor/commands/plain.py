@@ -9,11 +9,13 @@ from supervisor.vocabulary.commands import Command
 
 _CATALOGUE = os.path.join(os.path.dirname(__file__), "catalogue")
 _PLAIN = frozenset(
-    b"true false test [ echo printf cat ls mkdir rmdir rm cp mv ln touch chmod chown stat readlink realpath"
-    b" dirname basename pwd date sleep uname whoami id hostname head tail wc sort uniq cut tr sed grep egrep fgrep awk gawk"
-    b" mawk diff cmp comm tee od xxd sum md5sum sha1sum sha256sum expr seq yes mktemp install cc gcc g++ cpp clang ld as ar"
-    b" nm ranlib strip objdump cc1 cc1plus collect2 tput stty tty clear less more file which getconf locale dircolors"
-    b" lesspipe nproc free df du ps".split()
+    (
+        b"true false test [ echo printf cat ls mkdir rmdir rm cp mv ln touch chmod chown stat readlink realpath "
+        b"dirname basename pwd date sleep uname whoami id hostname head tail wc sort uniq cut tr sed grep egrep fgrep "
+        b"awk gawk mawk diff cmp comm tee od xxd sum md5sum sha1sum sha256sum expr seq yes mktemp install cc gcc g++ "
+        b"cpp clang ld as ar nm ranlib strip objdump cc1 cc1plus collect2 tput stty tty clear less more file which "
+        b"getconf locale dircolors lesspipe nproc free df du ps"
+    ).split()
 )
 _SHELLS = frozenset(b"sh bash dash".split())
 
