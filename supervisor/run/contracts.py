@@ -21,11 +21,14 @@ from supervisor.invariants.policy import CompiledPolicy
 from supervisor.profile.model import Entry
 from supervisor.run.attempts import Attempts
 from supervisor.run.checking import tree_files
+from supervisor.run.prepare import Options
 from supervisor.run.prior import Prior
 from supervisor.run.record import Recorder
 from supervisor.vocabulary.errors import GovrunError, ProfileError
 from supervisor.vocabulary.verdicts import Verdict
 
+# Runs the command of ``Options`` under its profile; called once, in a process of its own. The exit code.
+Governed = Callable[[Options, Callable[[str], None]], int]
 _PATIENCE = 300.0  # seconds for one command
 _MOST_FILES = 200_000
 _MOST_SHOWN = 400  # characters of what a command said
@@ -58,7 +61,11 @@ def tree_paths(policy: CompiledPolicy, repository: Repository | None, environ: M
 
 
 def require_started(
-    contracts: Iterable[Contract], policy: CompiledPolicy, repository: Repository | None, environ: Mapping[str, str]
+    contracts: Iterable[Contract],
+    policy: CompiledPolicy,
+    repository: Repository | None,
+    environ: Mapping[str, str],
+    governed: Governed,
 ) -> list[Shown]:
     """What has to be shown before anything starts. Errors: ``ProfileError`` with all that is not met."""
     wanted = due(contracts, "start")
@@ -68,7 +75,7 @@ def require_started(
     def as_it_is(path: bytes) -> bytes | None:
         return (Path(os.fsdecode(policy.tree)) / os.fsdecode(path)).read_bytes()
 
-    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, environ)
+    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, environ, governed)
     failed = [each for each in found if not each.passed]
     if failed:
         why = "\n".join(f"{each.contract.source}: {each.contract.id}: {each.detail}" for each in failed)
@@ -87,6 +94,7 @@ def show_at_end(
     environ: Mapping[str, str],
     recorder: Recorder,
     say: Callable[[str], None],
+    governed: Governed,
 ) -> int:
     """Show, record and tell what has to be shown at the end of a run. How many contracts are not met."""
     found = show(
@@ -95,6 +103,7 @@ def show_at_end(
         lambda: tree_paths(policy, repository, environ),
         lambda path: prior.at(base, path) if prior is not None else None,
         environ,
+        governed,
     )
     for each in found:
         contract, word = each.contract, "passed" if each.passed else "failed"
@@ -111,6 +120,7 @@ def show(
     files: Callable[[], Iterable[bytes]],
     base: Callable[[bytes], bytes | None],
     environ: Mapping[str, str],
+    governed: Governed,
 ) -> list[Shown]:
     """What came of each. ``files``: paths of the tree that belong to it; ``base``: a file as the base commit has it,
     None where it has none. Whatever goes wrong is a contract that is not met."""
@@ -122,7 +132,7 @@ def show(
                 if contract.form:
                     found.append(_attempted(contract, attempts))
                 else:
-                    found.append(_run(contract, policy, files, base, environ))
+                    found.append(_run(contract, policy, files, base, environ, governed))
             except GovrunError as error:
                 found.append(Shown(contract, False, f"{error.what}: {error.why}"))
             except OSError as error:
@@ -156,6 +166,7 @@ def _run(
     files: Callable[[], Iterable[bytes]],
     base: Callable[[bytes], bytes | None],
     environ: Mapping[str, str],
+    governed: Governed,
 ) -> Shown:
     changed = _changed(contract, policy.tree, files, base)
     if changed:
@@ -163,7 +174,7 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="govrun-contract-", dir=os.fsdecode(policy.state)) as folder:
         copy = Path(folder) / "tree"
         _copy(policy.tree, copy, files())
-        status, said = _governed(contract.command, copy, Path(folder), environ)
+        status, said = _governed(contract.command, copy, Path(folder), environ, governed)
     passed = status == 0
     told = " ".join(contract.command)
     return Shown(contract, passed, told if passed else f"{told}: exit {status}: {said}")
@@ -201,13 +212,15 @@ def _copy(tree: bytes, to: Path, files: Iterable[bytes]) -> None:
             shutil.copy2(source, target)
 
 
-def _governed(command: tuple[str, ...], copy: Path, folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+def _governed(
+    command: tuple[str, ...], copy: Path, folder: Path, environ: Mapping[str, str], governed: Governed
+) -> tuple[int, str]:
     """Exit status of a command in a run of its own, and the end of what it said."""
     profile, output = folder / "govrun.toml", folder / "output"
     profile.write_text(_PROFILE.format(seconds=int(_PATIENCE)))
     pid = os.fork()
     if pid == 0:
-        _child(command, copy, profile, folder / "state", output, dict(environ))
+        _child(command, copy, profile, folder / "state", output, dict(environ), governed)
     end = time.monotonic() + _PATIENCE + 10
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -221,14 +234,17 @@ def _governed(command: tuple[str, ...], copy: Path, folder: Path, environ: Mappi
 
 
 def _child(
-    command: tuple[str, ...], copy: Path, profile: Path, state: Path, output: Path, environ: dict[str, str]
+    command: tuple[str, ...],
+    copy: Path,
+    profile: Path,
+    state: Path,
+    output: Path,
+    environ: dict[str, str],
+    governed: Governed,
 ) -> None:
     """Never returns."""
     code = 125
     try:
-        from supervisor.run.prepare import Options, prepare
-        from supervisor.run.start import launch
-
         os.setsid()
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
@@ -242,7 +258,7 @@ def _child(
             os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")
 
         options = Options(command, profile=profile, root=copy, agent="generic", quiet=True)
-        code = launch(prepare(options, os.environ), say)
+        code = governed(options, say)
     except GovrunError as error:
         os.write(2, "\n".join(error.lines()).encode("utf-8", "backslashreplace"))
         code = error.exit_code

@@ -15,13 +15,15 @@ from supervisor.run.world import Oracles
 from supervisor.vocabulary.verdicts import Effect
 
 if TYPE_CHECKING:
+    from supervisor.run.prepare import Options
     from supervisor.run.signing import Grant
 
 
 class Order(NamedTuple):
     """What one run needs, fixed before the fork. ``seccomp`` is the filter program; ``say`` prints a line on govrun's
     own standard error. ``base`` is the commit that is checked out, ``head`` the same where no branch is. ``guard`` is
-    the write end of the pipe to the guard, ``scratch`` the run's temporary folder, empty where none could be made."""
+    the write end of the pipe to the guard, ``scratch`` the run's temporary folder, empty where none could be made.
+    ``governed`` makes another run."""
 
     run: str
     folder: Path
@@ -54,6 +56,7 @@ class Order(NamedTuple):
     signing: Grant | None = None
     unsigned: str = ""
     contracts: tuple[Contract, ...] = ()
+    governed: Callable[[Options, Callable[[str], None]], int] | None = None
     ask: str = "auto"
     ask_timeout: float = 60.0
 

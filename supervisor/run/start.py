@@ -35,7 +35,7 @@ from supervisor.vocabulary.verdicts import Effect
 
 if TYPE_CHECKING:
     pass
-from supervisor.run.prepare import Prepared
+from supervisor.run.prepare import Options, Prepared, prepare
 from supervisor.run.said import banner, levels, summary
 
 _LAST_PATIENCE = 60.0  # seconds that the guard works on what the supervisor could not end
@@ -54,7 +54,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
         from supervisor.run.contracts import require_started
 
         environ = prepared.environment.variables
-        require_started(prepared.contracts, prepared.policy, prepared.place.repository, environ)
+        require_started(prepared.contracts, prepared.policy, prepared.place.repository, environ, governed)
     if prepared.agent.state_in:
         from supervisor.run.agentstate import bring
 
@@ -102,6 +102,11 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
         for line in summary(folder, run):
             say(line)
     return code
+
+
+def governed(options: Options, say: Callable[[str], None]) -> int:
+    """A run from its options, in a process that has started none yet. Errors: ``GovrunError``."""
+    return launch(prepare(options, os.environ), say)
 
 
 def _leave(folder: Path) -> None:
@@ -282,6 +287,7 @@ def _order(
         agent=prepared.agent,
         late=prepared.late,
         contracts=prepared.contracts,
+        governed=governed,
         ask=prepared.profile.ask,
         ask_timeout=prepared.profile.ask_timeout,
     )

@@ -214,18 +214,8 @@ class _Run:
             self._refs = RefWatch(
                 policy.git, order.refs, order.head, self._publishing.moved, self._publishing.moved_by_others
             )
-        operating = self._operating = Operating(
-            order.folder, order.run, order.ask, order.ask_timeout, self._recorder, order.say, processes.belongs,
-            terminal=order.terminal >= 0,
-        )  # fmt: skip
-        if policy.guards or policy.remediation:
-            from supervisor.run.guarding import Guarding
-            from supervisor.run.undoing import Undoing
-
-            undoing = Undoing(
-                lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
-            )
-            self._guarding = Guarding(policy, order.agent.name, self._crossed, undoing, self._recorder)
+        operating = self._operating = self._operated(processes)
+        self._guarding = self._guarded(made, explainer, processes)
         return Parts(
             run=order.run,
             policy=policy,
@@ -260,6 +250,25 @@ class _Run:
 
             self._inspector = start_inspector(self._order.policy)
         return self._inspector
+
+    def _operated(self, processes: Processes) -> Operating:
+        order = self._order
+        return Operating(
+            order.folder, order.run, order.ask, order.ask_timeout, self._recorder, order.say, processes.belongs,
+            terminal=order.terminal >= 0,
+        )  # fmt: skip
+
+    def _guarded(self, made: Made, explainer: Explainer, processes: Processes) -> Guarding | None:
+        order, policy = self._order, self._order.policy
+        if not (policy.guards or policy.remediation):
+            return None
+        from supervisor.run.guarding import Guarding
+        from supervisor.run.undoing import Undoing
+
+        undoing = Undoing(
+            lambda: self._room(made, explainer, processes.belongs), self._touched, self._recorder, order.say
+        )
+        return Guarding(policy, order.agent.name, self._crossed, undoing, self._recorder)
 
     def _adopt(self, pack: AgentPack) -> None:
         if self._judge is not None:
@@ -387,14 +396,14 @@ class _Run:
     def _shown(self) -> int:
         """What has to be shown at the end: how many contracts are not met."""
         order = self._order
-        if not order.contracts or self._judge is None:
+        if not order.contracts or self._judge is None or order.governed is None:
             return 0
         from supervisor.run.contracts import show_at_end
 
         prior = self._content.prior if self._content is not None else None
         return show_at_end(
             order.contracts, order.policy, order.oracles.repository, order.base, prior, order.environment,
-            self._recorder, order.say,
+            self._recorder, order.say, order.governed,
         )  # fmt: skip
 
     def _look_for_others(self) -> None:

@@ -10,9 +10,7 @@ import os
 from collections import OrderedDict
 
 _MOST = 256  # pipes that are remembered
-_DOWNLOADERS = frozenset(
-    b"curl wget wget2 aria2c fetch lwp-download GET http https xh ftp lftp".split()
-)
+_DOWNLOADERS = frozenset(b"curl wget wget2 aria2c fetch lwp-download GET http https xh ftp lftp".split())
 _FILTERS = frozenset(
     b"tee cat gzip gunzip zcat bzip2 bunzip2 xz unxz zstd base64 sed tr head tail grep awk mawk gawk dd pv openssl gpg"
     b" tac cut".split()

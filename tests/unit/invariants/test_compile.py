@@ -108,6 +108,8 @@ def test_what_holds_how_firmly() -> None:
         "scope.env": "enforced",
         "scope.timeout": "supervised",
         "scope.files": "enforced",
+        "ask-push": "supervised",
+        "ask-deploy": "supervised",
     }
 
 
