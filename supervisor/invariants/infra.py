@@ -112,7 +112,10 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
     unseen = "in what modules, charts and generators make of them" if "must" in rule.fields else (
         "in what modules, charts and generators make of them, nor where a variable or a function gives the value"
     )  # fmt: skip
-    return Coverage.OBSERVED, f"judged in the files of the tree when they change; not {unseen}"
+    acts = Effect[(rule.then or "revert").upper()] >= Effect.ASK
+    return (
+        Coverage.SUPERVISED if acts else Coverage.OBSERVED
+    ), f"judged in the files of the tree when they change; not {unseen}"
 
 
 def compile_infra(rules: Iterable[Rule], invariants: Mapping[str, Invariant]) -> InfraRules:

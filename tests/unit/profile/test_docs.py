@@ -40,7 +40,9 @@ def tree(tmp_path: Path) -> Path:
 
 def test_the_first_example_is_read_with_its_records(tree: Path) -> None:
     (tree / "govrun.toml").write_text(EXAMPLES[0])
-    assert [rule.id for rule in load(tree).rules] == ["one-http-client", "no-left-pad"]
+    assert [rule.id for rule in load(tree).rules] == [
+        *("one-http-client", "no-left-pad", "ask-push", "ask-deploy"),
+    ]
 
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=range(1, len(EXAMPLES) + 1))

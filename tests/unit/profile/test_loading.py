@@ -83,7 +83,7 @@ def test_example_b() -> None:
     profile = load(FIXTURES / "example_b")
     assert [rule.id for rule in profile.rules] == [
         *("no-moment", "prod-only-from-ci", "packages", "no-open-ingress", "pinned-actions", "orders-db"),
-        *("honest-fixes", "per-action", "ask-push", "ask-deploy", "no-left-pad"),
+        *("honest-fixes", "per-action", "no-left-pad", "ask-push", "ask-deploy"),
     ]
     by_id = {rule.id: rule for rule in profile.rules}
     assert by_id["orders-db"].then == by_id["honest-fixes"].then == by_id["prod-only-from-ci"].then == "deny"
