@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     def show(
         run: str = cli.Argument("latest", help=RUN_HELP),
         as_json: bool = cli.Option(False, "--json", help="One JSON object instead of text."),
+        remediation: bool = cli.Option(False, "--remediation", help="What was tried after something was refused."),
     ) -> None:
         """One page about a run: what ran, how it ended, what was refused, taken back, changed by others, recorded.
 
@@ -50,6 +51,12 @@ def register(app: typer.Typer) -> None:
         from supervisor.run.account import account
 
         folder = choose(state_dir(os.environ), run)
+        if remediation:
+            from supervisor.cli.remediation import document as chains
+            from supervisor.cli.remediation import page
+
+            emit([encode(chains(folder))] if as_json else paged(page(folder, heading(folder, run))))
+            return
         found = account(folder)
         told = document(folder, found)
         if as_json:

@@ -69,9 +69,9 @@ EXTENSIONS: Final[Sequence[str]] = ("source", "cut")
 REQUIRED: Final[Sequence[str]] = ("v", "run", "seq", "time", "kind", "phase")
 
 OP: Final[Mapping[str, Field]] = {
-    "call": Field("text", "the system call, or the operator's word"),
+    "call": Field("text", "the system call, or the operator's word; of a contract: `passed` or `failed`"),
     "path": Field("text", "canonical and absolute: UTF-8 as it is, any other byte as `\\xNN`, a backslash doubled"),
-    "to": Field("text", "the new name"),
+    "to": Field("text", "the new name; of an episode: the state of the files when it ended"),
     "mode": Field("text", "permission bits that are set, octal"),
     "inode": Field("number", "the inode that was judged"),
     "commit": Field("text", "the commit that carries the content"),
@@ -92,6 +92,18 @@ OP: Final[Mapping[str, Field]] = {
     "agent": Field("text", "the agent pack that binds from here on"),
     "grants": Field("texts", "what the run may write because of it"),
     "keys": Field("texts", "keys of the git configuration that change, 64 at most"),
+    "id": Field("text", "the contract"),
+    "proves": Field("texts", "the invariants that it is about"),
+    "episode": Field("text", "its name in this run"),
+    "parent": Field("text", "the episode whose attempt has led to it, empty: none"),
+    "invariant": Field("text", "the invariant that refused"),
+    "subject": Field("object", "what was refused: `sort` and `name`"),
+    "opened": Field("number", "seq of the record of the refusal"),
+    "attempts": Field("number", "how many actions tried to put it right"),
+    "gates": Field("list", "what each of them met: `action`, `gate`, `result`, `tree`, `command`"),
+    "from": Field("text", "the state of the governed files when it began"),
+    "outcome": Field("fixed|exhausted|abandoned|superseded", "how it ended"),
+    "violations": Field("list", "how many there were when it began, and at the end"),
     "pid": Field("number", "the process that is aimed at"),
     "detail": Field("text", "more about it, in words"),
     "reason": Field("text", "why; of `run.end`: how, in one word"),
@@ -103,12 +115,19 @@ OP: Final[Mapping[str, Field]] = {
     "diff": Field("text", "what the rejected version would have changed, as a unified diff"),
     "status": Field("text", "`PASSED`, `WARNED`, `FAILED`, `UNKNOWN`"),
     "exit": Field("exit", "exit code of the command, negative: the signal; null: it did not end by itself"),
-    "counts": Field("object", "attempted, succeeded, failed, blocked, unknown, reverts, kills, external, divergence"),
+    "counts": Field(
+        "object",
+        "attempted, succeeded, failed, blocked, unknown, reverts, kills, external, divergence; episodes, contracts",
+    ),
     "ungoverned": Field("number", "changes in caches and temporary space, counted and not recorded"),
 }
 
 _FILE = ("call", "path", "to", "mode")
 _CONTENT = ("path", "inode", "commit", "prior")
+_EPISODE = (
+    *("call", "episode", "parent", "invariant", "subject", "opened", "attempts", "gates", "from", "to", "outcome"),
+    "violations",
+)
 _NET = ("call", "host", "port", "transport", "own", "unix")
 KINDS: Final[Mapping[str, Kind]] = {
     "exec": Kind("a program is started", ("path", "argv", "cwd", "stage", "chain")),
@@ -128,14 +147,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "mcp.list": Kind("a tool server lists its tools", (), later=True),
     "mcp.call": Kind("a tool is called", (), later=True),
     "process": Kind("a signal, limit, priority or trace is aimed at another process", ("call", "pid", "detail")),
-    "state": Kind("git configuration changes", ("path", "keys")),
+    "state": Kind("git configuration changes; `episode`: one is over", ("path", "keys", *_EPISODE)),
     "operator": Kind("the operator's word", ("call", "detail")),
     "external": Kind(
         "somebody else changed something, or it is not as the run left it",
         ("path", "target", "reason", "divergence", "more", "ref", "old", "new"),
     ),
     "gap": Kind("something could not be observed", ("reason", "detail")),
-    "contract": Kind("a contract was checked", (), later=True),
+    "contract": Kind("a contract was checked", ("call", "id", "proves", "detail")),
     "policy": Kind("a limit was reached, or a pack chosen after the start", ("call", "detail", "agent", "grants")),
     "run.start": Kind("the run begins", ("argv", "cwd")),
     "run.end": Kind("the run is over", ("reason", "status", "exit", "counts", "ungoverned")),
@@ -166,6 +185,8 @@ def fits(value: object, kind: str) -> bool:
             return isinstance(value, list) and all(isinstance(each, str) for each in value)
         case "object":
             return isinstance(value, dict)
+        case "list":
+            return isinstance(value, list)
         case "ulid":
             return isinstance(value, str) and _ULID.fullmatch(value) is not None
         case "time":

@@ -5,7 +5,8 @@
 ``meta.json``: ``run``, ``agent``, ``argv`` (texts), ``tree`` (text), ``start`` (ISO, UTC), ``pid``; in a repository
 ``git``: ``git_dir``, ``common_dir`` (paths as ``os.fsdecode`` gives them), ``object_format``, ``base`` (commit, or ""
 before the first); after the end ``end``: ``status``, ``reason``, ``exit`` (int or null), ``seconds``, ``counts``
-(attempted, succeeded, failed, blocked, unknown, reverts, kills, external, divergence), ``seq``, ``chain``.
+(attempted, succeeded, failed, blocked, unknown, reverts, kills, external, divergence, and
+what ``Counts.shown`` has), ``seq``, ``chain``.
 ``refs.json``: {ref: object id} at the start.
 """
 

@@ -17,6 +17,7 @@ class Tally:
     def __init__(self) -> None:
         self.succeeded = self.failed = self.blocked = self.attempted = self.reverts = 0
         self.decisions: dict[str, int] = {}
+        self.shown: dict[str, int] = {}  # how episodes ended, what contracts showed
         self.seq = 0
         self._consequences: set[object] = set()  # intents that are no attempts
 
@@ -27,6 +28,7 @@ class Tally:
         if record.get("invariant") and record.get("verdict"):
             name = f"{record['invariant']}<-{record.get('adr') or record.get('source') or 'govrun'}"
             self.decisions[name] = self.decisions.get(name, 0) + 1
+        self._show(record)
         if record.get("phase") == "intent":
             if record.get("verdict") == "revert":
                 self._consequences.add(seq)
@@ -44,12 +46,25 @@ class Tally:
             self.attempted += 1
             self.succeeded += 1
 
+    def _show(self, record: dict[str, object]) -> None:
+        kind, op = record.get("kind"), record.get("op")
+        if not isinstance(op, dict):
+            return
+        if kind == "state" and op.get("call") == "episode":
+            names = [f"episodes_{op.get('outcome')}"]
+        elif kind == "contract":
+            names = ["contracts", *(["contracts_passed"] if op.get("call") == "passed" else [])]
+        else:
+            return
+        for name in names:
+            self.shown[name] = self.shown.get(name, 0) + 1
+
     def counts(self) -> dict[str, int]:
         """As a note has them."""
         return {
             "attempted": self.attempted, "succeeded": self.succeeded, "failed": self.failed, "blocked": self.blocked,
             "unknown": self.attempted - self.succeeded - self.failed - self.blocked, "reverts": self.reverts,
-        }  # fmt: skip
+        } | self.shown  # fmt: skip
 
 
 def _is_content(record: dict[str, object]) -> bool:

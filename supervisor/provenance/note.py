@@ -18,12 +18,13 @@ _FIELD = 96
 # A line that wraps once on a terminal of 80 columns, where git log indents by four, can still be read.
 _ROWS = 2 * 80 - 4
 _LEVELS = (("enforced", "enforced"), ("supervised", "supervised"), ("observed", "observed"), ("none", "unenforceable"))
+_EPISODES = ("fixed", "exhausted", "abandoned", "superseded")
 _COUNTS = ("attempted", "succeeded", "failed", "blocked", "unknown")
 
 
 class Summary(NamedTuple):
     """What is known of a run at one commit; counts are cumulative. ``exit`` None, empty trees and counts that are not
-    there read ``-``.
+    there read ``-``. ``counts`` may hold ``episodes_fixed`` and so on, ``contracts`` and ``contracts_passed``.
 
     ``base`` and ``tree`` are the tree ids of the base commit and of the noted commit; ``upto`` the last seq counted;
     ``coverage`` counts invariants by level. The rest is known after the end: ``events`` and ``gaps`` of the journal,
@@ -58,16 +59,27 @@ def render(summary: Summary) -> str:
         status_line(summary),
         f"{run} 1 execution {counts}",
         f"{run} 2 state base={base} tree={tree} transitions=- {others}",
-        f"{run} 3 remediation {ends} episodes=-",
+        f"{run} 3 remediation {ends} episodes={_episodes(summary.counts)}",
     ]
     levels = ",".join(f"{word}:{summary.coverage.get(name, 0)}" for word, name in _LEVELS) if summary.coverage else "-"
-    last = [f"{run} 5 contract - coverage={levels}"]
+    last = [f"{run} 5 contract {_contracts(summary.counts)} coverage={levels}"]
     if summary.root:
         log = f"events={summary.events} root=sha256:{summary.root} gaps={summary.gaps} end={field(summary.end)}"
         last.append(f"{run} 6 log {log}")
     room = MAX_NOTE - sum(len(line.encode()) + 1 for line in (*lines, *last))
     lines += [_decision_line(run, summary.decisions, min(room, _ROWS)), *last]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _episodes(counts: Mapping[str, int]) -> str:
+    """How many ended how; there are none where no rule speaks of them."""
+    found = [counts.get(f"episodes_{name}") for name in _EPISODES]
+    return "/".join(str(number or 0) for number in found) if any(number is not None for number in found) else "-"
+
+
+def _contracts(counts: Mapping[str, int]) -> str:
+    total = counts.get("contracts", 0)
+    return f"{counts.get('contracts_passed', 0)}/{total} passed" if total else "-"
 
 
 def status_line(summary: Summary) -> str:

@@ -26,7 +26,8 @@ RECORD = "notes.jsonl"
 _MAX_RECORD = 64 << 20
 _MAX_COMMITS = 100_000
 _OF_THE_END = (0, 2, 3, 5, 6)  # lines of a note that the end of the run writes again
-_COUNTED_LAST = ("kills", "external", "divergence")
+_COUNTED_LAST = ("kills", "external", "divergence", "contracts", "contracts_passed")
+_EPISODES = "episodes_"
 _NOT_OURS = ("refs/notes/", "refs/govrun/")
 
 
@@ -191,7 +192,11 @@ class Publisher:
 
     def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
-        last = {name: number for name, number in end.counts.items() if name in _COUNTED_LAST}
+        last = {
+            name: number
+            for name, number in end.counts.items()
+            if name in _COUNTED_LAST or name.startswith(_EPISODES)
+        }
 
         def ended(told: note.Summary) -> note.Summary:
             return told._replace(

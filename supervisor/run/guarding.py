@@ -225,10 +225,13 @@ class Guarding:
             self._windows.forgive(rule.invariant.id)
         self.loops.forget()
 
-    def close(self) -> None:
-        """Keep what counts for later runs. Errors: ``StopRun``."""
+    def over(self) -> None:
+        """Nothing is attempted any more."""
         if self.repairs is not None:
             self.repairs.close()
+
+    def close(self) -> None:
+        """Keep what counts for later runs. Errors: ``StopRun``."""
         self._windows.save(
             self._folder, os.fsdecode(self._policy.tree), self._agent, time.monotonic(), time.time(), patience=1.0
         )

@@ -49,7 +49,7 @@ class Publishing:
         self._publisher().send(
             event.ref,
             event.new,
-            counts=counts.as_dict() | {"reverts": counts.reverted},
+            counts=counts.as_dict() | {"reverts": counts.reverted} | counts.shown(),
             decisions=counts.decisions,
             upto=self._recorder.seq,
             seconds=time.monotonic() - self._started,

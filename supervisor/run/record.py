@@ -39,8 +39,8 @@ class Counts:
         self.reverted = self.kills = 0
         self.external = self.divergence = 0
         self.decisions: dict[str, int] = {}
-        self.episodes = ""  # fixed/exhausted/abandoned/superseded, where rules speak of them
-        self.contracts = ""  # passed/all, where there are any
+        self.episodes: dict[str, int] = {}  # by how they ended, where rules speak of them
+        self.contracts = self.contracts_passed = 0
 
     def as_dict(self) -> dict[str, int]:
         return {
@@ -63,7 +63,14 @@ class Counts:
             "kills": self.kills,
             "external": self.external,
             "divergence": self.divergence,
-        }
+        } | self.shown()
+
+    def shown(self) -> dict[str, int]:
+        """How episodes ended and what contracts showed, where there are any."""
+        told = {f"episodes_{name}": number for name, number in self.episodes.items()}
+        if self.contracts:
+            told |= {"contracts": self.contracts, "contracts_passed": self.contracts_passed}
+        return told
 
 
 class Recorder:

@@ -35,6 +35,7 @@ class Repairing:
         self._tree = tree
         self._episodes = Episodes(policy.remediation)
         self._told = 0
+        self._count()
 
     def states(self) -> EpisodeStates:
         return self._episodes.snapshot()
@@ -113,12 +114,15 @@ class Repairing:
         for record in ended[self._told :]:
             self._recorder.note("state", call="episode", **record)
         self._told = len(ended)
+        self._count()
+
+    def _count(self) -> None:
+        self._recorder.counts.episodes = self._episodes.counts()._asdict()
 
     def close(self) -> None:
         """The run is over."""
         self._episodes.close(self._tree())
         self._tell()
-        self._recorder.counts.episodes = str(self._episodes.counts())
 
 
 def actor_of(event: Event) -> Actor | None:

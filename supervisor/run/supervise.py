@@ -346,6 +346,8 @@ class _Run:
         ending.say_what_waits(self._order.policy.git, self._started, self._order.say)
         if self._refs is not None:
             self._refs.last_look()
+        if self._guarding is not None:
+            self._guarding.over()
         unmet = self._shown()
         code, status = ending.outcome(end, self._recorder.counts, self._order.fail_on, unmet=unmet)
         refused = self._recorder.counts.blocked > 0

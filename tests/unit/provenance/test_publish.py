@@ -106,7 +106,10 @@ END = {
         "reason": "exit",
         "exit": 0,
         "seconds": 9.9,
-        "counts": {"kills": 1, "external": 2, "divergence": 3},
+        "counts": {
+            "kills": 1, "external": 2, "divergence": 3, "contracts": 3, "contracts_passed": 2, "episodes_fixed": 1,
+            "episodes_exhausted": 0, "episodes_abandoned": 4, "episodes_superseded": 0,
+        },
     }
 }
 
@@ -121,9 +124,9 @@ def test_a_run_from_first_commit_to_end(world: World) -> None:
         f"{run} 0 govrun/1 PASSED agent=generic exit=0 9s upto=9",
         f"{run} 1 execution attempted=5 succeeded=3 failed=1 blocked=1 unknown=0",
         f"{run} 2 state base={tree} tree={tree} transitions=- external=2 divergence=3",
-        f"{run} 3 remediation reverts=4 kills=1 episodes=-",
+        f"{run} 3 remediation reverts=4 kills=1 episodes=1/0/4/0",
         f"{run} 4 decision scope.write<-govrun.toml:3=2",
-        f"{run} 5 contract - coverage=-",
+        f"{run} 5 contract 2/3 passed coverage=-",
         f"{run} 6 log events=0 root=sha256:{sha256(b'').hexdigest()} gaps=0 end=exit",
     ]
     assert world.noted() == {one, two}
