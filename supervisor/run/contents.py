@@ -94,7 +94,7 @@ class Contents:
                 self.reserve(1)
             return None, version
         if event.op is FsOp.UNLINK and event.target.kind is Kind.FILE:
-            self.tolerated.touch(event.target.path)
+            self.tolerated.removing(event, self.ledger.get(event.target.dev, event.target.ino))
         return None, None
 
     def _opening(self, event: FsEvent, act: OpenAct | PathAct) -> Version | None:
@@ -104,7 +104,7 @@ class Contents:
             makes = event.makes is Kind.FILE and writes and self.kind(target.path) is not None
             if makes:
                 self.tolerated.touch(target.path)
-            return self._tools.accepted.absent(target.path) if makes else None
+            return (self.tolerated.removed(event) or self._tools.accepted.absent(target.path)) if makes else None
         if target.kind is not Kind.FILE or not (writes or (isinstance(act, PathAct) and act.call == "truncate")):
             return None
         known = self.ledger.get(target.dev, target.ino)

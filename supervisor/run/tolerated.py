@@ -10,12 +10,15 @@ from collections.abc import Callable
 
 from supervisor.inspection.kinds import SCRIPT
 from supervisor.inspection.looks import Looks
+from supervisor.surfaces.ledger import Written
 from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import begins_script, read_whole
 from supervisor.trees.accepted import Accepted, Unkept
 from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings
+from supervisor.vocabulary.events import FsEvent
 from supervisor.vocabulary.versions import Version
 
+_MOST_REMOVED = 2000  # files of one action
 # Nothing there that has content: gone, a socket or FIFO without a reader, a symbolic link.
 NO_CONTENT = (errno.ENOENT, errno.ENXIO, errno.ELOOP, errno.ENOTDIR)
 
@@ -38,6 +41,8 @@ class Tolerated:
         # Findings, or the version that is asked when they are needed.
         self._base: dict[bytes, Findings | tuple[str, Version]] = {}
         self._prior: dict[bytes, Findings] = {}
+        self._removed: dict[bytes, Version] = {}  # by the action that goes on
+        self._action = 0
 
     def base(self, path: bytes) -> Findings:
         """What the file said before."""
@@ -83,6 +88,35 @@ class Tolerated:
                 self.opened(path, kind, None, fd)
         finally:
             os.close(fd)
+
+    def removing(self, event: FsEvent, known: Written | None) -> None:
+        """The run is going to remove a file. Who patches one often removes it and makes it anew: within the same action
+        that is a change, and what was there is what to go back to. ``known``: it was being written."""
+        path, action = event.target.path, event.actor.action
+        self.touch(path)
+        if action != self._action:
+            self._action = action
+            self._removed.clear()
+        if event.carried or self._kind(path) is None or len(self._removed) >= _MOST_REMOVED:
+            return
+        if known is not None:
+            self._removed[path] = known.accepted
+            return
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return  # what comes next is as new
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                self._removed[path] = self._accepted.keep(path, fd)
+        except Unkept:
+            return
+        finally:
+            os.close(fd)
+
+    def removed(self, event: FsEvent) -> Version | None:
+        """What the action has removed at the path that it makes anew; None: nothing."""
+        return self._removed.get(event.target.path) if event.actor.action == self._action else None
 
     def opened(self, path: bytes, kind: str, version: Version | None, fd: int) -> None:
         """The same for a file that is open for reading as ``fd``; ``version`` if it is kept. Errors: ``Refused``."""
