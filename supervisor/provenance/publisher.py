@@ -193,9 +193,7 @@ class Publisher:
     def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
         last = {
-            name: number
-            for name, number in end.counts.items()
-            if name in _COUNTED_LAST or name.startswith(_EPISODES)
+            name: number for name, number in end.counts.items() if name in _COUNTED_LAST or name.startswith(_EPISODES)
         }
 
         def ended(told: note.Summary) -> note.Summary:

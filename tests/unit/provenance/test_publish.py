@@ -107,8 +107,15 @@ END = {
         "exit": 0,
         "seconds": 9.9,
         "counts": {
-            "kills": 1, "external": 2, "divergence": 3, "contracts": 3, "contracts_passed": 2, "episodes_fixed": 1,
-            "episodes_exhausted": 0, "episodes_abandoned": 4, "episodes_superseded": 0,
+            "kills": 1,
+            "external": 2,
+            "divergence": 3,
+            "contracts": 3,
+            "contracts_passed": 2,
+            "episodes_fixed": 1,
+            "episodes_exhausted": 0,
+            "episodes_abandoned": 4,
+            "episodes_superseded": 0,
         },
     }
 }
