@@ -56,7 +56,7 @@ class Undoing:
     def undo(self, kept: Mapping[bytes, Version], verdict: Verdict) -> None:
         """Put all of it back, but for what somebody else has changed since."""
         room = self._room()
-        seq = self._recorder.note("state", call="undo", paths=len(kept), reason=verdict.matches[0].message)
+        self._recorder.note("state", call="undo", detail=f"{len(kept)} paths", reason=verdict.matches[0].message)
         content = room.accepted.source
         now = {path: _now(path) for path in kept}
         wanted = {path: was for path, was in kept.items() if now[path] is not None or was.kind is not Kind.ABSENT}
@@ -65,9 +65,10 @@ class Undoing:
         failed = [path for path, each in done.items() if each.outcome in ("failed", "external")]
         self._recorder.counts.reverted += len(good)
         told = [os.fsdecode(path) for path in failed[:20]]
-        self._recorder.note("state", call="undone", paths=len(good), left=told, intent=seq)
+        left = f"; left as they are: {', '.join(told)}" if told else ""
+        self._recorder.note("state", call="undone", detail=f"{len(good)} paths put back{left}")
         line = reason(verdict.matches[0], verdict.effect, f"{len(good)} paths put back")
-        self._told(line + (f"; left as they are: {', '.join(told)}" if told else ""))
+        self._told(line + left)
 
     def _is_ours_at(self, now: Mapping[bytes, Identity | None]) -> Callable[[os.stat_result], bool]:
         inodes = {inode for path in now if (inode := self._touched.names.get(path)) is not None}

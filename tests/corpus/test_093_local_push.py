@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def test_push_to_a_path_outside(cage: Cage) -> None:
     cage.both('git init -q --bare "$OUT/remote.git"')
+    cage.profile('[[command]]\nid = "push"\nwhy = "a mirror"\nallow = ["vcs-remote"]\n')
     cage.escape('git push -q "$OUT/remote.git" HEAD:refs/heads/main', cage.WRITE)
 
 

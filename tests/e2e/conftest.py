@@ -64,6 +64,11 @@ class Pair:
     def _bare_env(self) -> dict[str, str]:
         return self.govrun.env | {"HOME": str(self.twin_home)} | self.env
 
+    def profile(self, text: str) -> None:
+        """Write the same govrun.toml into both trees, before the run."""
+        for tree in (self.tree, self.twin_tree):
+            (tree / "govrun.toml").write_text("version = 1\n" + text)
+
     def both(self, script: str) -> None:
         """Prepare both trees alike, ungoverned."""
         for tree, home in ((self.tree, self.home), (self.twin_tree, self.twin_home)):

@@ -116,6 +116,8 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_same_as_bare(pair: Pair, name: str) -> None:
+    if "push" in SCRIPTS[name]:
+        pair.profile('[[command]]\nid = "push"\nwhy = "remotes of this machine"\nallow = ["vcs-remote"]\n')
     pair.same("exec 2>&1; " + SCRIPTS[name] if name in ("merge with conflict", "rebase stopped") else SCRIPTS[name])
 
 

@@ -17,7 +17,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 # What the default pack asks about.
 ASKED = [
     ("command", "ask-push", "ask", "pack:default:94"),
-    ("deploy", "ask-deploy", "ask", "pack:default:101"),
+    ("deploy", "ask-deploy", "ask", "pack:default:103"),
 ]
 
 
