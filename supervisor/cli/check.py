@@ -21,6 +21,9 @@ def register(app: typer.Typer) -> None:
             None, metavar="[PATH]…", help="Only these files, and what lies in these folders."
         ),
         base: str = cli.Option("", "--base", metavar="REV", help="Tolerate what the same path says in this commit."),
+        fail_on: str = cli.Option(
+            "deny", "--fail-on", metavar="warn|deny", help="From which effect on the exit status is 1."
+        ),
         as_json: bool = cli.Option(False, "--json", help="One JSON object per violation, then one for the whole."),
     ) -> None:
         """Judge the content of the tree as it is. Exit status 0 clean, 1 violations, 2 something cannot be read."""
@@ -29,14 +32,17 @@ def register(app: typer.Typer) -> None:
 
         from supervisor.cli.text import emit
         from supervisor.run.checking import check as run_check
+        from supervisor.vocabulary.errors import UsageError
 
+        if fail_on not in ("warn", "deny"):
+            raise UsageError(f"--fail-on {fail_on!r} is none", "it is warn or deny", "--fail-on deny", exit_code=2)
         begun = time.monotonic()
         found = run_check(base, [os.fsencode(path) for path in paths or ()], os.environ)
         seconds = time.monotonic() - begun
         emit(_documents(found, seconds) if as_json else _lines(found, seconds))
         if found.unreadable:
             raise cli.Exit(2)
-        if any(each.blocks for each in found.violations):
+        if any(each.blocks or fail_on == "warn" for each in found.violations):
             raise cli.Exit(1)
 
 
@@ -108,17 +114,20 @@ def _lines(found: Checked, seconds: float) -> Iterator[str]:
 
 
 def _looked_at(found: Checked) -> str:
-    """How far the files bear on a rule: only those that could hold such a name are parsed, and locks."""
+    """How far the files bear on a rule: only those that could break one are parsed, and locks."""
     if not found.rules:
         return "none judged"
     if not found.read:
         return "none of a kind that is judged by content"
+    one = found.inspected == 1
+    if found.kinds == {"dependency"}:
+        if not found.inspected:
+            return "none mentions a package that a rule speaks of"
+        verb, locks = ("mentions", "is a lock") if one else ("mention", "are locks")
+        return f"{found.inspected} {verb} a package that a rule speaks of, or {locks}"
     if not found.inspected:
-        return "none mentions a package that a rule speaks of"
-    subject = "1 mentions a package that a rule speaks of, or is a lock"
-    if found.inspected > 1:
-        subject = f"{found.inspected} mention a package that a rule speaks of, or are locks"
-    return subject
+        return "none that a rule could speak of"
+    return f"{found.inspected} that {'a rule' if one else 'rules'} could speak of {'was' if one else 'were'} read whole"
 
 
 def _count(number: int, word: str) -> str:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from supervisor.cli.text import emit, safe
-from supervisor.run.examples import is_asked
+from supervisor.run.examples import examples
 from supervisor.run.prepare import Options, Prepared, prepare
 from supervisor.vocabulary.policy import Invariant
 
@@ -59,14 +59,10 @@ def _invariant(found: Invariant) -> dict[str, object]:
 
 
 def _not_checked(prepared: Prepared) -> list[str]:
-    """Ids of contracts, and of rules with an example that nothing asks."""
-    asked = {rule.invariant.id for rule in prepared.policy.dependencies.rules}
-    rules = [
-        rule.id
-        for rule in prepared.profile.rules
-        if (examples := (*rule.denied, *rule.allowed)) and not (rule.id in asked and all(map(is_asked, examples)))
-    ]
-    return [*(contract.id for contract in prepared.profile.contracts), *rules]
+    """Ids of contracts that nothing shows, and of rules with an example that nothing asks."""
+    shown = {contract.id for contract in prepared.contracts}
+    rules = [each.rule for each in examples(prepared.policy, prepared.profile) if not each.asked]
+    return [each.id for each in prepared.profile.contracts if each.id not in shown] + list(dict.fromkeys(rules))
 
 
 def plan(prepared: Prepared) -> list[str]:

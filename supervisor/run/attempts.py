@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from supervisor.commands import databases, normal
@@ -14,6 +15,7 @@ from supervisor.decide import decide
 from supervisor.inspection.reading import DATABASE
 from supervisor.invariants import content
 from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.surfaces.reading import MOST
 from supervisor.vocabulary.content import Findings, Statement
 from supervisor.vocabulary.errors import UsageError
 from supervisor.vocabulary.events import (
@@ -40,8 +42,11 @@ _NOBODY = Actor(0, 0, 0, b"", (), 0)
 class Attempts:
     """Judges acts that nobody makes. Nothing is started; files are read where a command line names them."""
 
-    def __init__(self, policy: CompiledPolicy) -> None:
+    def __init__(self, policy: CompiledPolicy, files: Callable[[], Iterable[bytes]] | None = None) -> None:
+        """``files``: paths of the tree, relative to it, asked where a cycle of references may have to be found."""
         self._policy = policy
+        self._files = files
+        self._state: RunState | None = None
         self._inspector: Inspector | None = None
         self._looks: Looks | None = None
 
@@ -51,14 +56,39 @@ class Attempts:
 
     def judge(self, form: str, text: str) -> Verdict:
         """The verdict on an act; ``form`` is one of ``FORMS``. Errors: ``UsageError`` for what is no such act."""
+        return max(self.verdicts(form, text), key=lambda each: each.effect, default=ALLOWED)
+
+    def verdicts(self, form: str, text: str) -> list[Verdict]:
+        """The same for everything that the act consists of."""
         makers: dict[str, Callable[[str], Iterator[Event]]] = {
             "exec": self._exec,
             "write": self._write,
             "connect": self._connect,
             "query": self._query,
         }
-        verdicts = [decide(self._policy, RunState(), event) for event in makers[form](text)]
-        return max(verdicts, key=lambda each: each.effect, default=ALLOWED)
+        return [decide(self._policy, self._known(event), event) for event in makers[form](text)]
+
+    def _known(self, event: Event) -> RunState:
+        """How the parts of the tree lead to each other, where a reference might close a cycle."""
+        if not (self._policy.boundaries and self._files is not None and isinstance(event, ContentEvent)):
+            return RunState()
+        if self._state is None:
+            from supervisor.run.graphs import Graphs
+
+            graphs = Graphs(self._policy)
+            if graphs:
+                graphs.fill(self._files(), self._said)
+            self._state = RunState(graphs=graphs.known)
+        return self._state
+
+    def _said(self, path: bytes) -> Findings | None:
+        whole = self._policy.tree + b"/" + path
+        try:
+            with open(whole, "rb", opener=_plain) as file:
+                body = file.read(MOST + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+        except OSError:
+            return None
+        return self._findings(whole, body)
 
     def _exec(self, text: str) -> Iterator[Event]:
         try:
@@ -131,3 +161,7 @@ class Attempts:
     def _statements(self, dialect: str, text: str) -> tuple[Statement, ...]:
         found = self._worker().inspect(DATABASE + dialect, b"", text.encode("utf-8", "surrogateescape"))
         return (Statement(("opaque",)),) if found.refusal else found.statements
+
+
+def _plain(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

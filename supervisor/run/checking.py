@@ -14,10 +14,12 @@ from supervisor.decide import decide
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
 from supervisor.git.layout import Repository
 from supervisor.git.view import View
-from supervisor.inspection.kinds import SCRIPT, file_kind, is_lock
-from supervisor.inspection.prefilter import Prefilter
+from supervisor.inspection.kinds import SCRIPT, is_lock, is_unpacked
+from supervisor.inspection.looks import MOST_TEXT, Looks
+from supervisor.inspection.reading import TEXT
 from supervisor.inspection.worker import Inspector
-from supervisor.invariants.dependency import DependencyRules, needles
+from supervisor.invariants import content as contents
+from supervisor.invariants.dependency import DependencyRules
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.journal.store import state_path
 from supervisor.kernel import probe
@@ -36,6 +38,7 @@ from supervisor.run.compose import (
 )
 from supervisor.run.contents import VENDORED
 from supervisor.run.examples import require_examples, unchecked
+from supervisor.run.graphs import Graphs
 from supervisor.surfaces.reading import MOST, begins_script, read_whole
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 from supervisor.vocabulary.errors import GovrunError, UsageError
@@ -61,13 +64,14 @@ class Violation(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """``files`` were listed, ``read`` of them have a kind that is judged, ``inspected`` could hold a forbidden name.
-    ``base``: a commit's id, or "". ``rules``: how many speak of content. ``unjudged``: rules that nothing judges.
+    """``files`` were listed, ``read`` of them have a kind that is judged, ``inspected`` could break a rule. ``base``: a
+    commit's id, or "". ``rules``: how many speak of content, ``kinds``: of which kinds. ``unjudged``: rules that nothing judges.
     ``unchecked``: examples that nothing asks. ``unreadable``: paths, and why."""
 
     tree: Path
     base: str
     rules: int
+    kinds: frozenset[str]
     files: int
     read: int
     inspected: int
@@ -91,38 +95,46 @@ def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Chec
     ``GovrunError`` with exit code 2."""
     with ExitStack() as opened:
         try:
-            place, profile, policy = _policy(environ)
-            require_examples(policy)
+            place, profile, policy = policy_here(environ)
             wanted = _wanted(place, paths)
             view = _view(place.repository, opened)
             if base and view is None:
                 raise UsageError("there is no commit to compare with", "this is no git repository", "leave --base out")
             commit = view.commit(base) if base and view is not None else ""
             files, unreadable = _listed(place.tree, view, environ)
+            require_examples(policy, profile, lambda: files)
             checker = _Checker(policy, place.tree, unreadable, opened)
-            held = list(checker.held(path for path in files if wanted(path)))
+            held = list(checker.held(files, wanted))
             before = checker.versions(view, commit) if commit and view is not None else None
             found = checker.judge(held, before)
         except GovrunError as error:
             error.exit_code = 2
             raise
     unjudged = tuple(rule for rule in policy.invariants.values() if rule.coverage is Coverage.UNENFORCEABLE)
+    rules = _of_content(policy)
     return Checked(
         place.tree,
         commit,
-        len(policy.dependencies.rules),
+        len(rules),
+        frozenset(rule.kind for rule, _ in rules),
         sum(1 for path in files if wanted(path)),
         checker.read,
         len(held),
         tuple(sorted(found, key=lambda each: (each.path, each.line))),
         unjudged,
-        tuple(unchecked(policy)),
+        tuple(unchecked(policy, profile)),
         tuple(unreadable),
         profile.warnings,
     )
 
 
-def _policy(environ: Mapping[str, str]) -> tuple[Place, Profile, CompiledPolicy]:
+def _of_content(policy: CompiledPolicy) -> list[tuple[Invariant, bool]]:
+    """The rules that speak of content, and whether what is there already is tolerated."""
+    sets = (policy.dependencies, policy.boundaries, policy.documents, policy.secrets)
+    return [(rule.invariant, rule.frozen) for found in sets if found for rule in found.rules]
+
+
+def policy_here(environ: Mapping[str, str]) -> tuple[Place, Profile, CompiledPolicy]:
     """What would bind a run here, whatever this machine can hold of it."""
     home = Path(os.path.realpath(home_folder(environ)))
     place = place_of(working_directory(), None)
@@ -203,31 +215,51 @@ class _Checker:
         self._tree = os.fsencode(tree)
         self._unreadable = unreadable
         self._opened = opened
-        self._inspector = Inspector()
+        self._inspector = Inspector(contents.wanted(policy))
         self._started = False
-        self._prefilter = Prefilter(needles(policy.dependencies))
+        self._looks = Looks(policy)
+        self._graphs = Graphs(policy)
         self._folders: dict[bytes, bool] = {}
-        self._frozen = {rule.invariant.id for rule in policy.dependencies.rules if rule.frozen}
+        self._rules = _of_content(policy)
         self.read = 0
 
-    def held(self, paths: Iterable[bytes]) -> Iterator[_Held]:
-        """Files that are judged by content and could break a rule; locks always."""
-        if not self._policy.dependencies:
+    def held(self, paths: Iterable[bytes], wanted: Callable[[bytes], bool]) -> Iterator[_Held]:
+        """Files that are judged by content and could break a rule; locks always. What others reference matters where
+        cycles are forbidden."""
+        if not self._rules:
             return
         for path in paths:
-            kind = file_kind(path)
-            if kind is None or any(part in b"/" + path for part in VENDORED) or not self._is_inside(path):
+            asked = wanted(path)
+            if not asked and not self._graphs.holds(path):
                 continue
-            try:
-                content = self._content(path, kind)
-            except FileNotFoundError:
-                continue  # in the index only, or no file
-            except OSError as error:
-                self._unreadable.append((path, error.strerror or str(error)))
-                continue
-            self.read += 1
-            if is_lock(kind) or content is None or self._prefilter.may_concern(kind, content):
-                yield _Held(path, kind, self._inspect(kind, path, content))
+            found = self._held(path, asked=asked)
+            if found is not None:
+                if self._graphs.holds(path):
+                    self._graphs.put(path, found.now.references)
+                if asked:
+                    yield found
+        self._graphs.whole()
+
+    def _held(self, path: bytes, *, asked: bool) -> _Held | None:
+        kind = self._looks.kind(path)
+        if kind is None or any(part in b"/" + path for part in VENDORED) or is_unpacked(kind, path):
+            return None
+        if not self._is_inside(path):
+            return None
+        try:
+            content = self._content(path, kind)
+        except FileNotFoundError:
+            return None  # in the index only, or no file
+        except OSError as error:
+            self._unreadable.append((path, error.strerror or str(error)))
+            return None
+        self.read += asked
+        if (content is None or len(content) > MOST_TEXT) and kind in (SCRIPT, TEXT):
+            return None
+        locks = is_lock(kind) and bool(self._policy.dependencies)
+        if locks or content is None or self._looks.may_concern(kind, path, content):
+            return _Held(path, kind, self._inspect(kind, path, content))
+        return None
 
     def _is_inside(self, path: bytes) -> bool:
         """Whether no folder on the way is a link to elsewhere."""
@@ -282,16 +314,18 @@ class _Checker:
         said = [each for each in locks if was.get(each.path, NOTHING_FOUND) != NOTHING_FOUND]
         base = _with(rules, said, list(was.values())) if before is not None else now._replace(locked=frozenset())
         found: list[Violation] = []
+        state = RunState(graphs=self._graphs.known)
+        frozen = {rule.id for rule, tolerates in self._rules if tolerates}
         for each in held:
             policy = self._policy._replace(dependencies=base if is_lock(each.kind) else now)
             target = Target(self._tree + b"/" + each.path, Kind.FILE)
             event = ContentEvent(_NOBODY, target, each.now)
-            verdict = decide(policy, RunState(), event)
+            verdict = decide(policy, state, event)
             if verdict.matches and before is not None:
                 old = was[each.path] if each.path in was else before(each)
-                verdict = decide(policy, RunState(), event._replace(before=old))
+                verdict = decide(policy, state, event._replace(before=old))
             for match in verdict.matches:
-                tolerated = before is None and match.invariant.id in self._frozen
+                tolerated = before is None and match.invariant.id in frozen
                 blocks = match.effect > Effect.WARN
                 found.append(Violation(each.path, match.line, match.message, match.invariant, blocks, tolerated))
         return iter(found)

@@ -127,7 +127,7 @@ def show(
 ) -> list[Shown]:
     """What came of each. ``files``: paths of the tree that belong to it; ``base``: a file as the base commit has it,
     None where it has none. Whatever goes wrong is a contract that is not met."""
-    attempts = Attempts(policy)
+    attempts = Attempts(policy, files)
     found = []
     try:
         for contract in contracts:

@@ -98,7 +98,7 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
         return compile_for(place, profile, pack, host, state, home, caches, verified=verified, locks=locks)
 
     policy = policy_for(agent)
-    _check_examples(policy)
+    _check_examples(policy, profile, place, environ)
     if locks is not None and locks.warnings:
         profile = profile._replace(warnings=(*profile.warnings, *locks.warnings))
     if absent := absent_at_home(profile, home):
@@ -165,12 +165,13 @@ def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
             raise HostError(gap.what, gap.why, fix)
 
 
-def _check_examples(policy: CompiledPolicy) -> None:
-    """An example that does not hold stops the start; only rules that have some pay for it."""
-    if any(rule.denied or rule.allowed for rule in policy.dependencies.rules):
+def _check_examples(policy: CompiledPolicy, profile: Profile, place: Place, environ: Mapping[str, str]) -> None:
+    """An example that does not hold stops the start; only profiles that have some pay for it."""
+    if any(rule.denied or rule.allowed for rule in (*profile.rules, *profile.scope.layers.values())):
+        from supervisor.run.contracts import tree_paths
         from supervisor.run.examples import require_examples
 
-        require_examples(policy)
+        require_examples(policy, profile, lambda: tree_paths(policy, place.repository, environ))
 
 
 def _program(name: str, environ: Mapping[str, str]) -> str:

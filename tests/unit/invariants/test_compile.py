@@ -256,26 +256,44 @@ def test_what_the_base_locks_name_is_kept() -> None:
 
 @pytest.mark.parametrize("example", ["example_a", "example_b"])
 def test_the_examples_of_the_documented_profiles_hold(example: str) -> None:
-    compiled = compile_policy(load(FIXTURES / example), CONTEXT)
+    profile = load(FIXTURES / example)
+    compiled = compile_policy(profile, CONTEXT)
     dependencies = [rule for rule in compiled.invariants.values() if rule.kind == "dependency"]
     assert dependencies
     judged = [rule for rule in dependencies if rule.coverage is Coverage.SUPERVISED]
     assert {rule.id for rule in judged} >= {"one-http-client" if example == "example_a" else "no-moment"}
-    assert check_examples(compiled) == []
+    assert check_examples(compiled, profile) == []
 
 
 def test_examples_that_do_not_hold_are_told() -> None:
     rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["pypi:a"]\n'
     lines = (
-        'examples = { denied = ["pip install a", "pip install b", "ls a"], allowed = ["uv add a", "write s.py: x"] }\n'
+        'examples = { denied = ["pip install a", "pip install b", "ls a", "write s.py: import a", "write s.py: import b"'
+        '], allowed = ["uv add a", "write s.py: x"] }\n'
     )
-    policy = policy_of(f"version = 1\n{rule}{lines}")
-    assert [problem.partition("x: ")[2] for problem in check_examples(policy)] == [
-        "'pip install b' is given as denied, and this rule lets it pass",
-        "'ls a' is given as denied, and this rule lets it pass",
-        "'uv add a' is given as allowed, and is refused",
+    more = """[[guardrail]]
+id = "g"
+why = "w"
+per = "run"
+max = { execs = 3 }
+examples = { denied = ["ls"] }
+[[command]]
+id = "y"
+why = "w"
+deny = ["vcs-remote"]
+then = "ask"
+examples = { denied = ["git push origin main", "connect localhost:1"], allowed = ["git status"] }
+"""
+    profile = profile_of(f"version = 1\n{rule}{lines}{more}")
+    policy = compile_policy(profile, CONTEXT)
+    assert [problem.partition(": ")[2] for problem in check_examples(policy, profile)] == [
+        "x: 'pip install b' is given as denied, and this rule lets it pass",
+        "x: 'ls a' is given as denied, and this rule lets it pass",
+        "x: 'write s.py: import b' is given as denied, and this rule lets it pass",
+        "x: 'uv add a' is given as allowed, and is refused",
+        "y: 'connect localhost:1' is given as denied, and this rule lets it pass; it is refused by scope.hosts",
     ]
-    assert [line.partition("x: ")[2] for line in unchecked(policy)] == ["'write s.py: x'"]
+    assert [line.partition(": ")[2] for line in unchecked(policy, profile)] == ["g: 'ls'"]
 
 
 # ------------------------------------------------------------------------------------------------------ tables

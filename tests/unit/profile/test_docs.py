@@ -54,7 +54,7 @@ def test_every_example_is_judged(tree: Path, text: str) -> None:
     policy = compile_policy(profile, Context(os.fsencode(tree), b"/s", b"/home/x", (), None, (), (), (), (), 7))
     unjudged = [rule.id for rule in policy.invariants.values() if rule.coverage is Coverage.UNENFORCEABLE]
     assert unjudged == []
-    require_examples(policy)
+    require_examples(policy, profile)
 
 
 def test_the_error_text_is_real(tmp_path: Path) -> None:
