@@ -138,7 +138,7 @@ def _line(each: Violation) -> str:
     from supervisor.cli.text import safe
 
     shown = each.path.decode("utf-8", "backslashreplace")
-    told = each.message.removeprefix(shown + " ")
+    told = each.message.removeprefix(f"{shown}:{each.line} ").removeprefix(shown + " ")
     if each.line:
         told = told.replace(f" at line {each.line}", "", 1)
     where = safe(each.path) + (f":{each.line}" if each.line else "")

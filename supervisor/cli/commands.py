@@ -8,7 +8,7 @@ import typer
 import typer.main
 
 from supervisor import __version__
-from supervisor.cli import approve, check, doctor, explain, init, log, pause, ps, recover, runs, show, why
+from supervisor.cli import approve, brief, check, doctor, explain, init, log, pause, ps, recover, runs, show, test, why
 from supervisor.vocabulary.errors import UsageError
 
 # typer carries its own click, and exports no other name for the errors of a command line.
@@ -37,11 +37,11 @@ def run_command(words: list[str]) -> int:
             typer.echo(f"govrun {__version__}")
             raise typer.Exit
 
-    for module in (init, check, explain, doctor, ps, approve, pause, runs, log, show, why, recover):
+    for module in (init, check, test, brief, explain, doctor, ps, approve, pause, runs, log, show, why, recover):
         module.register(app)
     names = (
-        "init", "check", "explain", "doctor", "ps", "approve", "deny", "pause", "resume", "stop", "runs", "log", "show",
-        "why", "recover",
+        "init", "check", "test", "brief", "explain", "doctor", "ps", "approve", "deny", "pause", "resume", "stop", "runs",
+        "log", "show", "why", "recover",
     )  # fmt: skip
     if not words:
         words = ["--help"]

@@ -95,7 +95,7 @@ def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Chec
     ``GovrunError`` with exit code 2."""
     with ExitStack() as opened:
         try:
-            place, profile, policy = policy_here(environ)
+            place, profile, policy, _ = policy_here(environ)
             wanted = _wanted(place, paths)
             view = _view(place.repository, opened)
             if base and view is None:
@@ -134,8 +134,17 @@ def _of_content(policy: CompiledPolicy) -> list[tuple[Invariant, bool]]:
     return [(rule.invariant, rule.frozen) for found in sets if found for rule in found.rules]
 
 
-def policy_here(environ: Mapping[str, str]) -> tuple[Place, Profile, CompiledPolicy]:
-    """What would bind a run here, whatever this machine can hold of it."""
+class Here(NamedTuple):
+    """What would bind a run here, whatever this machine can hold of it. ``compile`` makes the policy of another one."""
+
+    place: Place
+    profile: Profile
+    policy: CompiledPolicy
+    compile: Callable[[Profile], CompiledPolicy]
+
+
+def policy_here(environ: Mapping[str, str]) -> Here:
+    """Read and compile. Errors: ``GovrunError``."""
     home = Path(os.path.realpath(home_folder(environ)))
     place = place_of(working_directory(), None)
     state = state_path(environ)
@@ -148,7 +157,12 @@ def policy_here(environ: Mapping[str, str]) -> tuple[Place, Profile, CompiledPol
     bare = profile._replace(require=None, rules=rules, contracts=contracts, scope=scope)
     caches = cache_base(dict(environ), home, place.tree)
     agent = load_agent(None, ("true",))
-    return place, profile, compile_for(place, bare, agent, probe.start_facts(), state, home, caches)
+    facts = probe.start_facts()
+
+    def compiled(profile: Profile) -> CompiledPolicy:
+        return compile_for(place, profile, agent, facts, state, home, caches)
+
+    return Here(place, bare, compiled(bare), compiled)
 
 
 def _wanted(place: Place, paths: Iterable[bytes]) -> Callable[[bytes], bool]:
