@@ -82,13 +82,12 @@ class Attempts:
         return self._state
 
     def _said(self, path: bytes) -> Findings | None:
-        whole = self._policy.tree + b"/" + path
         try:
-            with open(whole, "rb", opener=_plain) as file:
+            with open(path, "rb", opener=_plain) as file:
                 body = file.read(MOST + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
         except OSError:
             return None
-        return self._findings(whole, body)
+        return self._findings(path, body)
 
     def _exec(self, text: str) -> Iterator[Event]:
         try:

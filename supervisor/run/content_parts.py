@@ -18,6 +18,7 @@ from supervisor.run.commits import Commits
 from supervisor.run.contents import Contents
 from supervisor.run.external import Touched
 from supervisor.run.fetches import Fetches
+from supervisor.run.graphs import Graphs
 from supervisor.run.guarded import Guarded
 from supervisor.run.judgement import Tools
 from supervisor.run.prior import Prior
@@ -29,7 +30,7 @@ from supervisor.surfaces.ledger import Ledger
 from supervisor.surfaces.made import Made
 from supervisor.surfaces.paths import Refused
 from supervisor.trees.accepted import Accepted
-from supervisor.vocabulary.errors import StopRun
+from supervisor.vocabulary.errors import GovrunError, StopRun
 from supervisor.vocabulary.events import Actor
 from supervisor.vocabulary.verdicts import Verdict
 
@@ -94,10 +95,15 @@ def content_parts(
 ) -> ContentParts:
     """Put together what judges content. Errors: ``StopRun``."""
     policy, repository = order.policy, order.oracles.repository
-    accepted = Accepted(order.folder)
+    accepted, graphs = Accepted(order.folder), Graphs(policy)
+
+    def acted(path: bytes) -> None:
+        touched.put_back(path)
+        graphs.changed(path)
+
     staging, quarantine = folders(order.folder)
     try:
-        reverter = Reverter(staging, quarantine, policy.tree, accepted.latest, touched.put_back)
+        reverter = Reverter(staging, quarantine, policy.tree, accepted.latest, acted)
     except OSError as error:
         raise StopRun("cannot use the folders for what is taken back", str(error), "check the state folder") from error
     prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None
@@ -116,10 +122,12 @@ def content_parts(
         contents = Contents(
             Tools(
                 policy, ledger, accepted, inspector, Looks(policy), made, prior, ignored.covers, back, recorder.warned,
-                touched.seal, theirs, _held_by(belongs), guarding.rewritten if guarding is not None else None,
+                touched.seal, theirs, _held_by(belongs), graphs, guarding.rewritten if guarding is not None else None,
                 guarding.repairs.passed if guarding is not None and guarding.repairs is not None else None,
             )
         )  # fmt: skip
+        if graphs:
+            _begin(graphs, contents, order)
         for number in (1, 2):
             _hand_over(contents, number)
     if policy.git is not None and prior is not None:
@@ -139,6 +147,18 @@ def content_parts(
             commits.learn,
         )
     return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior)
+
+
+def _begin(graphs: Graphs, contents: Contents, order: Order) -> None:
+    """Which files there are is known from now on; what they say is read when it is first needed."""
+    from supervisor.run.contracts import tree_paths
+
+    tolerated = contents.tolerated
+    try:
+        paths = tree_paths(order.policy, order.oracles.repository, order.environment)
+    except GovrunError as error:
+        raise StopRun("cannot list the files of the tree", error.why, error.fix) from error
+    graphs.begin(paths, tolerated.first, tolerated.now, order.say)
 
 
 def _held_by(belongs: Callable[[int], bool]) -> Callable[[tuple[int, int]], bool]:

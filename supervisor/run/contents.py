@@ -20,7 +20,6 @@ from supervisor.inspection.kinds import INSTALLED, SCRIPT, is_source, is_unpacke
 from supervisor.inspection.looks import MOST_TEXT
 from supervisor.inspection.reading import TEXT
 from supervisor.invariants.places import Zone, locate
-from supervisor.invariants.policy import RunState
 from supervisor.kernel import leases
 from supervisor.run.judgement import Judgement, Tools
 from supervisor.run.landing import Landing
@@ -52,7 +51,7 @@ class Contents:
         self._policy = tools.policy
         self._inside = tools.policy.tree + b"/"
         self._versions = tools.policy.dependencies.asks_versions()
-        self.state = RunState()
+        self.graphs = tools.graphs
         self.ledger = tools.ledger
         self.looks = tools.looks
         self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
@@ -86,6 +85,7 @@ class Contents:
     def before(self, event: FsEvent, act: OpenAct | PathAct) -> tuple[Judgement | None, Version | None]:
         """What the act would bring that breaks a rule (judged before it lands), and what is to be put back if what
         the process writes breaks one (None: its content plays no part). Errors: ``Refused``, OSError."""
+        self.graphs.settled(happened=False)  # what was tried before has been told, if it happened
         if isinstance(act, PathAct) and (event.op in (FsOp.RENAME, FsOp.LINK) or event.makes is Kind.LINK):
             return self._landing.before(event, act), None
         if event.op in (FsOp.WRITE, FsOp.CREATE):
@@ -149,7 +149,7 @@ class Contents:
     def after(self, event: FsEvent, fd: int, version: Version | None, flags: int) -> None:
         """The act has been done: files that can be written to from now on are kept in sight. ``fd``: the descriptor
         the process is going to get, -1 for calls that give none. Errors: OSError, then the process must not get it."""
-        if event.op in (FsOp.RENAME, FsOp.LINK):
+        if event.op in (FsOp.RENAME, FsOp.LINK, FsOp.UNLINK):
             self._landing.after(event)
         elif version is not None and fd >= 0:
             # Only what is open for reading too can be mapped shared and writable (mmap(2), EACCES).
@@ -241,10 +241,11 @@ class Contents:
             shown = fixed_part(kind, content) if growing and content is not None else content
             found = self._judged_as(entry, shown, name, kind, identity, growing=growing)
             if found is None:
-                unsure = unsure or (shown != content and self._tools.looks.may_concern(kind, name, content or b""))
+                unsure |= shown != content and self._tools.looks.may_concern(kind, name, content or b"")
                 continue
-            unsure = unsure or (growing and _is_open_ended(found, content))
+            unsure |= growing and found.is_open_ended(content)
             if not found.verdict.blocks:
+                self._lead(found)
                 if self._tools.passed is not None and not growing:
                     self._tools.passed(found.event, found.verdict)
                 if found.verdict.matches or found.event.prior != NOTHING_FOUND:
@@ -254,6 +255,7 @@ class Contents:
                 continue
             if self._is_theirs(entry, growing=growing):
                 self._tools.theirs(name, found.verdict)
+                self._lead(found)
                 self.take_as_theirs(name, found.event.now)
                 continue
             taken = True
@@ -333,10 +335,18 @@ class Contents:
             found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=True, landing=False, taken=NOTHING_FOUND)
         finally:
             os.close(fd)
-        if found is None or not found.verdict.matches:
+        if found is None:
+            return None
+        self._lead(found)
+        if not found.verdict.matches:
             return None
         self.take_as_theirs(path, found.event.now)
         return found.verdict
+
+    def _lead(self, found: Judgement) -> None:
+        """From now on the file leads where this version does; half a text tells nothing."""
+        if self.graphs and (found.event.whole or not found.event.now.pending):
+            self.graphs.put(found.event.target.path, found.event.now.references)
 
     def take_as_theirs(self, path: bytes, found: Findings) -> None:
         """Somebody else broke a rule there: let be in the file, and not taken up by a commit."""
@@ -396,13 +406,14 @@ class Contents:
         before = base.joined(taken)
         prior = self.tolerated.prior(path)
         event = ContentEvent(actor, target, now, before, prior, whole, landing, commit)
-        verdict = decide(self._policy, self.state, event)
+        state = self.graphs.state(path)
+        verdict = decide(self._policy, state, event)
         if verdict.blocks and git_tool and tools.prior is not None:
             # What other people committed may come back through git, and is theirs.
             theirs = prior.joined(self._theirs(tools.prior, path, kind, content))
             if theirs != prior:
                 event = event._replace(prior=theirs)
-                verdict = decide(self._policy, self.state, event)
+                verdict = decide(self._policy, state, event)
                 if not verdict.blocks:
                     self.tolerated.came(path, theirs)
         return Judgement(event, verdict, kind, content or b"", identity)
@@ -437,9 +448,3 @@ class Contents:
         if found.refusal:
             return found._replace(digest=hashlib.sha1(content, usedforsecurity=False).digest())
         return found
-
-
-def _is_open_ended(found: Judgement, content: bytes | None) -> bool:
-    """Whether what is being written may still say something else than it seems to: it does not parse, or its last line
-    has no end."""
-    return bool(found.event.now.pending) or (content is not None and not content.endswith(b"\n"))

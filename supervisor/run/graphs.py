@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from supervisor.invariants.policy import CompiledPolicy
-from supervisor.vocabulary.content import Findings, Reference
+from supervisor.invariants.policy import NO_STATE, CompiledPolicy, RunState
+from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Reference
 
 if TYPE_CHECKING:
     from supervisor.invariants.boundary import BoundaryRule
@@ -19,7 +19,7 @@ MOST_SECONDS = 60.0
 
 
 class Graphs:
-    """Paths are relative to the tree. False where no rule forbids cycles; then nothing here does anything.
+    """Paths are absolute, or relative to the tree. False where no rule forbids cycles; then nothing here does anything.
 
     ``known``: by the id of a rule, as ``RunState`` has it; empty until the graphs are whole, since a rule lets an edge
     pass only when it knows that nothing leads back."""
@@ -31,8 +31,14 @@ class Graphs:
             (rule, made[rule.invariant.id]) for rule in rules if rule.invariant.id in made
         )
         self._made: Mapping[str, Graph] = made
+        self._inside = policy.tree + b"/"
         self._of: dict[bytes, tuple[Reference, ...]] = {}  # those that lead to another part
         self._before: dict[bytes, tuple[Reference, ...]] = {}  # of what is tried: to go back to
+        self._spoken: set[bytes] = set()  # what was said of before the tree was put in
+        self._changed: set[bytes] = set()
+        self._unfilled: Callable[[], str] | None = None
+        self._say: Callable[[str], None] | None = None
+        self._found: Callable[[bytes], Findings | None] = _nothing
         self.known: Mapping[str, Graph] = {}
 
     def __bool__(self) -> bool:
@@ -40,7 +46,7 @@ class Graphs:
 
     def holds(self, path: bytes) -> bool:
         """Whether what a file at ``path`` references plays a part."""
-        text = _text(path)
+        text = self._text(path)
         return any(rule.covers(text) and graph.group(text) for rule, graph in self._rules)
 
     def whole(self) -> None:
@@ -48,8 +54,8 @@ class Graphs:
         self.known = self._made
 
     def fill(self, paths: Iterable[bytes], found: Callable[[bytes], Findings | None]) -> str:
-        """Put the tree in. ``found``: what a file says (None: there is no such file). What there is to tell: why it was
-        not done, or which files could not be read; else empty."""
+        """Put the tree in. ``found``: what the file at an absolute path says (None: there is none). What there is
+        to tell: why it was not done, or which files could not be read; else empty."""
         begun = time.monotonic()
         held = [path for path in paths if self.holds(path)]
         told = "what would close a cycle cannot be told, and new references between parts are refused"
@@ -57,20 +63,64 @@ class Graphs:
             return f"{len(held)} files are more than the {MOST_SOURCES} whose references are followed: {told}"
         unread = []
         for path in held:
-            said = found(path)
+            whole = self._whole(path)
+            said = found(whole) if whole not in self._spoken else None
             if said is not None:
-                self.put(path, said.references)
+                self._filled(whole, said.references)
+                if said.refusal.startswith(INSPECTOR_FAILED):  # which says nothing of the file
+                    return f"{_shown(path)}: {said.refusal}: {told}"
                 if said.refusal:
-                    unread.append(path.decode("utf-8", "backslashreplace"))
+                    unread.append(_shown(path))
             if time.monotonic() - begun > MOST_SECONDS:
                 return f"the references of the tree were not read within {MOST_SECONDS:.0f} s: {told}"
         self.whole()
+        self._spoken.clear()
         return _unread(unread) if unread else ""
+
+    def _filled(self, path: bytes, references: Collection[Reference]) -> None:
+        if path in self._before:
+            self._before[path] = tuple(references)
+        else:
+            self._set(path, references)
+
+    # In a run: filled when that is first needed, since most runs touch no file that plays a part.
+
+    def begin(
+        self,
+        paths: Iterable[bytes],
+        first: Callable[[bytes], Findings | None],
+        now: Callable[[bytes], Findings | None],
+        say: Callable[[str], None],
+    ) -> None:
+        """``paths``: all there were at the start. ``first``: what a file said then; ``now``: what it says."""
+        self._unfilled = lambda: self.fill(paths, first)
+        self._found, self._say = now, say
+
+    def state(self, path: bytes) -> RunState:
+        """What a verdict on the file at ``path`` may depend on."""
+        if not self.holds(path):
+            return NO_STATE
+        unfilled, self._unfilled = self._unfilled, None
+        if unfilled is not None and (told := unfilled()) and self._say is not None:
+            self._say(f"govrun: warning: {told}")
+        while self._changed:
+            again = self._changed.pop()
+            said = self._found(again)
+            if said is None or not said.refusal:  # else what was known of it stays
+                self._set(again, said.references if said is not None else ())
+        return RunState(graphs=self.known)
+
+    def changed(self, path: bytes) -> None:
+        """Govrun itself puts something else there: it is read again before the next verdict."""
+        if self.holds(path):
+            self._changed.add(self._whole(path))
 
     def put(self, path: bytes, references: Collection[Reference]) -> None:
         """A version of the file has been accepted."""
-        self._before.pop(path, None)
-        self._set(path, references)
+        whole = self._whole(path)
+        self._before.pop(whole, None)
+        self._speak((whole,))
+        self._set(whole, references)
 
     def remove(self, path: bytes) -> None:
         """The file is gone."""
@@ -82,17 +132,30 @@ class Graphs:
     def tried(self, path: bytes, references: Collection[Reference]) -> None:
         """If the act happens, the file says this; ``settled`` tells whether it has."""
         if self._rules:
-            self._before.setdefault(path, self._of.get(path, ()))
-            self._set(path, references)
+            whole = self._whole(path)
+            self._before.setdefault(whole, self._of.get(whole, ()))
+            self._set(whole, references)
 
     def settled(self, *, happened: bool) -> None:
         before, self._before = self._before, {}
-        if not happened:
+        if happened:
+            self._speak(before)
+        else:
             for path, references in before.items():
                 self._set(path, references)
 
+    def _speak(self, paths: Iterable[bytes]) -> None:
+        if self._unfilled is not None:
+            self._spoken.update(paths)
+
+    def _whole(self, path: bytes) -> bytes:
+        return path if path.startswith(b"/") else self._inside + path
+
+    def _text(self, path: bytes) -> str:
+        return path.removeprefix(self._inside).decode("utf-8", "surrogateescape")
+
     def _set(self, path: bytes, references: Collection[Reference]) -> None:
-        text = _text(path)
+        text = self._text(path)
         leading: dict[Reference, None] = {}
         for rule, graph in self._rules:
             found = graph.leads(text, references).values() if references and rule.covers(text) else ()
@@ -109,5 +172,9 @@ def _unread(paths: list[str]) -> str:
     return f"what {shown} may reference is not known: no cycle is told of that leads over it"
 
 
-def _text(path: bytes) -> str:
-    return path.decode("utf-8", "surrogateescape")
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _nothing(_path: bytes) -> Findings | None:
+    return None

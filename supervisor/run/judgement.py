@@ -15,6 +15,7 @@ from supervisor.vocabulary.versions import Identity
 
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
+    from supervisor.run.graphs import Graphs
     from supervisor.run.prior import Prior
     from supervisor.trees.accepted import Accepted
 
@@ -28,13 +29,18 @@ class Judgement(NamedTuple):
     content: bytes
     identity: Identity
 
+    def is_open_ended(self, content: bytes | None) -> bool:
+        """Whether what is being written may still say something else than it seems to: it does not parse, or its last
+        line has no end."""
+        return bool(self.event.now.pending) or (content is not None and not content.endswith(b"\n"))
+
 
 class Tools(NamedTuple):
     """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
     in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
     nobody of the run can write to any more, ``theirs`` of what somebody else broke, ``rewritten`` of what a file said
     and says now (None: there was none). ``held``: whether a process of the
-    run has the inode open for writing."""
+    run has the inode open for writing. ``graphs``: how the parts of the tree lead to each other."""
 
     policy: CompiledPolicy
     ledger: Ledger
@@ -49,5 +55,6 @@ class Tools(NamedTuple):
     seal: Callable[[Identity], None]
     theirs: Callable[[bytes, Verdict], None]
     held: Callable[[tuple[int, int]], bool]
+    graphs: Graphs
     rewritten: Callable[..., None] | None = None
     passed: Callable[[ContentEvent, Verdict], None] | None = None

@@ -73,6 +73,10 @@ class Landing:
         pairs = [(event.target, event.other, handle, event.beneath)]
         if event.exchange:
             pairs.append((event.other, event.target, other, event.beneath_other))
+        if event.op is FsOp.RENAME:
+            for source, _, _, beneath in pairs:
+                for path in (source.path, *(source.path + b"/" + each for each in beneath or ())):
+                    self._contents.graphs.tried(path, ())
         for source, to, fd, beneath in pairs:
             if event.op is FsOp.RENAME:
                 self._contents.tolerated.touch(source.path)
@@ -117,6 +121,8 @@ class Landing:
             )
             if found is not None and found.verdict.blocks:
                 return found
+            if found is not None:
+                contents.graphs.tried(move.to, found.event.now.references)
             if written:
                 self._written[move.to] = contents.tolerated.keep(move.to, fd, content)
         finally:
@@ -156,7 +162,11 @@ class Landing:
         return None if kind == SCRIPT else kind
 
     def after(self, event: FsEvent) -> None:
-        """The names are there. Errors: OSError."""
+        """The names are there, or gone. Errors: OSError."""
+        self._contents.graphs.settled(happened=True)
+        if event.op is FsOp.UNLINK:
+            self._contents.graphs.remove(event.target.path)
+            return
         if event.other is not None and event.op is FsOp.RENAME:
             tolerated, theirs = self._contents.tolerated, self._contents.theirs
             pairs = [(event.target.path, event.other.path, event.beneath)]

@@ -167,7 +167,8 @@ def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:
 
 def _check_examples(policy: CompiledPolicy, profile: Profile, place: Place, environ: Mapping[str, str]) -> None:
     """An example that does not hold stops the start; only profiles that have some pay for it."""
-    if any(rule.denied or rule.allowed for rule in (*profile.rules, *profile.scope.layers.values())):
+    words = profile.scope.layers.values()
+    if any(rule.denied or rule.allowed for rule in profile.rules) or any(one.denied or one.allowed for one in words):
         from supervisor.run.contracts import tree_paths
         from supervisor.run.examples import require_examples
 

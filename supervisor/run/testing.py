@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +33,8 @@ class Tested(NamedTuple):
 
 
 def test(environ: Mapping[str, str], *, run: bool = False) -> list[Tested]:
-    """Examples, then contracts, in the order of the profile. ``run``: start the commands of contracts too, each confined
-    on a copy of the tree. Errors: ``GovrunError`` with exit code 2."""
+    """Examples, then contracts, in the order of the profile. ``run``: start the commands of contracts too, each
+    confined on a copy of the tree. Errors: ``GovrunError`` with exit code 2."""
     try:
         here = policy_here(environ)
         files = tuple(contracts.tree_paths(here.policy, here.place.repository, environ))
@@ -50,7 +50,8 @@ def _examples(here: Here, files: tuple[bytes, ...]) -> Iterator[Tested]:
     for each in found:
         text = f"{'denied' if each.denied else 'allowed'}: {each.text}"
         if not each.asked:
-            yield Tested("example", each.rule, each.source, text, SKIPPED, "what it says depends on what a run has done")
+            why = "what it says depends on what a run has done"
+            yield Tested("example", each.rule, each.source, text, SKIPPED, why)
             continue
         answer = next(asked)
         state = PASSED if answer.holds else FAILED
@@ -109,7 +110,7 @@ def _worthless(here: Here, files: tuple[bytes, ...], contract: Contract) -> str:
 
 
 def _effect(
-    policy: CompiledPolicy, contract: Contract, files: tuple[bytes, ...], silent: set[str] | frozenset[str] = frozenset()
+    policy: CompiledPolicy, contract: Contract, files: tuple[bytes, ...], silent: Collection[str] = ()
 ) -> Effect:
     """The strictest answer to the attempt, leaving out what rules in ``silent`` say (those of the scope, and built-in
     ones, cannot be taken out of a profile)."""

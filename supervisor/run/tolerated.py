@@ -57,6 +57,28 @@ class Tolerated:
         self._base[path] = found
         return found
 
+    def first(self, path: bytes) -> Findings | None:
+        """What the file said when the run began; None where there was none that is judged."""
+        return self.base(path) if path in self._base else self.now(path)
+
+    def now(self, path: bytes) -> Findings | None:
+        """What the file says; None where there is none that is judged. Nothing is kept of it."""
+        kind = self._kind(path)
+        if kind is None:
+            return None
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            return None if error.errno in NO_CONTENT else Findings(refusal=error.strerror or str(error))
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode) or (kind == SCRIPT and not begins_script(fd)):
+                return None
+            content, _ = read_whole(fd)
+        finally:
+            os.close(fd)
+        concerns = content is None or self._looks.may_concern(kind, path, content)
+        return self._inspect(kind, path, content) if concerns else NOTHING_FOUND
+
     def prior(self, path: bytes) -> Findings:
         """What other people's versions said that have come to ``path``."""
         return self._prior.get(path, NOTHING_FOUND)

@@ -268,8 +268,8 @@ def test_the_examples_of_the_documented_profiles_hold(example: str) -> None:
 def test_examples_that_do_not_hold_are_told() -> None:
     rule = '[[dependency]]\nid = "x"\nwhy = "w"\ndeny = ["pypi:a"]\n'
     lines = (
-        'examples = { denied = ["pip install a", "pip install b", "ls a", "write s.py: import a", "write s.py: import b"'
-        '], allowed = ["uv add a", "write s.py: x"] }\n'
+        'examples = { denied = ["pip install a", "pip install b", "ls a", "write s.py: import a", '
+        '"write s.py: import b"], allowed = ["uv add a", "write s.py: x"] }\n'
     )
     more = """[[guardrail]]
 id = "g"
