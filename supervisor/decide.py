@@ -143,13 +143,13 @@ def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) 
 
 def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) -> Iterator[Match]:
     """Ceilings that are crossed by what has happened, and going in circles."""
-    if event.op not in ("counted", "circles") or not policy.guards:
+    if event.op not in ("counted", "written", "circles") or not policy.guards:
         return
     from supervisor.invariants import guardrail
 
-    if event.op == "counted":
+    if event.op != "circles":
         yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
-    elif event.op == "circles":
+    else:
         yield from guardrail.judge_loop(policy.guards, state.loop, event.detail, ended=True)
 
 

@@ -345,7 +345,8 @@ def _feeds(increment: Increment, sort: str) -> bool:
 def _effect(rule: GuardRule, event: Judgeable, increment: Increment) -> Effect:
     if not increment.after:
         return rule.effect
-    return rule.afterwards(landed=isinstance(event, ContentEvent))
+    landed = isinstance(event, ContentEvent) or (isinstance(event, LifecycleEvent) and event.op == "written")
+    return rule.afterwards(landed=landed)
 
 
 def _told(event: Judgeable, relative: bytes | None, found: str) -> str:

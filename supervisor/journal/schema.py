@@ -92,6 +92,9 @@ OP: Final[Mapping[str, Field]] = {
     "agent": Field("text", "the agent pack that binds from here on"),
     "grants": Field("texts", "what the run may write because of it"),
     "keys": Field("texts", "keys of the git configuration that change, 64 at most"),
+    "paths": Field("number", "how many are put back"),
+    "left": Field("texts", "what could not be put back, 20 at most"),
+    "intent": Field("number", "seq of the `undo` that is done"),
     "id": Field("text", "the contract"),
     "proves": Field("texts", "the invariants that it is about"),
     "episode": Field("text", "its name in this run"),
@@ -147,7 +150,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "mcp.list": Kind("a tool server lists its tools", (), later=True),
     "mcp.call": Kind("a tool is called", (), later=True),
     "process": Kind("a signal, limit, priority or trace is aimed at another process", ("call", "pid", "detail")),
-    "state": Kind("git configuration changes; `episode`: one is over", ("path", "keys", *_EPISODE)),
+    "state": Kind(
+        "git configuration changes; `episode`: one is over; `undo`, `undone`: a whole action is put back",
+        ("path", "keys", *_EPISODE, "paths", "reason", "left", "intent"),
+    ),
     "operator": Kind("the operator's word", ("call", "detail")),
     "external": Kind(
         "somebody else changed something, or it is not as the run left it",

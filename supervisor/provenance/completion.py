@@ -50,6 +50,9 @@ class Tally:
         kind, op = record.get("kind"), record.get("op")
         if not isinstance(op, dict):
             return
+        if kind == "state" and op.get("call") == "undone":
+            self.reverts += paths if isinstance(paths := op.get("paths"), int) else 0
+            return
         if kind == "state" and op.get("call") == "episode":
             names = [f"episodes_{op.get('outcome')}"]
         elif kind == "contract":

@@ -278,7 +278,8 @@ class Contents:
             return
         before = entry.accepted
         was = self._tools.accepted.content(before) if before.kind is Kind.FILE and not before.large else None
-        self._tools.rewritten(names[0][0], was, content, carried=entry.git_tool)
+        action = entry.actor.action
+        self._tools.rewritten(names[0][0], was, content, carried=entry.git_tool, action=action)
 
     def _is_theirs(self, entry: Written, *, growing: bool) -> bool:
         """Whether somebody else has written to it since the last look: a writer has gone, and the only one that the run

@@ -40,6 +40,7 @@ from supervisor.vocabulary.versions import Version
 
 _MOST_DIFFERED = 8 << 20  # bytes of a file whose lines are compared
 _MOST_KEPT = 20_000  # paths of one action
+_MOST_ACTIONS = 4  # what was written in one may be looked at when the next has begun
 _SHOWN = 32  # words of a command line
 _LONGEST = 200  # bytes of one
 _READING = frozenset(
@@ -79,7 +80,7 @@ class Guarding:
         self._increment = Increment()
         self._event: Event | None = None
         self._before: dict[bytes, bytes | None] = {}
-        self._kept: dict[bytes, Version] = {}
+        self._kept: dict[int, dict[bytes, Version]] = {}  # by action
         self._action = 0
 
     def _tree(self) -> str:
@@ -109,7 +110,8 @@ class Guarding:
         now, action = time.monotonic(), event.actor.action
         if action != self._action:
             self._action = action
-            self._kept.clear()
+            while len(self._kept) > _MOST_ACTIONS:
+                del self._kept[next(iter(self._kept))]
             self._windows.action_began(action, time.time())
         moving = isinstance(event, FsEvent) and event.carried
         branch = isinstance(event, FsEvent) and _sets_branch(event)
@@ -133,14 +135,15 @@ class Guarding:
         """The change is going to be made: what it replaces is looked at, and kept where a rule would put it back."""
         if event.op is FsOp.READ or event.carried:
             return
+        kept = self._kept.setdefault(event.actor.action, {})
         for target in (event.target, event.other):
             if target is None or self.governed(target) is None:
                 continue
             path = target.path
-            if self._reverts and path not in self._kept and len(self._kept) < _MOST_KEPT:
+            if self._reverts and path not in kept and len(kept) < _MOST_KEPT:
                 version = self._undoing.keep(path)
                 if version is not None:
-                    self._kept[path] = version
+                    kept[path] = version
             if self._counts_content and event.op in (FsOp.UNLINK, FsOp.RENAME):
                 self._before[path] = _content(path)
 
@@ -159,13 +162,16 @@ class Guarding:
             if now != was:
                 self.rewritten(path, was, now)
 
-    def rewritten(self, path: bytes, before: bytes | None, now: bytes | None, *, carried: bool = False) -> None:
-        """A governed file has another content; None: it is not there, or was not. ``carried``: git brought it."""
+    def rewritten(
+        self, path: bytes, before: bytes | None, now: bytes | None, *, carried: bool = False, action: int = 0
+    ) -> None:
+        """A governed file has another content; None: it is not there, or was not. ``carried``: git brought it.
+        ``action``: the one that wrote it, else that of the act which was judged last."""
         self.loops.changed(path, _digest(now), _digest(before))
         if carried:
             return
         target = Target(path, Kind.FILE if now is not None else Kind.ABSENT)
-        event = ContentEvent(_NOBODY._replace(action=self._action), target, NOTHING_FOUND)
+        event = ContentEvent(_NOBODY._replace(action=action or self._action), target, NOTHING_FOUND)
         increment = self._windows.content(event, len(now or b""), _lines_gone(before or b"", now or b""))
         self._late(event, increment)
         if self._policy.guards.loops:
@@ -186,8 +192,8 @@ class Guarding:
     def _late(self, event: LifecycleEvent | ContentEvent, increment: Increment) -> None:
         """Judge something that has happened, and count it."""
         now = time.monotonic()
-        state = RunState(True, self._windows.snapshot(now, self._action), increment)
-        told = LifecycleEvent("counted", _shown(event))
+        state = RunState(True, self._windows.snapshot(now, increment.action), increment)
+        told = LifecycleEvent("counted" if isinstance(event, LifecycleEvent) else "written", _shown(event))
         verdict = decide(self._policy, state, told)
         self._windows.commit(increment, now)
         if verdict.effect is not Effect.ALLOW:
@@ -215,8 +221,9 @@ class Guarding:
         if not guards:
             return
         self._windows.refused(guards, increment, time.monotonic())
-        if any(match.effect is Effect.REVERT for match in guards) and self._kept:
-            kept, self._kept = self._kept, {}
+        kept = self._kept.get(increment.action)
+        if any(match.effect is Effect.REVERT for match in guards) and kept:
+            del self._kept[increment.action]
             self._undoing.undo(kept, verdict)
 
     def acknowledged(self) -> None:
