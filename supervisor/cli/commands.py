@@ -40,7 +40,8 @@ def run_command(words: list[str]) -> int:
     for module in (init, check, test, brief, explain, doctor, ps, approve, pause, runs, log, show, why, recover):
         module.register(app)
     names = (
-        "init", "check", "test", "brief", "explain", "doctor", "ps", "approve", "deny", "pause", "resume", "stop", "runs",
+        "init", "check", "test", "brief", "explain", "doctor", "ps", "approve", "deny", "pause", "resume", "stop",
+        "runs",
         "log", "show", "why", "recover",
     )  # fmt: skip
     if not words:

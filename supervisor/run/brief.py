@@ -20,7 +20,9 @@ MOST_LINES = 40
 NAMES = ("AGENTS.md", "CLAUDE.md", "GEMINI.md", ".github/copilot-instructions.md")
 _LONGEST = 320  # characters of a line
 _MOST_FILE = 1 << 20
-_BLOCK = re.compile(rb"^<!-- govrun:begin [0-9a-f]* -->\r?\n(?:(?!<!-- govrun:).*\n)*?<!-- govrun:end -->", re.MULTILINE)
+_BLOCK = re.compile(
+    rb"^<!-- govrun:begin [0-9a-f]* -->\r?\n(?:(?!<!-- govrun:).*\n)*?<!-- govrun:end -->", re.MULTILINE
+)
 _MARK = re.compile(rb"^<!-- govrun:(?:begin|end)\b", re.MULTILINE)
 _ANSWERS = {
     "observe": "recorded", "warn": "let pass, and warned of", "ask": "asked of a person first", "deny": "refused",
@@ -155,7 +157,7 @@ def _lines(here: Here) -> Iterator[str]:
         found = [*found[: room - 1], f"- and {len(found) - room + 1} more: `govrun explain`"]
     yield "## What binds agents here"
     yield ""
-    yield "Work runs under govrun, which holds these rules of govrun.toml; a refusal names the rule and what to do instead."
+    yield "Work runs under govrun, which holds these rules of govrun.toml; a refusal names the rule and what to do."
     yield ""
     yield from map(_plain, found)
 
@@ -206,7 +208,8 @@ def _said(rule: Rule) -> Iterator[str]:
     verbs: Mapping[str, str] = {
         "deny": "never", "allow_only": "only", "allow": "but", "only_via": "except in", "layers": "layers, top first:",
         "isolate": "nothing of third parties in", "acyclic": "no cycles between", "files": "in", "at": "at",
-        "never_edit": "a fix never edits", "fixers": "fix with", "max": "at most", "irreversible": "what cannot be undone:",
+        "never_edit": "a fix never edits", "fixers": "fix with", "max": "at most",
+        "irreversible": "what cannot be undone:",
     }  # fmt: skip
     for key, value in rule.fields.items():
         yield f"{verbs.get(key, key)} {_value(value)}"

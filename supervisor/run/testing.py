@@ -14,6 +14,7 @@ from supervisor.run import contracts
 from supervisor.run.attempts import Attempts
 from supervisor.run.checking import Here, policy_here
 from supervisor.run.examples import ask, examples
+from supervisor.run.start import governed
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.verdicts import Effect, Verdict
 
@@ -32,7 +33,7 @@ class Tested(NamedTuple):
     detail: str = ""
 
 
-def test(environ: Mapping[str, str], *, run: bool = False) -> list[Tested]:
+def test(environ: Mapping[str, str], *, run: bool) -> list[Tested]:
     """Examples, then contracts, in the order of the profile. ``run``: start the commands of contracts too, each
     confined on a copy of the tree. Errors: ``GovrunError`` with exit code 2."""
     try:
@@ -67,7 +68,9 @@ def _contracts(here: Here, files: tuple[bytes, ...], environ: Mapping[str, str],
     def as_it_is(path: bytes) -> bytes | None:
         return (Path(os.fsdecode(here.policy.tree)) / os.fsdecode(path)).read_bytes()
 
-    shown = {each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ)}
+    shown = {
+        each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ, governed)
+    }
     for rule in here.profile.contracts:
         contract, answer = compiled.get(rule.id), shown.get(rule.id)
         if contract is None:

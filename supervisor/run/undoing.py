@@ -56,7 +56,7 @@ class Undoing:
     def undo(self, kept: Mapping[bytes, Version], verdict: Verdict) -> None:
         """Put all of it back, but for what somebody else has changed since."""
         room = self._room()
-        self._recorder.note("state", call="undo", detail=f"{len(kept)} paths", reason=verdict.matches[0].message)
+        seq = self._recorder.note("state", call="undo", paths=len(kept), reason=verdict.matches[0].message)
         content = room.accepted.source
         now = {path: _now(path) for path in kept}
         wanted = {path: was for path, was in kept.items() if now[path] is not None or was.kind is not Kind.ABSENT}
@@ -66,7 +66,7 @@ class Undoing:
         self._recorder.counts.reverted += len(good)
         told = [os.fsdecode(path) for path in failed[:20]]
         left = f"; left as they are: {', '.join(told)}" if told else ""
-        self._recorder.note("state", call="undone", detail=f"{len(good)} paths put back{left}")
+        self._recorder.note("state", call="undone", paths=len(good), left=told, intent=seq)
         line = reason(verdict.matches[0], verdict.effect, f"{len(good)} paths put back")
         self._told(line + left)
 

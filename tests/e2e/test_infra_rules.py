@@ -45,7 +45,9 @@ at = "final"
 must = { user = "regex:^[a-z]+$" }
 """
 RULE = 'resource "aws_security_group_rule" "{name}" {{\n  type = "ingress"\n  cidr_blocks = ["{range}"]\n}}\n'
-POD = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: {name}\n    securityContext:\n      privileged: {yes}\n"
+POD = (
+    "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: {name}\n    securityContext:\n      privileged: {yes}\n"
+)
 FLOW = "on: push\njobs:\n  build:\n    runs-on: x\n    steps:\n    - uses: actions/checkout@{ref}\n"
 IMAGE = "FROM example/base:1.2\nRUN true\nUSER {user}\n"
 
@@ -87,9 +89,7 @@ def made(govrun: Govrun, repo: Path, name: str) -> Case:
 
 @pytest.mark.parametrize("way", ["cat {text} > {file}", "cp {text} new; mv new {file}", "rm {file}; cp {text} {file}"])
 @pytest.mark.parametrize("name", CASES)
-def test_violations_are_taken_back_and_harmless_changes_stay(
-    repo: Path, govrun: Govrun, name: str, way: str
-) -> None:
+def test_violations_are_taken_back_and_harmless_changes_stay(repo: Path, govrun: Govrun, name: str, way: str) -> None:
     case = made(govrun, repo, name)
     outcome = govrun("bash", "-c", way.format(text="bad", file=case.file) + "; ls > /dev/null")
     if way.startswith("rm"):  # two actions: what was removed was removed

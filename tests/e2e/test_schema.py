@@ -129,7 +129,19 @@ def test_every_record_conforms(repo: Path, govrun: Govrun) -> None:
     # A commit with what a rule forbids, other people's work, what git fetched, a `.git` link into temporary space, more
     # than is named one by one, a script refused at its exec stop, a pack chosen late, and episodes have tests of
     # their own.
-    unseen = {"commit", "prior", "fetched", "target", "more", "chain", "agent", "grants", "episode", "parent", "invariant"}
+    unseen = {
+        "commit",
+        "prior",
+        "fetched",
+        "target",
+        "more",
+        "chain",
+        "agent",
+        "grants",
+        "episode",
+        "parent",
+        "invariant",
+    }
     unseen |= {"subject", "opened", "attempts", "gates", "from", "outcome", "violations"}
     assert written >= schema.OP.keys() - unseen, schema.OP.keys() - unseen - written
     assert written <= schema.OP.keys()
