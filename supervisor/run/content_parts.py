@@ -109,21 +109,18 @@ def content_parts(
     prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None
     contents = commits = guarded = None
 
-    def theirs(path: bytes, verdict: Verdict) -> None:
-        recorder.counts.external += 1
-        recorder.external(path, verdict, "", diverges=False)
-        order.say(noted(verdict.matches[0], path, diverges=False))
-
     if inspector is not None:
         ledger = Ledger()
-        back = TakeBack(policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive,
-            guarding.refused if guarding is not None else None,
+        refused = guarding.refused if guarding is not None else None
+        repairs = guarding.repairs if guarding is not None else None
+        back = TakeBack(
+            policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive, refused
         )  # fmt: skip
         contents = Contents(
             Tools(
                 policy, ledger, accepted, inspector, Looks(policy), made, prior, ignored.covers, back, recorder.warned,
-                touched.seal, theirs, _held_by(belongs), graphs, guarding.rewritten if guarding is not None else None,
-                guarding.repairs.passed if guarding is not None and guarding.repairs is not None else None,
+                touched.seal, _theirs(order, recorder), _held_by(belongs), graphs,
+                guarding.rewritten if guarding is not None else None, repairs.passed if repairs is not None else None,
             )
         )  # fmt: skip
         if graphs:
@@ -134,18 +131,9 @@ def content_parts(
         fetches = Fetches(policy, policy.git, order.environment)
         commits = Commits(policy, contents, prior, policy.git, fetches, order.refs, order.base)
         guarded = Guarded(
-            policy,
-            accepted,
-            reverter,
-            prior,
-            policy.git,
-            recorder,
-            explainer,
-            order.say,
-            stop,
-            _is_alive,
+            policy, accepted, reverter, prior, policy.git, recorder, explainer, order.say, stop, _is_alive,
             commits.learn,
-        )
+        )  # fmt: skip
     return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior)
 
 
@@ -159,6 +147,17 @@ def _begin(graphs: Graphs, contents: Contents, order: Order) -> None:
     except GovrunError as error:
         raise StopRun("cannot list the files of the tree", error.why, error.fix) from error
     graphs.begin(paths, tolerated.first, tolerated.now, order.say)
+
+
+def _theirs(order: Order, recorder: Recorder) -> Callable[[bytes, Verdict], None]:
+    """Told of what somebody else has broken."""
+
+    def theirs(path: bytes, verdict: Verdict) -> None:
+        recorder.counts.external += 1
+        recorder.external(path, verdict, "", diverges=False)
+        order.say(noted(verdict.matches[0], path, diverges=False))
+
+    return theirs
 
 
 def _held_by(belongs: Callable[[int], bool]) -> Callable[[tuple[int, int]], bool]:

@@ -56,8 +56,7 @@ class Contents:
         self.looks = tools.looks
         self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
         self._landing = Landing(self, tools.policy, tools.prior)
-        # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
-        self._passed: set[tuple[bytes, str]] = set()
+        self._passed: set[tuple[bytes, str]] = set()  # (path, blob id) of versions that need no second look in a commit
         self.theirs: set[bytes] = set()  # files that somebody else changed against a rule
 
     # -- what is judged -------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from supervisor.invariants.policy import CompiledPolicy
 from supervisor.profile.model import Entry
 from supervisor.run.attempts import Attempts
 from supervisor.run.checking import tree_files
-from supervisor.run.prepare import Options
+from supervisor.run.options import Options
 from supervisor.run.prior import Prior
 from supervisor.run.record import Recorder
 from supervisor.vocabulary.errors import GovrunError, ProfileError

@@ -15,7 +15,7 @@ from supervisor.run.world import Oracles
 from supervisor.vocabulary.verdicts import Effect
 
 if TYPE_CHECKING:
-    from supervisor.run.prepare import Options
+    from supervisor.run.options import Options
     from supervisor.run.signing import Grant
 
 

@@ -31,27 +31,12 @@ from supervisor.run.compose import (
     place_of,
     working_directory,
 )
+from supervisor.run.options import Options
 from supervisor.vocabulary.errors import HostError, UsageError
 from supervisor.vocabulary.host import HostFacts
 
 if TYPE_CHECKING:
     from supervisor.run.signing import Grant
-
-
-class Options(NamedTuple):
-    """The command line of a start. ``as_json`` is how ``dry_run`` is printed."""
-
-    command: tuple[str, ...]
-    profile: Path | None = None
-    agent: str | None = None
-    root: Path | None = None
-    require: str | None = None
-    require_committed: bool = False
-    fail_on: str | None = None
-    accept: tuple[str, ...] = ()
-    dry_run: bool = False
-    as_json: bool = False
-    quiet: bool = False
 
 
 class Prepared(NamedTuple):
@@ -235,3 +220,6 @@ def _check_committed(profile: Profile, options: Options) -> None:
         "`require_committed` needs the comparison with the base commit, which a later version makes",
         "leave it out",
     )
+
+
+__all__ = ["Options", "Prepared", "check_host", "prepare"]

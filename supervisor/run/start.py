@@ -35,7 +35,8 @@ from supervisor.vocabulary.verdicts import Effect
 
 if TYPE_CHECKING:
     pass
-from supervisor.run.prepare import Options, Prepared, prepare
+from supervisor.run.options import Options
+from supervisor.run.prepare import Prepared, prepare
 from supervisor.run.said import banner, levels, summary
 
 _LAST_PATIENCE = 60.0  # seconds that the guard works on what the supervisor could not end

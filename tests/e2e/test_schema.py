@@ -142,6 +142,6 @@ def test_every_record_conforms(repo: Path, govrun: Govrun) -> None:
         "parent",
         "invariant",
     }
-    unseen |= {"subject", "opened", "attempts", "gates", "from", "outcome", "violations"}
+    unseen |= {"paths", "left", "intent", "subject", "opened", "attempts", "gates", "from", "outcome", "violations"}
     assert written >= schema.OP.keys() - unseen, schema.OP.keys() - unseen - written
     assert written <= schema.OP.keys()

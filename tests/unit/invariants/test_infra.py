@@ -264,7 +264,7 @@ def test_messages_are_one_bounded_line():
 
 
 def test_how_firmly_it_holds():
-    assert describe(table(at="a", never=1))[0] is Coverage.OBSERVED
+    assert describe(table(at="a", never=1))[0] is Coverage.SUPERVISED
     assert "variable" in describe(table(at="a", never=1))[1]
     api = Rule("infra", "r", fields={"api": ({"host": "x"},)})
     assert describe(api) == (
