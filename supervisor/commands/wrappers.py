@@ -337,6 +337,16 @@ _TAKING = frozenset(("-o", "+o", "-O", "+O", "--rcfile", "--init-file", "-W", "-
 _GIVEN = frozenset(("-c", "-e", "-E", "-m", "-p", "--eval", "--print", "--command", "-f", "--version", "-V", "--help"))
 
 
+def loaded(argv: Sequence[bytes], program: bytes) -> tuple[bytes, ...]:
+    """The words of the program that a dynamic loader is to start, its path first; empty for anything but a loader. No
+    exec of it follows."""
+    name = program.decode("utf-8", "surrogateescape").rpartition("/")[2]
+    if _LOADER.fullmatch(name) is None:
+        return ()
+    found = inner(name, [word.decode("utf-8", "surrogateescape") for word in argv])
+    return tuple(word.encode("utf-8", "surrogateescape") for word in found.argv) if found is not None else ()
+
+
 def interpreter(argv: Sequence[bytes], program: bytes) -> bool:
     """Whether the program is an interpreter that would read its program from standard input."""
     words = [word.decode("utf-8", "surrogateescape") for word in argv[:64]]

@@ -67,13 +67,18 @@ class Facts:
             whole = path if path.startswith(b"/") else event.cwd + b"/" + path
             return plain_content(whole, _MOST_READ, follow=True) or None
 
-        program, identity = event.target.path, self._identity(event)
+        program, identity = event.target.path, self._identity_of(event.target.path)
         if not identity and is_plain(event.argv, program):
             self._pipes.starts(tid, program, interprets=False)
             return (plain_command(event.argv, program),)
         from supervisor.commands import normal, wrappers
 
         found = normal.commands(event.argv, program, environ, event.cwd, read, identity)
+        if inner := wrappers.loaded(event.argv, program):
+            path = os.path.join(event.cwd, inner[0])
+            known = self._identity_of(path)
+            if known:
+                found = (*found, *normal.commands(inner, path, environ, event.cwd, read, known))
         source = self._pipes.starts(tid, program, interprets=wrappers.interpreter(event.argv, program))
         if source:
             words = (os.fsdecode(source), "|", os.fsdecode(program.rpartition(b"/")[2]))
@@ -87,8 +92,7 @@ class Facts:
         path = os.path.join(cwd, os.fsencode(command.source))
         return command._replace(resolved=False) if self._changed(path) else command
 
-    def _identity(self, event: ExecEvent) -> str:
-        path = event.target.path
+    def _identity_of(self, path: bytes) -> str:
         if self._identities is None:
             self._identities = Identities(tools(), self._folders)
         try:
