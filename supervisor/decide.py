@@ -205,6 +205,10 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
 
 
 def _network(policy: CompiledPolicy, event: NetEvent) -> Iterator[Match]:
+    if event.unix.startswith(policy.state + b"/"):
+        # Whatever a glob in `hosts` matches: there the operator answers for this run, or for another one.
+        told = "a run has no business with the sockets of govrun"
+        yield Match(policy.invariant("govrun.state"), Effect.DENY, told)
     blocked, message, source = hosts.judge(policy.hosts, event)
     rule, effect = policy.rule("scope.hosts", source)
     if event.refusal:

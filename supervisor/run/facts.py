@@ -39,6 +39,7 @@ class Facts:
         self,
         policy: CompiledPolicy,
         folders: tuple[bytes, ...],
+        git_tools: tuple[bytes, ...],
         changed: Callable[[bytes], bool],
         inspector: Callable[[], Inspector] | None,
     ) -> None:
@@ -48,6 +49,7 @@ class Facts:
         self._pipes = Pipes()
         self._identities: Identities | None = None
         self._folders = folders
+        self._git_tools = git_tools
 
     def of(self, event: ExecEvent, tid: int, environ: Environ) -> ExecEvent:
         """The event with all that the rules in force ask for. ``tid`` is the thread that executes."""
@@ -83,6 +85,10 @@ class Facts:
         if source:
             words = (os.fsdecode(source), "|", os.fsdecode(program.rpartition(b"/")[2]))
             found = (*found, Command(words[0], "", words, ("pipe-to-shell",), irreversible=True))
+        if event.actor.exe.startswith(self._git_tools) and any(each.classes for each in found):
+            # A push that was judged starts programs of its own, which say the same once more.
+            asked = normal.commands(event.actor.argv, event.actor.exe, dict, event.cwd, read)
+            found = tuple(each for each in found if not any(normal.continues(one, each) for one in asked))
         return tuple(self._as_found(each, event.cwd) for each in found)
 
     def _as_found(self, command: Command, cwd: bytes) -> Command:

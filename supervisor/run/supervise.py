@@ -224,7 +224,7 @@ class _Run:
             touched=self._touched,
             files=files,
             execs=Execs(resolver, (policy.state, *policy.hide)),
-            facts=Facts(policy, tool_folders(order.environment), self._touched.is_after, self._reader),
+            facts=Facts(policy, tool_folders(order.environment), order.git_tools, self._touched.is_after, self._reader),
             asking=operating.asking,
             guarding=self._guarding,
             signals=Signals(processes, order.scoped),

@@ -104,7 +104,7 @@ class Court:
                 explainer=Explainer(lambda path: False), refs=None, settle=lambda: None, room=cast("Any", None),
                 judges_content=False, git_tools=(b"/usr/bin/git",), unverified=False,
                 open_folders=frozenset({os.fsencode(root / "home")}), agent=Agent(AgentPack("generic"), processes),
-                facts=Facts(policy, (), lambda path: False, None), guarding=None,
+                facts=Facts(policy, (), (), lambda path: False, None), guarding=None,
                 asking=Asking(Approvals(1.0, time.monotonic), False, self.recorder),
             ),
             self.told.append,
