@@ -57,13 +57,25 @@ _EXAMPLES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "Python": ("pypi:requests", "httpx", "one-http-client", "pip install requests"),
     "JavaScript": ("npm:moment", "date-fns", "one-date-library", "npm install moment"),
     "TypeScript": ("npm:moment", "date-fns", "one-date-library", "npm install moment"),
+    "Go": ("go:github.com/pkg/errors", "errors", "one-error-package", "go get github.com/pkg/errors"),
+    "Rust": ("cargo:openssl", "rustls", "one-tls-library", "cargo add openssl"),
+    "Ruby": ("rubygems:rest-client", "faraday", "one-http-client", "bundle add rest-client"),
 }
+_JUDGED = frozenset({*_EXAMPLES, "Java", "Kotlin"})
+# Folders that often are layers of one program, the highest first, and those that hold packages beside each other.
+_LAYERS = (
+    (b"web", b"ui", b"api", b"cli", b"views", b"controllers", b"handlers", b"routes", b"presentation"),
+    (b"app", b"application", b"services", b"usecases", b"use_cases"),
+    (b"domain", b"core", b"model", b"models", b"entities"),
+)  # fmt: skip
+_PACKAGES = (b"packages", b"libs", b"apps", b"crates", b"modules", b"services", b"plugins")
 _LEFT_OUT = frozenset((b".git", b"node_modules", b"__pycache__"))
 
 
 class Seen(NamedTuple):
     """What a tree holds: names at its top (folders end in ``/``), how many have no plain name, and what stands out.
 
+    ``layers`` are globs, the highest first, ``packages`` one for parts beside each other; empty: none were made out.
     ``branch`` is the default branch, empty when there is none; ``instructions`` and ``agents`` are files that agents
     read and folders of their settings.
     """
@@ -77,6 +89,8 @@ class Seen(NamedTuple):
     branch: str = ""
     instructions: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    packages: str = ""
 
 
 def first_profile(environ: Mapping[str, str], *, force: bool = False, write: bool = True) -> tuple[Path, str]:
@@ -130,7 +144,30 @@ def look(place: Place, environ: Mapping[str, str]) -> Seen:
         _default_branch(place),
         tuple(name for name in _INSTRUCTIONS if os.path.isfile(place.tree / name)),
         tuple(name for name in _AGENTS if os.path.lexists(place.tree / name)),
+        *_parts(files),
     )
+
+
+def _parts(files: Iterable[bytes]) -> tuple[tuple[str, ...], str]:
+    """What looks like layers, and like packages that lie beside each other."""
+    inside: dict[bytes, set[bytes]] = {}
+    for path in files:
+        folder, _, name = path.rpartition(b"/")
+        if b"." in name and name.rpartition(b".")[2].lower() in _LANGUAGES:
+            parts = folder.split(b"/")[:4]
+            for end in range(len(parts) if folder else 0):
+                inside.setdefault(b"/".join(parts[:end]), set()).add(parts[end])
+    plain = [parent for parent in sorted(inside) if not parent or _PLAIN.fullmatch(parent.replace(b"/", b"."))]
+    layers: tuple[str, ...] = ()
+    for parent in plain:
+        if parent.rpartition(b"/")[2] in (b"tests", b"test", b"docs"):
+            continue
+        beneath = parent.decode() + "/" if parent else "/"
+        found = (next((each for each in names if each in inside[parent]), b"") for names in _LAYERS)
+        here = tuple(f"{beneath}{name.decode()}/**" for name in found if name)
+        layers = here if len(here) > max(len(layers), 1) else layers
+    packages = next((each for each in plain if each in _PACKAGES and len(inside[each]) > 1), b"")
+    return layers, f"{packages.decode()}/*" if packages else ""
 
 
 def _default_branch(place: Place) -> str:
@@ -257,10 +294,8 @@ def _example(seen: Seen) -> list[str]:
     known = next((language for language in seen.languages if language in _EXAMPLES), "")
     deny, use, name, command = _EXAMPLES[known or "Python"]
     lines = ["# A package that must not come in: refused at the command, taken out of manifests and sources."]
-    if seen.languages and not known:
-        lines.append(
-            f"# Judged are those of Python and npm; rules for {seen.languages[0]} are read, and not judged yet."
-        )
+    if seen.languages and not _JUDGED.intersection(seen.languages):
+        lines.append(f"# Rules for packages of {seen.languages[0]} are read, and not judged yet.")
     lines += [
         "# [[dependency]]",
         f'# id   = "{name}"',
@@ -271,4 +306,16 @@ def _example(seen: Seen) -> list[str]:
     ]
     if seen.locks:
         lines += [f"# What {', '.join(seen.locks)} names may arrive. Nothing but that:", '# install = "lock-only"']
+    return [*lines, *_boundary(seen)]
+
+
+def _boundary(seen: Seen) -> list[str]:
+    if not seen.layers and not seen.packages:
+        return []
+    lines = ["", "# What may reference what, by import, use or require. Taken back in sources; what is there is let be."]
+    lines += ["# [[boundary]]", '# id      = "parts"', '# why     = "parts stay apart"      # or adr = "0001"']
+    if seen.layers:
+        lines += ["# The highest first: none references what is above it.", f"# layers  = [{', '.join(_quoted(seen.layers))}]"]
+    if seen.packages:
+        lines += ["# None leads back to itself over others.", f'# acyclic = ["{seen.packages}"]']
     return lines

@@ -231,9 +231,59 @@ def test_examples_are_asked_before_a_run(shop: Path, govrun: Govrun) -> None:
 
 
 def test_rules_that_nothing_judges_are_named(shop: Path, govrun: Govrun) -> None:
-    more = '[[rule]]\nid = "layers"\nwhy = "x"\nmatch = "true"\nrequire = "supervised"\n'
+    more = '[[rule]]\nid = "odd"\nwhy = "x"\nmatch = "true"\nrequire = "supervised"\n'
     (shop / "govrun.toml").write_text(PROFILE + more)
-    assert "nothing judges layers (govrun.toml:" in govrun.cli("check").ok().stdout.decode()
+    assert "nothing judges odd (govrun.toml:" in govrun.cli("check").ok().stdout.decode()
+
+
+def test_rules_of_every_kind(shop: Path, govrun: Govrun) -> None:
+    more = """
+[[boundary]]
+id = "layers"
+why = "x"
+layers = ["src/web/**", "src/core/**"]
+[[infra]]
+id = "no-latest"
+why = "x"
+files = ["*.yaml"]
+at = "image"
+never = "regex:latest$"
+[[secrets]]
+id = "written"
+why = "x"
+patterns = ["FAKE-[0-9]+"]
+then = "warn"
+baseline = "none"
+"""
+    (shop / "govrun.toml").write_text(PROFILE + more)
+    for name in ("web", "core"):
+        (shop / "src" / name).mkdir()
+    (shop / "src/web/a.py").write_text("import core.b\n")
+    (shop / "src/core/b.py").write_text("x = 1\nimport web.a\n")
+    (shop / "run.yaml").write_text("image: a:latest\n")
+    (shop / "notes.txt").write_text("FAKE-12\n")
+    (shop / "vendor/example.com/x").mkdir(parents=True)
+    (shop / "vendor/example.com/x/a.go").write_text("package x\n")
+    outcome = govrun.cli("check")
+    assert outcome.code == 1
+    told = outcome.stdout.decode()
+    assert "src/core/b.py:2: references src/web/a.py (web.a) in the layer src/web/**" in told
+    assert "run.yaml:1: " in told
+    assert "notes.txt:1: warning: " in told
+    assert "2 violations, 1 warning in " in told
+    assert "that rules could speak of were read whole" in told
+    found, summary = documents(govrun.cli("check", "--json"))
+    assert {each["invariant"] for each in found if each["tolerated"]} == {"layers", "no-latest"}
+    assert summary["rules"] == 4
+
+
+def test_from_which_effect_on_it_fails(shop: Path, govrun: Govrun) -> None:
+    (shop / "govrun.toml").write_text(PROFILE + 'then = "warn"\n')
+    assert govrun.cli("check", "--fail-on", "warn").code == 0
+    fill(shop)
+    assert govrun.cli("check", "--fail-on", "deny").code == 0
+    assert govrun.cli("check", "--fail-on", "warn").code == 1
+    assert govrun.cli("check", "--fail-on", "revert").code == 2
 
 
 def test_warnings_do_not_fail(shop: Path, govrun: Govrun) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.profile.load import load
-from supervisor.run.firstprofile import Seen, text_of
+from supervisor.run.firstprofile import Seen, _parts, text_of
 
 NOTHING = Seen((), 0, (), (), (), "")
 
@@ -72,12 +72,27 @@ def test_every_setting_is_explained() -> None:
         assert word in text, word
 
 
-@pytest.mark.parametrize("language", ["Go", "Rust", "Java"])
+@pytest.mark.parametrize("language", ["PHP", "C#"])
 def test_a_language_that_is_not_judged_is_told(tmp_path: Path, language: str) -> None:
     seen = NOTHING._replace(languages=(language, "Shell"))
-    assert f"rules for {language} are read, and not judged yet" in text_of(seen)
-    assert f"rules for {language}" not in text_of(NOTHING._replace(languages=(language, "Python")))
+    assert f"Rules for packages of {language} are read, and not judged yet" in text_of(seen)
+    assert f"packages of {language}" not in text_of(NOTHING._replace(languages=(language, "Python")))
     scope(tmp_path, seen)
+
+
+def test_parts_of_a_program(tmp_path: Path) -> None:
+    files = [b"src/shop/web/a.py", b"src/shop/domain/b.py", b"src/shop/app/x/c.py", b"tests/web/a.py", b"docs/core/x.md"]
+    layers, packages = _parts([*files, b"packages/a/x.ts", b"packages/b/y/z.ts", b"libs/one/a.go"])
+    assert layers == ("src/shop/web/**", "src/shop/app/**", "src/shop/domain/**")
+    assert packages == "packages/*"
+    assert _parts([b"a.py", b"web/b.py", b"\xff/app/b.py", b"\xff/core/b.py", b'"/app/b.py']) == ((), "")
+    lines = text_of(NOTHING._replace(layers=layers, packages=packages)).splitlines()
+    at = lines.index("# [[boundary]]")
+    taken = [line.removeprefix("# ") for line in lines[at:] if "=" in line or "[[" in line]
+    (tmp_path / "govrun.toml").write_text("\n".join([*lines[:at], *taken]) + "\n")
+    (rule,) = (rule for rule in load(tmp_path).rules if rule.kind == "boundary")
+    assert rule.fields["layers"] == layers
+    assert rule.fields["acyclic"] == ("packages/*",)
 
 
 _NAME = st.from_regex(rb"[A-Za-z0-9_.@+][A-Za-z0-9_.@+ -]{0,8}[a-z]/?", fullmatch=True)
