@@ -20,7 +20,7 @@ def made() -> Graphs:
 
 
 def edges(made: Graphs) -> set[tuple[str, str]]:
-    return set(made._made["p"].edges())  # noqa: SLF001
+    return set(made._made["p"].edges())
 
 
 def test_without_such_a_rule_nothing_is_kept() -> None:
