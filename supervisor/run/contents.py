@@ -21,7 +21,7 @@ from supervisor.inspection.looks import MOST_TEXT
 from supervisor.inspection.reading import TEXT
 from supervisor.invariants.places import Zone, locate
 from supervisor.kernel import leases
-from supervisor.run.judgement import Judgement, Tools
+from supervisor.run.judgement import Judgement, Tools, breaks_nothing
 from supervisor.run.landing import Landing
 from supervisor.run.tolerated import NO_CONTENT, Tolerated
 from supervisor.surfaces.ledger import Written, leads_to
@@ -55,8 +55,9 @@ class Contents:
         self.ledger = tools.ledger
         self.looks = tools.looks
         self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
-        self._landing = Landing(self, tools.policy, tools.prior)
-        self._passed: set[tuple[bytes, str]] = set()  # (path, blob id) of versions that need no second look in a commit
+        self._landing = Landing(self, tools.policy, tools.prior, tools.passed)
+        # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
+        self._passed: set[tuple[bytes, str]] = set()
         self.theirs: set[bytes] = set()  # files that somebody else changed against a rule
 
     # -- what is judged -------------------------------------------------------------------------------------------
@@ -236,17 +237,16 @@ class Contents:
             entry.seen = now
             return True  # the same bytes: a touch, or a mapping that was not used
         gone = taken = unsure = False
+        right = []
         for name, kind in names:
             shown = fixed_part(kind, content) if growing and content is not None else content
             found = self._judged_as(entry, shown, name, kind, identity, growing=growing)
+            right += [(name, found)] if breaks_nothing(found) else []
             if found is None:
                 unsure |= shown != content and self._tools.looks.may_concern(kind, name, content or b"")
                 continue
             unsure |= growing and found.is_open_ended(content)
             if not found.verdict.blocks:
-                self._lead(found)
-                if self._tools.passed is not None and not growing:
-                    self._tools.passed(found.event, found.verdict)
                 if found.verdict.matches or found.event.prior != NOTHING_FOUND:
                     self._tools.observed(found.event, found.verdict)
                 if found.verdict.matches:
@@ -264,6 +264,9 @@ class Contents:
             entry.seen = None  # looked at again, whatever happens to it
             return unsure or (not gone and entry.is_written() and bool(entry.leads()))
         self._tell_rewritten(entry, names, content, growing=growing)
+        if self._tools.passed is not None and not growing:
+            for name, found in right:
+                self._tools.passed(name, entry.actor, found)
         entry.seen, entry.digest, entry.closings = now, digest, 0
         if content and entry.is_written():  # empty: cut by the shell for a command that has not written yet
             self._accept(entry, content)

@@ -89,6 +89,7 @@ class Episodes:
         self._open: dict[tuple[str, Subject], _Episode] = {}
         self._spent: dict[tuple[str, Subject], _Episode] = {}
         self._ended: list[_Episode] = []
+        self._untold: list[_Episode] = []
         self._counts = dict.fromkeys(Ended._fields, 0)
         self._subjects: dict[Subject, dict[tuple[str, Subject], None]] = {}  # of open ones
         self._causes: dict[int, list[str]] = {}  # action -> the episodes that it attempts
@@ -248,6 +249,12 @@ class Episodes:
         """Every episode as the journal takes it, the newest of those that have ended and all that are open."""
         return [each.record() for each in (*self._ended, *self._open.values())]
 
+    def over(self) -> list[dict[str, Any]]:
+        """Those that have ended since this was asked last, each once."""
+        told = [each.record() for each in self._untold]
+        self._untold.clear()
+        return told
+
     def counts(self) -> Ended:
         return Ended(**self._counts)
 
@@ -314,6 +321,7 @@ class Episodes:
         episode.outcome, episode.to = outcome, tree or episode.to
         self._counts[outcome] += 1
         self._ended.append(episode)
+        self._untold.append(episode)
         del self._ended[:-_MOST_ENDED]
         if outcome == "exhausted":
             if len(self._spent) >= _MOST_SPENT:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from supervisor.decide import decide
 from supervisor.invariants import content
-from supervisor.invariants.guardrail import FAILS, Increment, LoopState
+from supervisor.invariants.guardrail import FAILS, GuardRules, Increment, LoopState
 from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.run.endings import Endings
@@ -65,7 +65,7 @@ class Guarding:
         self._inside = policy.tree + b"/"
         self._crossed = crossed
         self._undoing = undoing
-        rules = policy.guards
+        rules = self._rules = policy.guards or GuardRules()
         self._windows = Windows(rules, self.governed, time.monotonic(), time.time())
         self._folder = Path(os.fsdecode(policy.state)) / "guards"
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -118,7 +118,7 @@ class Guarding:
         self._increment = self._windows.before(event, now, moving=moving, branch=branch)
         remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
         usage = self._windows.snapshot(now, action)
-        if not isinstance(event, ExecEvent) or not self._policy.guards.loops:
+        if not isinstance(event, ExecEvent) or not self._rules.loops:
             return RunState(True, usage, self._increment, remaining, LoopState())
         words = _words(event)
         loop = self.loops.snapshot(words, now, reads=_reads(event))
@@ -152,7 +152,8 @@ class Guarding:
     def after(self, *, done: bool) -> None:
         """The act that was judged last was made, or has failed."""
         before, self._before = self._before, {}
-        if self.repairs is not None and self._event is not None:
+        # A program is an act of the action that it begins: ``executed`` is told of it.
+        if self.repairs is not None and self._event is not None and not isinstance(self._event, ExecEvent):
             self.repairs.acted(self._event)
         if not done:
             return
@@ -161,6 +162,8 @@ class Guarding:
             now = _content(path)
             if now != was:
                 self.rewritten(path, was, now)
+        if self.repairs is not None:
+            self.repairs.counted()
 
     def rewritten(
         self, path: bytes, before: bytes | None, now: bytes | None, *, carried: bool = False, action: int = 0
@@ -174,10 +177,13 @@ class Guarding:
         event = ContentEvent(_NOBODY._replace(action=action or self._action), target, NOTHING_FOUND)
         increment = self._windows.content(event, len(now or b""), _lines_gone(before or b"", now or b""))
         self._late(event, increment)
-        if self._policy.guards.loops:
+        if self._rules.loops:
             self._circles("", self.loops.look())
 
     def executed(self, pid: int, event: ExecEvent) -> None:
+        """A program runs; its actor is the process as it is now."""
+        if self.repairs is not None:
+            self.repairs.acted(event)
         if self.endings is not None:
             self.endings.started(pid, _words(event), reads=_reads(event))
 
@@ -228,7 +234,7 @@ class Guarding:
 
     def acknowledged(self) -> None:
         """A person has looked at what happened and lets the run go on: counting begins anew."""
-        for rule in self._policy.guards.rules:
+        for rule in self._rules.rules:
             self._windows.forgive(rule.invariant.id)
         self.loops.forget()
 

@@ -35,12 +35,19 @@ class Judgement(NamedTuple):
         return bool(self.event.now.pending) or (content is not None and not content.endswith(b"\n"))
 
 
+def breaks_nothing(found: Judgement | None) -> bool:
+    """Whether a version is known to be right (None: nothing in it concerns a rule). Of one that does not parse nobody
+    knows yet."""
+    return found is None or not (found.verdict.blocks or found.event.now.pending)
+
+
 class Tools(NamedTuple):
     """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
     in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
     nobody of the run can write to any more, ``theirs`` of what somebody else broke, ``rewritten`` of what a file said
-    and says now (None: there was none). ``held``: whether a process of the
-    run has the inode open for writing. ``graphs``: how the parts of the tree lead to each other."""
+    and says now (None: there was none), ``passed`` of a version that somebody of the run brought and that breaks
+    nothing, with the rules that speak of it all the same. ``held``: whether a process of the run has the inode open for
+    writing."""
 
     policy: CompiledPolicy
     ledger: Ledger
@@ -57,4 +64,4 @@ class Tools(NamedTuple):
     held: Callable[[tuple[int, int]], bool]
     graphs: Graphs
     rewritten: Callable[..., None] | None = None
-    passed: Callable[[ContentEvent, Verdict], None] | None = None
+    passed: Callable[..., None] | None = None

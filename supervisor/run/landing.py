@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.inspection.kinds import SCRIPT
 from supervisor.invariants.places import WRITABLE, locate
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.kernel import leases
+from supervisor.run.judgement import Judgement, breaks_nothing
 from supervisor.run.tolerated import NO_CONTENT
 from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import MOST_SCRIPT, begins_script
@@ -21,7 +22,6 @@ from supervisor.vocabulary.versions import Version
 
 if TYPE_CHECKING:
     from supervisor.run.contents import Contents
-    from supervisor.run.judgement import Judgement
     from supervisor.run.prior import Prior
 
 _PATH_MAX = 4096  # linux/limits.h, with the final zero: a longer one has no name in /proc/PID/fd either
@@ -38,18 +38,27 @@ class _Move(NamedTuple):
 
 
 class Landing:
-    """``prior``: what other people committed may come back through git, also as a link."""
+    """``prior``: what other people committed may come back through git, also as a link. ``passed`` is told of what has
+    landed and breaks nothing."""
 
-    def __init__(self, contents: Contents, policy: CompiledPolicy, prior: Prior | None) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        policy: CompiledPolicy,
+        prior: Prior | None,
+        passed: Callable[..., None] | None,
+    ) -> None:
         self._contents = contents
         self._policy = policy
-        self._prior = prior
+        self._prior, self._passed = prior, passed
+        self._right: list[tuple[bytes, Judgement | None]] = []
         # Files that somebody could write to while they were judged: path and the bytes that were.
         self._written: dict[bytes, Version] = {}
 
     def before(self, event: FsEvent, act: PathAct) -> Judgement | None:
         """The first violation is enough to refuse the act. Errors: ``Refused``, OSError."""
         self._written.clear()
+        self._right.clear()
         if event.makes is Kind.LINK and event.op is FsOp.CREATE:
             self._refuse_link(event, event.target.path, act.text)
             return None
@@ -121,8 +130,8 @@ class Landing:
             )
             if found is not None and found.verdict.blocks:
                 return found
-            if found is not None:
-                contents.graphs.tried(move.to, found.event.now.references)
+            if self._passed is not None and breaks_nothing(found):
+                self._right.append((move.to, found))
             if written:
                 self._written[move.to] = contents.tolerated.keep(move.to, fd, content)
         finally:
@@ -180,6 +189,9 @@ class Landing:
                 tolerated.moved(event.target.path, event.other.path)
                 for relative in event.beneath or ():
                     tolerated.moved(event.target.path + b"/" + relative, event.other.path + b"/" + relative)
+        if self._passed is not None:
+            for path, found in self._right:
+                self._passed(path, event.actor, found, landed=True)
         written, self._written = self._written, {}
         for path, version in written.items():
             self._contents.keep_in_sight(path, event.actor, version, git_tool=event.git_tool)

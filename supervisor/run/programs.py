@@ -187,10 +187,10 @@ class Programs:
             return False
         parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
         try:
-            parts.processes.executed(pid, event.target.path, event.argv)
+            record = parts.processes.executed(pid, event.target.path, event.argv)
             parts.agent.executed(pid, event)
             if parts.guarding is not None:
-                parts.guarding.executed(pid, event)
+                parts.guarding.executed(pid, event._replace(actor=record.actor))
         except OSError:
             return True  # killed meanwhile
         return True

@@ -8,6 +8,7 @@ from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.invariants.remediation import EpisodeStates, Subject, command_lines, subject_of
 from supervisor.run.episodes import Episodes
+from supervisor.run.judgement import Judgement
 from supervisor.run.record import Recorder
 from supervisor.vocabulary.events import (
     Actor,
@@ -34,7 +35,7 @@ class Repairing:
         self._recorder = recorder
         self._tree = tree
         self._episodes = Episodes(policy.remediation)
-        self._told = 0
+        self._landed: list[tuple[bytes, Actor, Judgement | None]] = []
         self._count()
 
     def states(self) -> EpisodeStates:
@@ -82,15 +83,19 @@ class Repairing:
             self._episodes.attempted(actor.action, self._tree())
             self._tell()
 
-    def passed(self, event: ContentEvent, verdict: Verdict) -> None:
-        """Content of the agent's passes: what an episode was about is put right, unless the same rule speaks again."""
-        subject = self._subject(event)
-        if subject is None or event.theirs:
+    def passed(self, path: bytes, actor: Actor, found: Judgement | None, *, landed: bool = False) -> None:
+        """Content of the agent's breaks nothing: what an episode was about is put right, unless the same rule speaks
+        again. ``landed``: with an act that is not counted yet; ``counted`` is told when it is."""
+        if landed:
+            self._landed.append((path, actor, found))
             return
-        spoken = {match.invariant.id for match in verdict.matches}
+        subject = self._path(path)
+        if subject is None or (found is not None and found.event.theirs):
+            return
+        spoken = {match.invariant.id for match in found.verdict.matches} if found is not None else set()
         for state in self._episodes.snapshot().by_path.get(subject.name, ()):
             if state.invariant not in spoken:
-                self._episodes.passed(state.invariant, subject, self._tree(), event.actor.action)
+                self._episodes.passed(state.invariant, subject, self._tree(), actor.action)
         self._tell()
 
     def _subject(self, event: Event) -> Subject | None:
@@ -98,9 +103,7 @@ class Repairing:
             case ExecEvent():
                 return next((subject_of(words) for words in command_lines(event)), None)
             case FsEvent() | ContentEvent():
-                path = event.target.path
-                inside = self._policy.tree + b"/"
-                return Subject("path", path[len(inside) :]) if path.startswith(inside) else None
+                return self._path(event.target.path)
             case NetEvent():
                 return Subject("host", f"{event.host}:{event.port}".encode()) if event.host else None
             case RefEvent():
@@ -108,12 +111,20 @@ class Repairing:
             case _:
                 return None
 
+    def counted(self) -> None:
+        """The act that was made last has its place in the state of the tree."""
+        landed, self._landed = self._landed, []
+        for path, actor, found in landed:
+            self.passed(path, actor, found)
+
+    def _path(self, path: bytes) -> Subject | None:
+        inside = self._policy.tree + b"/"
+        return Subject("path", path[len(inside) :]) if path.startswith(inside) else None
+
     def _tell(self) -> None:
         """Record each episode once it has ended."""
-        ended = [each for each in self._episodes.records() if each.get("outcome")]
-        for record in ended[self._told :]:
+        for record in self._episodes.over():
             self._recorder.note("state", call="episode", **record)
-        self._told = len(ended)
         self._count()
 
     def _count(self) -> None:
