@@ -41,8 +41,7 @@ def run_command(words: list[str]) -> int:
         module.register(app)
     names = (
         "init", "check", "test", "brief", "explain", "doctor", "ps", "approve", "deny", "pause", "resume", "stop",
-        "runs",
-        "log", "show", "why", "recover",
+        "runs", "log", "show", "why", "recover",
     )  # fmt: skip
     if not words:
         words = ["--help"]

@@ -20,15 +20,14 @@ def register(app: typer.Typer) -> None:
         run: bool = cli.Option(False, "--run", help="Also run the commands of contracts, each confined on a copy."),
         as_json: bool = cli.Option(False, "--json", help="One JSON object for each, then one for the whole."),
     ) -> None:
-        """Show the examples and contracts of the profile. Exit status 0 all hold, 1 one does not or shows nothing, 2
-        the profile cannot be taken."""
+        """Show the examples and contracts of the profile. Exit status 0 all hold, 1 one does not or shows nothing,
+        2 the profile cannot be taken."""
         import os
 
         from supervisor.cli.text import emit
-        from supervisor.run.testing import FAILED, WORTHLESS
-        from supervisor.run.testing import test as run_test
+        from supervisor.run.testing import FAILED, WORTHLESS, shown
 
-        found = run_test(os.environ, run=run)
+        found = shown(os.environ, run=run)
         emit(_documents(found) if as_json else _lines(found))
         if any(each.state in (FAILED, WORTHLESS) for each in found):
             raise cli.Exit(1)

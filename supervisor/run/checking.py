@@ -66,8 +66,7 @@ class Violation(NamedTuple):
 class Checked(NamedTuple):
     """``files`` were listed, ``read`` of them have a kind that is judged, ``inspected`` could break a rule. ``base``: a
     commit's id, or "". ``rules``: how many speak of content, ``kinds``: of which kinds. ``unjudged``: rules that
-    nothing judges.
-    ``unchecked``: examples that nothing asks. ``unreadable``: paths, and why."""
+    nothing judges. ``unchecked``: examples that nothing asks. ``unreadable``: paths, and why."""
 
     tree: Path
     base: str

@@ -312,16 +312,11 @@ def _example(seen: Seen) -> list[str]:
 def _boundary(seen: Seen) -> list[str]:
     if not seen.layers and not seen.packages:
         return []
-    lines = [
-        "",
-        "# What may reference what, by import, use or require. Taken back in sources; what is there is let be.",
-    ]
+    lines = ["", "# What may reference what, by import, use or require. What is there already is let be."]
     lines += ["# [[boundary]]", '# id      = "parts"', '# why     = "parts stay apart"      # or adr = "0001"']
     if seen.layers:
-        lines += [
-            "# The highest first: none references what is above it.",
-            f"# layers  = [{', '.join(_quoted(seen.layers))}]",
-        ]
+        named = ", ".join(_quoted(seen.layers))
+        lines += ["# The highest first: none references what is above it.", f"# layers  = [{named}]"]
     if seen.packages:
         lines += ["# None leads back to itself over others.", f'# acyclic = ["{seen.packages}"]']
     return lines

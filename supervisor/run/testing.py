@@ -33,7 +33,7 @@ class Tested(NamedTuple):
     detail: str = ""
 
 
-def test(environ: Mapping[str, str], *, run: bool) -> list[Tested]:
+def shown(environ: Mapping[str, str], *, run: bool = False) -> list[Tested]:
     """Examples, then contracts, in the order of the profile. ``run``: start the commands of contracts too, each
     confined on a copy of the tree. Errors: ``GovrunError`` with exit code 2."""
     try:
@@ -68,11 +68,9 @@ def _contracts(here: Here, files: tuple[bytes, ...], environ: Mapping[str, str],
     def as_it_is(path: bytes) -> bytes | None:
         return (Path(os.fsdecode(here.policy.tree)) / os.fsdecode(path)).read_bytes()
 
-    shown = {
-        each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ, governed)
-    }
+    came = {each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ)}
     for rule in here.profile.contracts:
-        contract, answer = compiled.get(rule.id), shown.get(rule.id)
+        contract, answer = compiled.get(rule.id), came.get(rule.id)
         if contract is None:
             yield Tested("contract", rule.id, rule.source, "canary", SKIPPED, "a canary cannot be tried yet")
             continue

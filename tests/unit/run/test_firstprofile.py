@@ -81,13 +81,7 @@ def test_a_language_that_is_not_judged_is_told(tmp_path: Path, language: str) ->
 
 
 def test_parts_of_a_program(tmp_path: Path) -> None:
-    files = [
-        b"src/shop/web/a.py",
-        b"src/shop/domain/b.py",
-        b"src/shop/app/x/c.py",
-        b"tests/web/a.py",
-        b"docs/core/x.md",
-    ]
+    files = [b"src/shop/web/a.py", b"src/shop/domain/b.py", b"src/shop/app/x/c.py", b"tests/web/a.py", b"docs/core/x"]
     layers, packages = _parts([*files, b"packages/a/x.ts", b"packages/b/y/z.ts", b"libs/one/a.go"])
     assert layers == ("src/shop/web/**", "src/shop/app/**", "src/shop/domain/**")
     assert packages == "packages/*"
