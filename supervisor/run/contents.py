@@ -60,11 +60,9 @@ class Contents:
         self._passed: set[tuple[bytes, str]] = set()
         self.theirs: set[bytes] = set()  # files that somebody else changed against a rule
 
-    # -- what is judged -------------------------------------------------------------------------------------------
-
     def kind(self, path: bytes) -> str | None:
-        """Which inspector reads the file at ``path``, None where content is not judged: outside the tree, in what
-        others published (packages), in ignored paths; what git itself keeps in its folders is no source."""
+        """Which inspector reads the file at ``path``, None where content is not judged: outside the tree, in packages
+        of others, in ignored paths; what git itself keeps in its folders is no source."""
         if not path.startswith(self._inside):
             return None
         kind = self._tools.looks.kind(path)
@@ -83,8 +81,8 @@ class Contents:
     # -- before and after the act ---------------------------------------------------------------------------------
 
     def before(self, event: FsEvent, act: OpenAct | PathAct) -> tuple[Judgement | None, Version | None]:
-        """What the act would bring that breaks a rule (judged before it lands), and what is to be put back if what
-        the process writes breaks one (None: its content plays no part). Errors: ``Refused``, OSError."""
+        """What the act would bring that breaks a rule, and what is to be put back if what the process writes breaks one
+        (None: its content plays no part). Errors: ``Refused``, OSError."""
         self.graphs.settled(happened=False)  # what was tried before has been told, if it happened
         if isinstance(act, PathAct) and (event.op in (FsOp.RENAME, FsOp.LINK) or event.makes is Kind.LINK):
             return self._landing.before(event, act), None
@@ -134,8 +132,8 @@ class Contents:
         self._landing.check_link(path, text)
 
     def reserve(self, count: int) -> None:
-        """Make sure that so many more files can be kept in sight. What has no writer goes; then, where that cannot be
-        told (files of another user), what has been looked at. OSError(ENFILE) when too many are being written."""
+        """Make sure that so many more files can be kept in sight: what has no writer goes, then what has been looked at
+        and belongs to another user. OSError(ENFILE) when too many are being written."""
         if self.ledger.has_room(count):
             return
         self.settle()
@@ -147,8 +145,8 @@ class Contents:
             raise OSError(errno.ENFILE, "too many files are being written at once")
 
     def after(self, event: FsEvent, fd: int, version: Version | None, flags: int) -> None:
-        """The act has been done: files that can be written to from now on are kept in sight. ``fd``: the descriptor
-        the process is going to get, -1 for calls that give none. Errors: OSError, then the process must not get it."""
+        """The act has been done: what can be written to is kept in sight. ``fd``: what the process is going to get, or
+        -1. Errors: OSError, then it must not get it."""
         if event.op in (FsOp.RENAME, FsOp.LINK, FsOp.UNLINK):
             self._landing.after(event)
         elif version is not None and fd >= 0:
@@ -161,7 +159,7 @@ class Contents:
             self.keep_in_sight(event.target.path, event.actor, version, git_tool=event.git_tool)
 
     def keep_in_sight(self, path: bytes, actor: Actor, version: Version, *, git_tool: bool) -> None:
-        """A file that can be written to without being opened by this name, or was cut: it is looked at again."""
+        """A file that was cut, or can be written to by another name: it is looked at again."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
@@ -196,14 +194,12 @@ class Contents:
     # -- looking --------------------------------------------------------------------------------------------------
 
     def closed(self) -> None:
-        """Look at what nobody writes to any more. What still has a writer may be half a line; it is looked at when a
-        command, a connection or a commit depends on it."""
+        """Look at what nobody writes to any more. The rest is looked at when a command or a commit depends on it."""
         for entry in self.ledger.closed():
             self._look(entry)
 
     def settle(self, *, final: bool = False) -> None:
-        """Judge every change known by now. Whoever asks is answered afterwards. ``final``: nobody of the run is left,
-        so that what is half written stays as it is."""
+        """Judge every change known by now. ``final``: nobody of the run is left, half a text stays as it is."""
         if len(self.ledger):
             self.ledger.closed()
             for entry in self.ledger:
@@ -247,6 +243,7 @@ class Contents:
                 continue
             unsure |= growing and found.is_open_ended(content)
             if not found.verdict.blocks:
+                self._lead(found)
                 if found.verdict.matches or found.event.prior != NOTHING_FOUND:
                     self._tools.observed(found.event, found.verdict)
                 if found.verdict.matches:

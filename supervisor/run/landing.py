@@ -130,6 +130,8 @@ class Landing:
             )
             if found is not None and found.verdict.blocks:
                 return found
+            if found is not None:
+                contents.graphs.tried(move.to, found.event.now.references)
             if self._passed is not None and breaks_nothing(found):
                 self._right.append((move.to, found))
             if written:

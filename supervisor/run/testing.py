@@ -68,7 +68,9 @@ def _contracts(here: Here, files: tuple[bytes, ...], environ: Mapping[str, str],
     def as_it_is(path: bytes) -> bytes | None:
         return (Path(os.fsdecode(here.policy.tree)) / os.fsdecode(path)).read_bytes()
 
-    came = {each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ)}
+    came = {
+        each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ, governed)
+    }
     for rule in here.profile.contracts:
         contract, answer = compiled.get(rule.id), came.get(rule.id)
         if contract is None:
