@@ -160,6 +160,23 @@ class Objects:
         self._trees[name] = entries
         return entries
 
+    def files(self, commit: str, most: int) -> list[bytes]:
+        """Paths of the files and links of a commit. Raises ``GitError``, also for more than ``most`` entries."""
+        found: list[bytes] = []
+        waiting = [(b"", commit)]
+        count = 0
+        while waiting:
+            folder, name = waiting.pop()
+            for part, each in (self.tree(name) or {}).items():
+                count += 1
+                if each.mode == TREE:
+                    waiting.append((folder + part + b"/", each.id))
+                elif each.mode != GITLINK:
+                    found.append(folder + part)
+            if count > most:
+                raise GitError("too many files", f"more than {most}", None)
+        return found
+
     def entry(self, commit: str, path: bytes) -> Entry | None:
         """What ``path`` (relative, ``/`` between names) is in a commit, or None. Raises ``GitError``."""
         at = commit

@@ -18,6 +18,7 @@ from supervisor.git.layout import Repository
 from supervisor.invariants.contract import Contract, Shown, answers_for, is_met
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.policy import CompiledPolicy
+from supervisor.kernel import libc
 from supervisor.profile.model import Entry
 from supervisor.run.attempts import Attempts
 from supervisor.run.checking import tree_files
@@ -27,8 +28,7 @@ from supervisor.run.record import Recorder
 from supervisor.vocabulary.errors import GovrunError, ProfileError
 from supervisor.vocabulary.verdicts import Verdict
 
-# Runs the command of ``Options`` under its profile; called once, in a process of its own. The exit code.
-Governed = Callable[[Options, Callable[[str], None]], int]
+File = tuple[bool, bytes]  # whether it is a link, and what it says
 _PATIENCE = 300.0  # seconds for one command
 _MOST_FILES = 200_000
 _MOST_SHOWN = 400  # characters of what a command said
@@ -72,10 +72,10 @@ def require_started(
     if not wanted:
         return []
 
-    def as_it_is(path: bytes) -> bytes | None:
-        return (Path(os.fsdecode(policy.tree)) / os.fsdecode(path)).read_bytes()
+    def as_it_is(path: bytes) -> File | None:
+        return _there(os.path.join(policy.tree, path))
 
-    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, environ, governed)
+    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, list, environ)
     failed = [each for each in found if not each.passed]
     if failed:
         why = "\n".join(f"{each.contract.source}: {each.contract.id}: {each.detail}" for each in failed)
@@ -102,6 +102,7 @@ def show_at_end(
         policy,
         lambda: tree_paths(policy, repository, environ),
         lambda path: prior.at(base, path) if prior is not None else None,
+        lambda: prior.objects.files(base, _MOST_FILES) if prior is not None and base else [],
         environ,
         governed,
     )
@@ -121,13 +122,14 @@ def show(
     contracts: Iterable[Contract],
     policy: CompiledPolicy,
     files: Callable[[], Iterable[bytes]],
-    base: Callable[[bytes], bytes | None],
+    base: Callable[[bytes], File | None],
+    base_files: Callable[[], Iterable[bytes]],
     environ: Mapping[str, str],
     governed: Governed,
 ) -> list[Shown]:
     """What came of each. ``files``: paths of the tree that belong to it; ``base``: a file as the base commit has it,
-    None where it has none. Whatever goes wrong is a contract that is not met."""
-    attempts = Attempts(policy, files)
+    None where it has none; ``base_files``: what it has. Whatever goes wrong is a contract that is not met."""
+    attempts = Attempts(policy)
     found = []
     try:
         for contract in contracts:
@@ -135,7 +137,7 @@ def show(
                 if contract.form:
                     found.append(_attempted(contract, attempts))
                 else:
-                    found.append(_run(contract, policy, files, base, environ, governed))
+                    found.append(_run(contract, policy, files, base, base_files, environ))
             except GovrunError as error:
                 found.append(Shown(contract, False, f"{error.what}: {error.why}"))
             except OSError as error:
@@ -167,11 +169,12 @@ def _run(
     contract: Contract,
     policy: CompiledPolicy,
     files: Callable[[], Iterable[bytes]],
-    base: Callable[[bytes], bytes | None],
+    base: Callable[[bytes], File | None],
+    base_files: Callable[[], Iterable[bytes]],
     environ: Mapping[str, str],
     governed: Governed,
 ) -> Shown:
-    changed = _changed(contract, policy.tree, files, base)
+    changed = _changed(contract, policy.tree, files, base, base_files)
     if changed:
         return Shown(contract, False, f"proof changed: the run has changed {', '.join(changed[:5])}")
     with tempfile.TemporaryDirectory(prefix="govrun-contract-", dir=os.fsdecode(policy.state)) as folder:
@@ -184,21 +187,32 @@ def _run(
 
 
 def _changed(
-    contract: Contract, tree: bytes, files: Callable[[], Iterable[bytes]], base: Callable[[bytes], bytes | None]
+    contract: Contract,
+    tree: bytes,
+    files: Callable[[], Iterable[bytes]],
+    base: Callable[[bytes], File | None],
+    base_files: Callable[[], Iterable[bytes]],
 ) -> list[str]:
     """Files that the proof stands on and that are not those of the base commit."""
     if not contract.paths:
         return []
     proof = Globs(Entry(each, contract.source) for each in contract.paths)
     found = []
-    for path in files():
+    for path in sorted({*files(), *base_files()}):
         if proof.match(path) is None:
             continue
-        was = base(path)
-        now = (Path(os.fsdecode(tree)) / os.fsdecode(path)).read_bytes()
-        if was != now:
+        if base(path) != _there(os.path.join(tree, path)):
             found.append(path.decode("utf-8", "backslashreplace"))
     return found
+
+
+def _there(path: bytes) -> File | None:
+    """The file at a path, None where there is none."""
+    try:
+        link = os.path.islink(path)
+        return link, os.readlink(path) if link else Path(os.fsdecode(path)).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _copy(tree: bytes, to: Path, files: Iterable[bytes]) -> None:
@@ -249,13 +263,17 @@ def _child(
     code = 125
     try:
         os.setsid()
+        # The supervisor let nobody look into it; its fork has to be let into what it starts, until it says so itself.
+        libc.prctl(libc.PR_SET_DUMPABLE, 1)
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         os.chdir(copy)
-        os.environ.update(environ | {"XDG_STATE_HOME": str(state), "PWD": str(copy)})
+        # What runs at the end is inside of the supervisor's own confinement, which ends at the state folder.
+        own = {"XDG_STATE_HOME": str(state), "XDG_CACHE_HOME": str(state / "cache"), "PWD": str(copy)}
+        os.environ.update(environ | own)
 
         def say(line: str) -> None:
             os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")

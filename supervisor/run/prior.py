@@ -56,13 +56,14 @@ class Prior:
         except GovrunError:
             return NOTHING_FOUND
 
-    def at(self, commit: str, path: bytes) -> bytes | None:
-        """The file as a commit has it; None where it has none. Errors: ``GovrunError``."""
+    def at(self, commit: str, path: bytes) -> tuple[bool, bytes] | None:
+        """The file as a commit has it: whether it is a link, and what it says; None where it has none. Errors:
+        ``GovrunError``."""
         entry = self.objects.entry(commit, path) if commit else None
-        if entry is None or entry.mode in (TREE, GITLINK, SYMLINK):
+        if entry is None or entry.mode in (TREE, GITLINK):
             return None
         found = self.objects.get(entry.id, limit=_LARGEST)
-        return found[2] if found is not None else None
+        return (entry.mode == SYMLINK, found[2]) if found is not None else None
 
     def has(self, path: bytes, content: bytes) -> bool:
         """Whether other people committed exactly this at ``path``."""

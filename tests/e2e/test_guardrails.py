@@ -1,0 +1,230 @@
+"""``[[guardrail]]`` in real runs: ceilings, what is put back, loops, pause and resume."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.rule_kit import clean, git, note, tree_of
+
+if TYPE_CHECKING:
+    from tests.conftest import Govrun, Outcome, Record, Running
+
+
+def profile(text: str) -> str:
+    return f'version = 1\n[[guardrail]]\nid = "blast"\nadr = "0003"\nuse = "smaller steps"\n{text}'
+
+
+def shop(govrun: Govrun, repo: Path, text: str, count: int = 3) -> Path:
+    files = {f"d/{number}.txt": f"{number}\n" * 10 for number in range(count)}
+    return tree_of(govrun, repo, profile(text), files)
+
+
+def spoken(outcome: Outcome) -> list[Record]:
+    found = [each for each in outcome.journal if each.get("invariant") == "blast"]
+    assert all(each["adr"] == "0003" and len(each["adr_blob"]) == 40 for each in found)
+    return found
+
+
+def until(found: Callable[[], Any], running: Running) -> Any:
+    """What ``found`` gives once it gives something, while the run goes on."""
+    end = time.monotonic() + 30
+    while not (value := found()):
+        assert running.process.poll() is None and time.monotonic() < end, running.journal()[-3:]
+        time.sleep(0.02)
+    return value
+
+
+def paused(govrun: Govrun, running: Running) -> dict[str, Any]:
+    """The run as `govrun ps` lists it, once it is paused."""
+
+    def listed() -> dict[str, Any] | None:
+        lines = [json.loads(line) for line in govrun.cli("ps", "--json").ok().stdout.splitlines()]
+        return next((each for each in lines if each["state"] == "paused"), None)
+
+    return dict(until(listed, running))
+
+
+# ---- ceilings ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", ["rm -rf d", "find d -delete", "mkdir ../x; for f in d/*; do rm $f; done"])
+def test_deletions_stop_at_the_limit_and_come_back(repo: Path, govrun: Govrun, script: str) -> None:
+    per = "run" if "for" in script else "action"
+    shop(govrun, repo, f'per = "{per}"\nmax = {{ deletes = 10 }}\nthen = "revert"\n', 200)
+    before = {each.name: (each.read_text(), each.stat().st_mode) for each in (repo / "d").iterdir()}
+    outcome = govrun("bash", "-c", script)
+    left = {each.name: (each.read_text(), each.stat().st_mode) for each in (repo / "d").iterdir()}
+    if per == "action":
+        assert left == before
+        undone = [each["op"] for each in outcome.records(kind="state") if each["op"].get("call") == "undone"]
+        assert [each["paths"] for each in undone] == [10]
+        assert " reverts=10 " in note(govrun, repo)
+    else:  # each rm is an action of its own: what an earlier one did is not put back
+        assert len(left) == 190 and left.items() <= before.items()
+    assert spoken(outcome)[0]["outcome"] == "blocked"
+    assert "blast" in outcome.stderr and "at most 10" in outcome.stderr and "smaller steps" in outcome.stderr
+    assert "blast<-0003=" in note(govrun, repo)
+
+
+def test_as_many_as_may_be(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'per = "action"\nmax = { deletes = 10, files = 10 }\nthen = "revert"\n', 30)
+    clean(govrun("bash", "-c", "rm d/1?.txt; rm d/2?.txt; for n in $(seq 50); do echo > t; rm t; done"))
+    assert len(list((repo / "d").iterdir())) == 10
+    assert " PASSED " in note(govrun, repo)
+
+
+def test_deny_refuses_the_one_that_would_cross(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'per = "run"\nmax = { files = 3 }\nthen = "deny"\n')
+    outcome = govrun("bash", "-c", "for n in 1 2 3 4; do echo > n$n.txt; done; echo more >> n1.txt; ls")
+    assert outcome.stdout.count(b"n") and not (repo / "n4.txt").exists() and (repo / "n3.txt").exists()
+    assert (repo / "n1.txt").read_text() == "\nmore\n"
+    assert len(spoken(outcome)) == 1
+
+
+def test_programs_of_a_run(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'per = "run"\nmax = { execs = 6 }\nthen = "deny"\n')
+    outcome = govrun("bash", "-c", "for n in 1 2 3 4 5 6 7; do ls > /dev/null || echo no; done")
+    assert outcome.stdout == b"no\nno\n", outcome.stderr
+    assert [each["kind"] for each in spoken(outcome)] == ["exec", "exec"]
+
+
+def test_a_day_goes_on_in_the_next_run(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'per = "day"\nmax = { deletes = 4 }\nthen = "deny"\n', 10)
+    clean(govrun("rm", "d/0.txt", "d/1.txt", "d/2.txt"))
+    outcome = govrun("rm", "d/3.txt", "d/4.txt", "d/5.txt")
+    assert sorted(each.name for each in (repo / "d").iterdir()) == [f"{n}.txt" for n in range(4, 10)], outcome.stderr
+    assert "today (UTC)" in outcome.stderr and len(spoken(outcome)) == 2
+
+
+def test_a_run_soon_after_another_goes_on_with_its_counts(repo: Path, govrun: Govrun) -> None:
+    """An agent that is started again is the same agent: what it did counts for ten minutes."""
+    shop(govrun, repo, 'per = "run"\nmax = { deletes = 2 }\nthen = "deny"\n', 10)
+    clean(govrun("rm", "d/0.txt", "d/1.txt"))
+    assert len(spoken(govrun("rm", "d/2.txt"))) == 1 and (repo / "d/2.txt").exists()
+    (kept,) = (govrun.state / "guards").glob("windows-*.json")
+    told = json.loads(kept.read_text())
+    kept.write_text(json.dumps(told | {"saved": told["saved"] - 601}))
+    clean(govrun("rm", "d/2.txt", "d/3.txt"))
+
+
+def test_folders_that_may_not_become_empty(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'never_empty = ["d"]\nthen = "deny"\n')
+    clean(govrun("bash", "-c", "rm d/0.txt; mv d/1.txt d/4.txt; rm d/2.txt"))
+    outcome = govrun("bash", "-c", "rm d/4.txt; mv d e; git rm -q -r d; rm -rf d")
+    assert [each.name for each in (repo / "d").iterdir()] == ["4.txt"], outcome.stderr
+    assert len(spoken(outcome)) >= 3 and "may not become empty" in outcome.stderr
+
+
+@pytest.mark.parametrize("way", ["sed -i d d/*.txt", "tee d/0.txt d/1.txt d/2.txt < /dev/null", "python3 cut.py"])
+def test_deleted_lines_are_taken_back(repo: Path, govrun: Govrun, way: str) -> None:
+    (repo / "cut.py").write_text("for n in range(3): open(f'd/{n}.txt', 'w').close()\n")
+    shop(govrun, repo, 'per = "action"\nmax = { deleted_lines = 15 }\nthen = "revert"\n')
+    clean(govrun("bash", "-c", "sed -i 1,5d d/0.txt; tac d/1.txt > t; cat t > d/1.txt; ls > /dev/null"))
+    assert (repo / "d/0.txt").read_text() == "0\n" * 5
+    outcome = govrun("bash", "-c", f"{way}; ls > /dev/null; ls > /dev/null")
+    assert [len((repo / f"d/{n}.txt").read_text().split()) for n in range(3)] == [5, 10, 10], outcome.stderr
+    assert spoken(outcome) and "lines deleted" in outcome.stderr
+
+
+def test_what_git_brings_is_a_commit_and_no_files(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'per = "run"\nmax = { files = 4, deletes = 2 }\nthen = "deny"\n', 30)
+    git(govrun, repo, "switch", "-qc", "other")
+    git(govrun, repo, "rm", "-rq", "d")
+    git(govrun, repo, "commit", "-qm", "without")
+    script = "for n in 1 2 3; do git switch -q main; git switch -q other; done; git merge -q main; git stash -q; ls"
+    clean(govrun("bash", "-c", script))
+    outcome = govrun("bash", "-c", "git switch -q main; rm d/0.txt d/1.txt d/2.txt")
+    assert (repo / "d/2.txt").exists() and not (repo / "d/1.txt").exists(), outcome.stderr
+    assert len(spoken(outcome)) == 1
+
+
+# ---- pause ------------------------------------------------------------------------------------------------------
+
+
+def test_pause_resume_stop(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'per = "run"\nmax = { deletes = 10 }\n', 200)
+    running = govrun.start("bash", "-c", "rm -f d/*")
+    told = paused(govrun, running)
+    assert len(list((repo / "d").iterdir())) == 190
+    assert told["run"] in govrun.cli("ps").stdout.decode()
+    govrun.cli("resume").ok()
+    assert until(lambda: len(list((repo / "d").iterdir())) == 180, running)
+    paused(govrun, running)
+    govrun.cli("stop").ok()
+    outcome = running.wait()
+    assert outcome.code == 122 and len(list((repo / "d").iterdir())) == 180
+    assert [each["op"]["call"] for each in outcome.records(kind="operator")] == [
+        "pause", "resume", "pause", "stop",
+    ]  # fmt: skip
+    assert [each["verdict"] for each in spoken(outcome)] == ["pause", "pause"]
+    assert " FAILED " in note(govrun, repo) and "blast<-0003=2" in note(govrun, repo)
+
+
+# ---- loops ------------------------------------------------------------------------------------------------------
+
+FLIP = """
+import subprocess, sys
+for number in range({count}):
+    subprocess.run(["bash", "-c", "echo {{}} > flip.txt".format("ab"[number % 2])])
+"""
+
+
+def test_to_and_fro_is_paused_at_the_count(repo: Path, govrun: Govrun) -> None:
+    """a, b are new; every state from then on was there before: the sixth return is that of the eighth write."""
+    shop(govrun, repo, "loop = { alternating = 6 }\n")
+    (repo / "flip.py").write_text(FLIP.format(count=40))
+    running = govrun.start("python3", "flip.py")
+    paused(govrun, running)
+    writes = [each for each in running.journal() if str(each.get("op", {}).get("path")).endswith("flip.txt")]
+    done = sum(each["phase"] == "intent" for each in writes)
+    govrun.cli("stop").ok()
+    outcome = running.wait()
+    assert outcome.code == 122
+    assert done == 8, done
+    assert "6 times in a row" in outcome.stderr and spoken(outcome)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'for n in $(seq 20); do bash -c "echo $n > flip.txt"; done',
+        "for n in 1 2; do bash -c 'echo a > flip.txt'; bash -c 'echo b > flip.txt'; done",
+        "for n in $(seq 30); do git status > /dev/null; cat flip.txt; test -e nothing; ls nothing; done; true",
+    ],
+)
+def test_progress_and_reading_are_no_loop(repo: Path, govrun: Govrun, script: str) -> None:
+    shop(govrun, repo, "loop = { alternating = 6, same_failing = 40 }\n")
+    clean(govrun("bash", "-c", script))
+
+
+def test_polling_whose_outcome_changes_is_no_loop(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, "loop = { same_failing = 4 }\n")
+    (repo / "poll.sh").write_text("n=$(cat $TMPDIR/n); echo $((n + 1)) > $TMPDIR/n; exit $((n % 3))\n")
+    script = "echo 0 > $TMPDIR/n; for n in $(seq 12); do bash poll.sh; done; true"
+    clean(govrun("bash", "-c", script))
+
+
+def test_the_same_failure_is_told_and_then_refused(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'loop = { same_failing = 3 }\nthen = "deny"\n')
+    (repo / "check.sh").write_text("exit 7\n")
+    outcome = govrun("bash", "-c", "for n in 1 2 3 4 5; do bash check.sh; echo $?; done")
+    assert outcome.stdout == b"7\n7\n7\n126\n126\n", outcome.stderr
+    assert "has failed 3 times with status 7" in outcome.stderr
+    changed = "for n in 1 2 3 4 5; do bash check.sh; echo $?; echo $n >> d/0.txt; done"
+    assert clean(govrun("bash", "-c", changed)).stdout == b"7\n" * 5
+
+
+def test_the_same_failure_pauses(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, "loop = { same_failing = 3 }\n")
+    running = govrun.start("bash", "-c", "for n in 1 2 3 4; do bash -c 'exit 7'; echo $?; done")
+    paused(govrun, running)
+    govrun.cli("resume").ok()
+    outcome = running.wait()
+    assert outcome.code == 0 and outcome.stdout == b"7\n7\n7\n7\n"
+    assert [each["op"]["call"] for each in outcome.records(kind="operator")] == ["pause", "resume"]
