@@ -29,6 +29,8 @@ from supervisor.vocabulary.errors import GovrunError, ProfileError
 from supervisor.vocabulary.verdicts import Verdict
 
 File = tuple[bool, bytes]  # whether it is a link, and what it says
+# Runs the command of ``Options`` under its profile; called once, in a process of its own. The exit code.
+Governed = Callable[[Options, Callable[[str], None]], int]
 _PATIENCE = 300.0  # seconds for one command
 _MOST_FILES = 200_000
 _MOST_SHOWN = 400  # characters of what a command said
@@ -73,9 +75,9 @@ def require_started(
         return []
 
     def as_it_is(path: bytes) -> File | None:
-        return _there(os.path.join(policy.tree, path))
+        return there(os.path.join(policy.tree, path))
 
-    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, list, environ)
+    found = show(wanted, policy, lambda: tree_paths(policy, repository, environ), as_it_is, list, environ, governed)
     failed = [each for each in found if not each.passed]
     if failed:
         why = "\n".join(f"{each.contract.source}: {each.contract.id}: {each.detail}" for each in failed)
@@ -137,7 +139,7 @@ def show(
                 if contract.form:
                     found.append(_attempted(contract, attempts))
                 else:
-                    found.append(_run(contract, policy, files, base, base_files, environ))
+                    found.append(_run(contract, policy, files, base, base_files, environ, governed))
             except GovrunError as error:
                 found.append(Shown(contract, False, f"{error.what}: {error.why}"))
             except OSError as error:
@@ -201,12 +203,12 @@ def _changed(
     for path in sorted({*files(), *base_files()}):
         if proof.match(path) is None:
             continue
-        if base(path) != _there(os.path.join(tree, path)):
+        if base(path) != there(os.path.join(tree, path)):
             found.append(path.decode("utf-8", "backslashreplace"))
     return found
 
 
-def _there(path: bytes) -> File | None:
+def there(path: bytes) -> File | None:
     """The file at a path, None where there is none."""
     try:
         link = os.path.islink(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.invariants.contract import Contract, Shown, compile_contracts
@@ -65,11 +64,12 @@ def _contracts(here: Here, files: tuple[bytes, ...], environ: Mapping[str, str],
     if any(each.command for each in due):
         os.makedirs(here.policy.state, mode=0o700, exist_ok=True)
 
-    def as_it_is(path: bytes) -> bytes | None:
-        return (Path(os.fsdecode(here.policy.tree)) / os.fsdecode(path)).read_bytes()
+    def as_it_is(path: bytes) -> contracts.File | None:
+        return contracts.there(os.path.join(here.policy.tree, path))
 
     came = {
-        each.contract.id: each for each in contracts.show(due, here.policy, lambda: files, as_it_is, environ, governed)
+        each.contract.id: each
+        for each in contracts.show(due, here.policy, lambda: files, as_it_is, list, environ, governed)
     }
     for rule in here.profile.contracts:
         contract, answer = compiled.get(rule.id), came.get(rule.id)
