@@ -60,6 +60,9 @@ def page(folder: Path, heading: str) -> Iterator[str]:
         seen.add(name)
         yield from _lines(each, min(depth, _DEEP))
         waiting += [(child, depth + 1) for child in reversed(children.get(name, []))]
+    for each in found:
+        if str(each.get("episode")) not in seen:  # they say that they come from one another
+            yield from _lines(each, 0)
     if more:
         yield f"and {more} more: govrun log --kind state"
 

@@ -104,7 +104,7 @@ def show_at_end(
         policy,
         lambda: tree_paths(policy, repository, environ),
         lambda path: prior.at(base, path) if prior is not None else None,
-        lambda: prior.objects.files(base, _MOST_FILES) if prior is not None and base else [],
+        lambda: _base_files(prior, base),
         environ,
         governed,
     )
@@ -206,6 +206,13 @@ def _changed(
         if base(path) != there(os.path.join(tree, path)):
             found.append(path.decode("utf-8", "backslashreplace"))
     return found
+
+
+def _base_files(prior: Prior | None, base: str) -> list[bytes]:
+    """Errors: ``GovrunError``, OSError."""
+    if prior is None or not base:
+        raise OSError("the run began at no commit, so that nobody can tell whether it has changed the proof")
+    return prior.objects.files(base, _MOST_FILES)
 
 
 def there(path: bytes) -> File | None:

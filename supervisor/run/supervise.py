@@ -402,11 +402,19 @@ class _Run:
             return 0
         from supervisor.run.contracts import show_at_end
 
-        prior = self._content.prior if self._content is not None else None
-        return show_at_end(
-            order.contracts, order.policy, order.oracles.repository, order.base, prior, order.environment,
-            self._recorder, order.say, order.governed,
-        )  # fmt: skip
+        repository, prior = order.oracles.repository, self._content.prior if self._content is not None else None
+        if prior is None and repository is not None:  # no rule speaks of content
+            from supervisor.run.prior import Prior
+
+            prior = Prior(repository, order.oracles.own, order.refs, order.base)
+        try:
+            return show_at_end(
+                order.contracts, order.policy, repository, order.base, prior, order.environment, self._recorder,
+                order.say, order.governed,
+            )  # fmt: skip
+        finally:
+            if prior is not None and self._content is None:
+                prior.close()
 
     def _look_for_others(self) -> None:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""

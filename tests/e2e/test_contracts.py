@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,6 +151,24 @@ def test_what_it_writes_stays_in_the_copy(repo: Path, govrun: Govrun) -> None:
     assert (repo / "src/app.py").read_text() == "A = 1\n" and not (repo / "new.txt").exists()
     assert git(govrun, repo, "status", "--porcelain") == ""
     assert not list((govrun.state).glob("**/govrun-contract-*"))
+
+
+def test_a_proof_where_no_rule_speaks_of_content(repo: Path, govrun: Govrun) -> None:
+    rest = 'run = ["bash", "checks/prove.sh"]\npaths = ["checks/**"]'
+    rules = RULES[RULES.index("[[command]]") :] + contract(rest, proves="no-publish")
+    files = {"checks/prove.sh": "grep -q A src/app.py\n", "src/app.py": "A = 1\n"}
+    tree_of(govrun, repo, "version = 1\n" + rules, files)
+    clean(govrun("true"))
+    outcome = govrun("bash", "-c", "echo >> checks/prove.sh")
+    assert outcome.code == 123 and "proof changed: the run has changed checks/prove.sh" in outcome.stderr
+
+
+def test_a_proof_without_a_base(repo: Path, govrun: Govrun) -> None:
+    """What it was cannot be told afterwards: that is no proof."""
+    tree(govrun, repo, contract('run = ["true"]\npaths = ["checks/**"]'), **{"checks/x": ""})
+    shutil.rmtree(repo / ".git")
+    outcome = govrun("true")
+    assert outcome.code == 123 and "the run began at no commit" in outcome.stderr
 
 
 @pytest.mark.parametrize(

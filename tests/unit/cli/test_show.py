@@ -108,3 +108,51 @@ def test_a_broken_chain_is_told_by_all(reading: Reading) -> None:
     assert json.loads("\n".join(reading("show", "--json", code=1)))["chain"]["intact"] is False
     for words in (["why"], ["why", "latest", "1"], ["why", "/w/x"], ["why", "latest", "/w/x", "--json"]):
         assert reading(*words, code=1)
+
+
+def episode(name: str, parent: str = "", **more: Any) -> dict[str, Any]:
+    op = {
+        "call": "episode", "episode": name, "parent": parent, "invariant": "layers", "opened": int(name),
+        "subject": {"sort": "path", "name": f"src/{name}.py"}, "attempts": 1, "outcome": "fixed", "from": "a" * 32,
+        "to": "b" * 32, "gates": [{"action": 4, "gate": "layers", "result": "passed", "command": "fix it"}],
+    }  # fmt: skip
+    return {"kind": "state", "phase": "outcome", "op": op | more}
+
+
+def test_chains_of_remediation(reading: Reading) -> None:
+    reading.crafted(
+        [
+            {"kind": "state", "phase": "outcome", "op": {"path": "/w/.git/config", "keys": ["a.b"]}},
+            episode("3", "2"),
+            episode("2", "1", outcome="exhausted", attempts=3),
+            episode("1"),
+            episode("4", "9"),  # its parent is not there
+            episode("5", "5"),
+        ]
+    )
+    lines = reading("show", "--remediation")[1:]
+    heads = [line for line in lines if "(record" in line]
+    assert heads == [
+        "1 layers: src/1.py: fixed, 1 attempt (record 1)",
+        "  2 layers: src/2.py: exhausted, 3 attempts after 1 (record 2)",
+        "    3 layers: src/3.py: fixed, 1 attempt after 2 (record 3)",
+        "4 layers: src/4.py: fixed, 1 attempt after 9 (record 4)",
+        "5 layers: src/5.py: fixed, 1 attempt after 5 (record 5)",
+    ]
+    assert lines[1:3] == [f"  state {'a' * 12} -> {'b' * 12}", "  gate  action 4: layers passed: fix it"]
+    told = json.loads("\n".join(reading("show", "--remediation", "--json")))
+    assert [each["episode"] for each in told["episodes"]] == ["1", "2", "3", "4", "5"] and told["more"] == 0
+
+
+def _chains(reading: Reading, *records: dict[str, Any]) -> list[str]:
+    reading.crafted(records)
+    return reading("show", "--remediation")
+
+
+def test_episodes_that_are_none(reading: Reading) -> None:
+    circle = "\n".join(line for line in _chains(reading, episode("1", "2"), episode("2", "1")) if "(record" in line)
+    assert circle.startswith("1 layers") and "\n2 layers" in circle
+    odd = [episode("1", gates="x", subject=7, attempts="many"), episode("2", "\x1b[31m", to=None, gates=[3, {}])]
+    reading.crafted([*odd, {"kind": "state", "phase": "outcome", "op": {"call": "episode"}}])
+    text = "\n".join(reading("show", "--remediation"))
+    assert "\x1b" not in text and "\\x1b[31m" in text

@@ -246,6 +246,10 @@ def test_blobs_at_a_commit(tmp_path: Path, object_format: str) -> None:
     for name in NAMES:
         assert objects.blob(head, name) == b"of " + name
         assert objects.is_tracked(head, name)
+    assert sorted(objects.files(head, 1000)) == sorted({*NAMES, b"link"})
+    assert objects.files("0" * len(head), 1000) == []
+    with pytest.raises(GitError, match="too many"):
+        objects.files(head, 2)
     assert objects.is_tracked(head, b"dir/deep")
     assert objects.blob(head, b"dir") is None
     assert objects.blob(head, b"link") is None

@@ -11,6 +11,7 @@ import pytest
 from supervisor.journal import chain
 from supervisor.journal.codec import encode
 from supervisor.journal.merkle import Tree
+from supervisor.provenance.completion import Tally
 from supervisor.provenance.published import OMITTED, Projector, shape
 
 KEY = b"k" * 32
@@ -117,3 +118,22 @@ def test_the_root_is_that_of_the_standard() -> None:
         assert tree.root() == reference(leaves[:count])
         if count < 70:
             tree.add(leaves[count])
+
+
+def test_a_crash_is_counted_from_its_journal() -> None:
+    tally = Tally()
+    for kind, op in (
+        ("state", {"call": "episode", "outcome": "fixed"}),
+        ("state", {"call": "episode", "outcome": "exhausted"}),
+        ("state", {"call": "episode", "outcome": "fixed"}),
+        ("state", {"call": "undone", "paths": 7}),
+        ("state", {"path": "/x", "keys": []}),
+        ("contract", {"call": "passed"}),
+        ("contract", {"call": "failed"}),
+    ):
+        tally.add({"kind": kind, "phase": "outcome", "op": op})
+    counts = tally.counts()
+    assert counts["attempted"] == counts["unknown"] == 0 and counts["reverts"] == 7
+    assert {name: number for name, number in counts.items() if name[:8] in ("episodes", "contract")} == {
+        "episodes_fixed": 2, "episodes_exhausted": 1, "contracts": 2, "contracts_passed": 1,
+    }  # fmt: skip

@@ -45,6 +45,7 @@ def runs(found: Episodes, words: tuple[str, ...], action: int) -> bool:
 def test_fix_break_fix_is_a_chain_of_two() -> None:
     found = Episodes(rules())
     first = found.opened("lint", A, 10, "t0", action=1, violations=4, fixable=True)
+    assert found.over() == []  # it is open
     found.action(2, FIXER)
     found.action(2, touched=(b"src/a.py", b"src/b.py"))
     second = found.opened("layers", B, 20, "t1", action=2, fixable=True)
@@ -53,6 +54,7 @@ def test_fix_break_fix_is_a_chain_of_two() -> None:
     found.action(3, touched=(b"src/b.py",))
     assert found.passed("layers", B, "t2", 3)
     assert found.chain(second) == (first, second)
+    assert [each["episode"] for each in found.over()] == [first, second] and found.over() == []
     one, two = found.records()
     assert (one["episode"], one["parent"], one["from"], one["to"], one["outcome"]) == (first, "", "t0", "t1", "fixed")
     assert (two["episode"], two["parent"], two["from"], two["to"], two["outcome"]) == (
