@@ -129,7 +129,10 @@ class Loop:
             for fd, event in poll.poll(self._timeout()):
                 if fd == self._listener.fd:
                     if event & select.POLLIN:
-                        self._notified()
+                        if self._endings is not None:
+                            self._endings.turn()  # what ended before the act was asked for bears on it
+                        if not self.paused and self.end is None:
+                            self._notified()
                     elif not self.paused:  # nobody is left under the filter
                         poll.unregister(fd)
                 elif fd == self._signals.fd:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tests.e2e.rule_kit import clean, git, note, tree_of
@@ -228,3 +229,25 @@ def test_the_same_failure_pauses(repo: Path, govrun: Govrun) -> None:
     outcome = running.wait()
     assert outcome.code == 0 and outcome.stdout == b"7\n7\n7\n7\n"
     assert [each["op"]["call"] for each in outcome.records(kind="operator")] == ["pause", "resume"]
+
+
+def test_what_ended_first_counts_first(repo: Path, govrun: Govrun) -> None:
+    """A supervisor that gets little time finds both: that a command has ended, and that the next one would start."""
+    shop(govrun, repo, 'loop = { same_failing = 3 }\nthen = "deny"\n')
+    (repo / "check.sh").write_text("exit 7\n")
+    wait = "touch ready; while [ ! -e go ]; do sleep 0.02; done"
+    running = govrun.start("bash", "-c", f"{wait}; for n in 1 2 3 4 5 6; do bash check.sh; echo $?; done")
+    until(lambda: (repo / "ready").exists(), running)
+    below = psutil.Process(running.process.pid).children(recursive=True)
+    supervisor = next(each for each in below if each.name() == "bash").parent()
+    assert supervisor is not None
+    (repo / "go").touch()
+    try:
+        while running.process.poll() is None:
+            supervisor.suspend()
+            time.sleep(0.01)
+            supervisor.resume()
+            time.sleep(0.001)
+    except psutil.NoSuchProcess:
+        pass  # it is over
+    assert running.wait().stdout == b"7\n7\n7\n126\n126\n126\n"
