@@ -6,11 +6,12 @@ escape, two answers) is not told either.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 
 from supervisor.commands.parsing import Line
-from supervisor.commands.world import Found, World
+from supervisor.commands.world import Found, Withheld, World
 
 _PLAIN = re.compile(r"""(?:"([^"\\\n]*)"|'([^'\n]*)'|([\w./:@+~-][^\s#"'\\]*))[ \t]*(?:#.*)?""")
 _CONTEXT = re.compile(r"^[\"']?current-context[\"']?[ \t]*:(.*)$", re.MULTILINE)
@@ -53,12 +54,20 @@ def docker(world: World, line: Line) -> Found | None:
     """The context in use, ``default`` being this machine."""
     folder = line.value(("--config",)) or world.variable("DOCKER_CONFIG") or "~/.docker"
     path = world.path(folder + "/config.json")
-    text = world.text(path)
+    try:
+        text = world.text(path)
+    except Withheld:  # the client warns that it cannot read it, and goes on without
+        text = None
     if text is None:
         return Found("default")
     found = _json(text)
     context = found.get("currentContext", "default") if isinstance(found, dict) else None
-    return Found(context or "default", path) if isinstance(context, str) else None
+    if not isinstance(context, str):
+        return None
+    if context:  # what the name stands for: noted, so that it stays the same
+        name = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()
+        world.text(world.path(f"{folder}/contexts/meta/{name}/meta.json"))
+    return Found(context or "default", path)
 
 
 def aws(world: World, _line: Line) -> Found | None:

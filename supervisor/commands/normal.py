@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+from supervisor.commands.applying import applies
 from supervisor.commands.classify import Doing, classified, is_one_of
+from supervisor.commands.gitpush import untold
 from supervisor.commands.installs import installation
 from supervisor.commands.parsing import Line, take_apart
+from supervisor.commands.proposals import proposals
 from supervisor.commands.special import handled
-from supervisor.commands.targets import files
 from supervisor.commands.toolfiles import Tool, lookup, names, tool
 from supervisor.commands.tools import TOOLS
 from supervisor.commands.world import World
@@ -23,6 +25,16 @@ from supervisor.vocabulary.commands import Command
 
 _DEEPEST = 8
 _FOR_GOOD = frozenset(("vcs-remote", "publish", "deploy", "infra-mutate", "infra-destroy", "db-admin"))
+# What git starts by itself, as a process of its own, for a verb that loses nothing (builtin/stash.c, gc.c, worktree.c).
+_HELPERS = {
+    "stash": ("reset", "clean", "checkout-index", "read-tree"),
+    "gc": ("reflog", "prune", "repack"),
+    "maintenance": ("gc", "reflog", "prune"),
+    "worktree": ("reset",),
+    "pull": ("reset", "read-tree"),
+    "rebase": ("reset", "read-tree", "stash"),
+    "merge": ("reset", "read-tree", "stash"),
+}
 _PYTHONS = re.compile(r"(?:python|pypy|pip)[-\d.]*[a-z]?|node|nodejs|corepack")
 
 
@@ -36,14 +48,17 @@ def commands(
 ) -> tuple[Command, ...]:
     """What the exec does; empty where nothing is known of the program and no rule could speak of it but by its words,
     which one command then has. ``program``: the path that the kernel executes. ``identity``: the catalogue's name,
-    where the program is known by its content. ``environ`` and ``read`` (None for a file that cannot be read) are
-    called when a target depends on them; ``cwd`` is absolute."""
+    where the program is known by its content. ``environ`` and ``read`` (None for no file, ``Untold`` for one
+    that may not be read) are called when a target depends on them; ``cwd`` is absolute."""
     path = program.decode("utf-8", "surrogateescape")
     words = [word.decode("utf-8", "surrogateescape") for word in argv]
     if not words:
         words = [path]
     world = World(cache(environ), cwd.decode("utf-8", "surrogateescape") or "/", read)
     name = identity if identity in names() else _name(path, words[0])
+    called = words[0].rpartition("/")[2]
+    if name == "git" and called.startswith("git-"):  # git takes its verb from there (git.c, cmd_main), whoever links it
+        name = called
     found = tuple(_of(name, [path, *words[1:]], world, 0))
     return _bringing(found) if _installs(path, words) else found
 
@@ -108,7 +123,7 @@ def _with_inner(own: Command, started: Inner, world: World, depth: int) -> list[
     if started.direct:
         return found
     if not started.whole:  # its own exec will tell
-        found = [each for each in found if each.resolved]
+        found = [each._replace(applies=()) for each in found if each.resolved]
     return [own, *(each for each in found if each.classes or not each.resolved)]
 
 
@@ -139,18 +154,25 @@ def _command(listed: Tool, arguments: Sequence[str], world: World) -> Command:
     classes, found = handled(listed, line, doing, world)
     operands = line.operands()
     words = operands[doing.start : doing.start + doing.length]
+    # What a command does on this machine alone has no class, and applies files all the same.
+    named, why = applies(listed, line, doing, world) if doing.classes else ((), "")
     verb = " ".join(words)
+    push = found.push or (untold(listed.name, verb) if classes else None)
     return Command(
         listed.name,
         verb,
         (listed.name, *words, *_after(line, doing, arguments)),
         classes,
         found.targets,
-        found.resolved,
-        tuple(files(listed, line, doing)) if classes else (),
+        found.resolved and not (classes and why),
+        named,
         irreversible=_is_for_good(listed, line, classes, words),
         source=found.source,
         stands_for=found.stands_for,
+        unread=why if classes else "",
+        push=push,
+        proposals=tuple(proposals(listed.name, line)) if "vcs-remote" in classes else (),
+        read=found.read if classes else (),
     )
 
 
@@ -169,8 +191,11 @@ def _is_for_good(listed: Tool, line: Line, classes: tuple[str, ...], words: Sequ
 
 
 def continues(parent: Command, child: Command) -> bool:
-    """Whether the child is how git carries out the push that its parent was allowed: by a helper of its own or by
-    ssh, which name no refs. For a child of the very process that ``parent`` was judged of."""
+    """Whether the child is how git carries out what its parent was allowed: a push by a helper of its own or by ssh,
+    which name no refs; what keeps or makes a tree by commands that alone would destroy one. For a child of the very
+    process that ``parent`` was judged of."""
+    if parent.tool == child.tool == "git" and child.classes == ("vcs-destroy",):
+        return child.verb.partition(" ")[0] in _HELPERS.get(parent.verb.partition(" ")[0], ())
     if parent.tool != "git" or not parent.verb.startswith("push") or "vcs-remote" not in parent.classes:
         return False
     if child.classes != ("vcs-remote",):

@@ -11,28 +11,34 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from supervisor.commands.classify import Doing
 from supervisor.commands.contexts import READERS
 from supervisor.commands.parsing import Line
 from supervisor.commands.toolfiles import Tool
-from supervisor.commands.world import Found, TooLong, World
+from supervisor.commands.world import Found, Untold, World, noting
+from supervisor.vocabulary.commands import Push
 
 MOST = 64
 _LONGEST = 512
 _UNSURE = Found("")
+_WORD = re.compile(r"[A-Za-z0-9._/@:-]{1,128}")
+_OF_GIT = re.compile("@(?:forge|heroku)")
 _USER = re.compile(r"^([a-z][a-z0-9+.-]{0,30}://)[^/@]*@")
 
 
 class Where(NamedTuple):
-    """``stands_for``: pairs of a target and what it is another name of."""
+    """``stands_for``: pairs of a target and what it is another name of. ``push``: what would be pushed there. ``read``:
+    see ``Command``."""
 
     targets: tuple[str, ...] = ()
     resolved: bool = True
     source: str = ""
     stands_for: tuple[tuple[str, str], ...] = ()
+    push: Push | None = None
+    read: tuple[tuple[str, bytes], ...] = ()
 
 
 def where(tool: Tool, line: Line, doing: Doing, world: World) -> Where:
@@ -42,12 +48,13 @@ def where(tool: Tool, line: Line, doing: Doing, world: World) -> Where:
         return Where(resolved=False)
     targets: dict[str, None] = {}
     resolved, source = True, ""
+    seen: dict[str, bytes] = {}
     for spec in specs:
         optional, bare = spec.startswith("~"), spec.removeprefix("~")
         if bare == "%*":
             found = [Found(word) for word in line.operands()[doing.start + doing.length :]]
         else:
-            one = _one(tool, line, doing, world, bare)
+            one = _one(tool, line, doing, world if _OF_GIT.search(bare) else noting(world, seen), bare)
             found = [] if one is None else [one]
         if not found and not optional:
             resolved = False
@@ -57,7 +64,7 @@ def where(tool: Tool, line: Line, doing: Doing, world: World) -> Where:
                 continue
             targets[cleaned(each.value)] = None
             source = source or each.source
-    return Where(tuple(targets), resolved, source)
+    return Where(tuple(targets), resolved, source, read=tuple(seen.items()))
 
 
 def _specs(tool: Tool, line: Line, doing: Doing) -> Sequence[str]:
@@ -103,8 +110,10 @@ def _alternative(line: Line, doing: Doing, world: World, text: str) -> Found | N
         return Found(after[at]) if at < len(after) else None
     if mark == "@":
         try:
-            return READERS[rest](world, line) if world.told else _UNSURE
-        except TooLong:
+            read = READERS[rest](world, line) if world.told else _UNSURE
+            # What a file says is shown: nothing but one short word of it.
+            return _UNSURE if read is not None and read.source and _WORD.fullmatch(read.value) is None else read
+        except Untold:
             return _UNSURE
     if mark == "=":
         return Found(rest)
@@ -161,18 +170,3 @@ def image(word: str) -> str:
     word = word.partition("@")[0]
     folder, slash, last = word.rpartition("/")
     return folder + slash + last.partition(":")[0]
-
-
-def files(tool: Tool, line: Line, doing: Doing) -> Iterator[str]:
-    """What it would apply, as named."""
-    first = line.words[doing.start][0] if line.words else 0
-    for option in line.options:
-        if not option.value or option.name not in tool.files:
-            continue
-        mark = f"^{option.name}|"  # the same letter is another option before the verb
-        if option.at > first or not any(mark in spec for specs in tool.targets.values() for spec in specs):
-            yield option.value
-    operands = line.operands()
-    verb = " ".join(operands[doing.start : doing.start + doing.length])
-    if verb in tool.file_words or "*" in tool.file_words:
-        yield from operands[doing.start + doing.length :]

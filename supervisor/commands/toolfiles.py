@@ -11,7 +11,7 @@ verb, an entry of one word stands for the first word that any such entry names; 
 ``single``: options are ``-name``, never bundled; ``shortens``: long options may be cut short; ``ends``: verbs whose
 first operand ends the options, since the rest is a command of its own.
 ``dry``: options that make any verb only look. ``targets``: table of verb, class or ``*`` -> where the target stands
-(see ``targets``). ``files``: options whose value it applies; ``file_words``: verbs whose operands it applies.
+(see ``targets``). ``applies``: table of verb, class or ``*`` -> files that it applies (see ``applying``).
 ``reversible``: entries of a class that could be taken back. ``local``: verbs that count only where the target is not
 this machine. ``handler``: code that adds to this (see ``special``); ``database``: its target is a server and database.
 
@@ -61,8 +61,7 @@ class Tool(NamedTuple):
     ends: frozenset[str] = frozenset()
     dry: frozenset[str] = frozenset()
     targets: Mapping[str, tuple[str, ...]] = {}
-    files: frozenset[str] = frozenset()
-    file_words: tuple[str, ...] = ()
+    applies: Mapping[str, tuple[str, ...]] = {}
     reversible: tuple[Entry, ...] = ()
     local: frozenset[str] = frozenset()
     handler: str = ""
@@ -143,8 +142,7 @@ def _made(name: str, table: Mapping[str, object]) -> Tool:
         ends=frozenset(_texts(table.get("ends"))),
         dry=_words(table, "dry"),
         targets={key: tuple(_texts(found)) for key, found in _table_of(table.get("targets")).items()},
-        files=_words(table, "files"),
-        file_words=tuple(_texts(table.get("file_words"))),
+        applies={key: tuple(_texts(found)) for key, found in _table_of(table.get("applies")).items()},
         reversible=tuple(entry(text, "") for text in _texts(table.get("reversible"))),
         local=frozenset(_texts(table.get("local"))),
         handler=str(table.get("handler", "")),

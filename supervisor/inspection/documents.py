@@ -34,7 +34,7 @@ def format_of(path: bytes) -> str:
         return "hcl-json"
     if name.endswith(_HCL):
         return "hcl"
-    if name.endswith((".json", ".jsonc", ".json5", ".webmanifest")):
+    if name.endswith((".json", ".jsonc", ".json5", ".webmanifest", ".code-workspace")):
         return "json"
     if name.endswith((".yml", ".yaml")):
         return "yaml"
@@ -46,15 +46,16 @@ def format_of(path: bytes) -> str:
 
 
 def values(
-    path: bytes, content: bytes, parsers: Parsers, selections: tuple[Selection, ...]
+    path: bytes, content: bytes, parsers: Parsers, selections: tuple[Selection, ...], form: str = ""
 ) -> tuple[tuple[Value, ...], str]:
     """What stands where ``selections`` look, and why the document cannot be read whole (empty: it can).
 
-    ``path`` is relative to the tree and tells the format. ``Unreadable``: it cannot be judged at all.
+    ``path`` is relative to the tree and tells the format, unless ``form`` does: a word of ``format_of``, or ``exact``,
+    YAML in which nothing stands for what a template would put there. ``Unreadable``: it cannot be judged at all.
     """
     if not selections:
         return (), ""
-    kind = format_of(path)
+    kind = form or format_of(path)
     if not kind:
         return (), "no document of a known format"
     if len(content) > MOST_DOCUMENT:
@@ -64,7 +65,7 @@ def values(
     places: dict[str, list[Selection]] = {}
     for selection in selections:
         places.setdefault(selection.at, []).append(selection)
-    if kind in ("yaml", "json", "toml") and "\\" not in text:
+    if kind in ("yaml", "exact", "json", "toml") and "\\" not in text:
         # Without escapes a name stands in the text as it is.
         places = {at: looking for at, looking in places.items() if may_lead_somewhere(at, text)}
         if not places:
@@ -72,7 +73,7 @@ def values(
     roots, pending = _roots(kind, path, text, parsers, Work(parsers.check))
     for at, looking in places.items():
         work = Work(parsers.check)
-        looker = Looker(work, partial(_embedded, work))
+        looker = Looker(work, partial(embedded, work))
         for prefix, root in roots:
             found.extend(looker.values(root, prefix, at, looking))
         if len(found) > _MOST_VALUES:
@@ -100,10 +101,10 @@ def _roots(kind: str, path: bytes, text: str, parsers: Parsers, work: Work) -> t
         source = text.encode("utf-8", "replace")
         root = parsers.parse("hcl", path, source)
         return [("", Hcl(root, source, work).document())], problem(root)
-    if kind == "yaml":
+    if kind in ("yaml", "exact"):
         from supervisor.inspection.yaml_document import yaml_documents
 
-        return _named(*yaml_documents(text, work))
+        return _named(*yaml_documents(text, work, templates=kind == "yaml"))
     if kind == "docker":
         from supervisor.inspection.docker_document import docker_document
 
@@ -156,7 +157,7 @@ def _word(node: Node, name: str) -> str:
     return str(inner[0].value) if inner and isinstance(inner[0], Leaf) and inner[0].value is not None else ""
 
 
-def _embedded(work: Work, text: str, line: int) -> Made | None:
+def embedded(work: Work, text: str, line: int) -> Made | None:
     """A JSON document in a string (a policy in a here-document), None when it is none."""
     if text.lstrip()[:1] not in ("{", "[") or len(text) > _MOST_EMBEDDED:
         return None

@@ -145,7 +145,8 @@ def _package(folder: str, resolver: Resolver) -> str:
     """The tree itself has no name, so one of its files stands for the package there."""
     if folder:
         return folder
-    files = [name for name in resolver.listdir("") if name.endswith(".go") and not name.endswith("_test.go")]
+    names = resolver.names_like("", (".go",))
+    files = [name for name in names if name.endswith(".go") and not name.endswith("_test.go")]
     return files[0] if files else "."
 
 

@@ -29,6 +29,7 @@ _USED = re.compile(rb"(?<![\w$\x80-\xff.@])@?(" + _CHAIN + rb"+)")
 _ESCAPE = re.compile(rb"\\(?:(\\)|u++([0-9A-Fa-f]{4}))")
 _SPACE = re.compile(r"\s+")
 _STANDARD = ("java.", "javax.", "jdk.", "sun.", "com.sun.", "org.w3c.dom.", "org.xml.sax.", "org.ietf.jgss.")
+_PLATFORM = frozenset({"java", "javax"})  # what has such names beside the platform's own is in the same module
 # First parts of names that nobody gives to a variable on which a class would be looked up.
 _DOMAINS = frozenset({"com", "org", "net", "io", "dev", "edu", "gov", "jakarta", "kotlin", "scala", "javafx", "de"})
 # Names below which many publish: they tell nobody's own.
@@ -74,7 +75,7 @@ class _Reader:
         """First parts of the packages in the importer's module."""
         found: set[str] = set()
         for root in self._roots.near:
-            found.update(resolver.listdir(root))
+            found.update(resolver.names_like(root, ()))
         return frozenset(found)
 
     def imported(self, found: re.Match[bytes]) -> None:
@@ -93,19 +94,19 @@ class _Reader:
         if not known and name[0] not in _DOMAINS:
             return
         length = next((number for number, part in enumerate(name) if part[:1].isupper()), 0)
-        if length < 1 or (length < 2 and not known) or _is_standard(name):
+        if length < 1 or (length < 2 and not known):
             return
-        where = self._roots.leading(name[: length + 1], package=length)
+        where = self._roots.leading(name[: length + 1], package=length, near=name[0] in _PLATFORM)
         if where.known:
             self._add(where, name[: length + 1], at)
-        elif name[0] in _DOMAINS and length >= 2 and not name[length].isupper():
+        elif not _is_standard(name) and name[0] in _DOMAINS and length >= 2 and not name[length].isupper():
             self._tell(name[: length + 1], length, at)
 
     def _tell(self, name: tuple[str, ...], package: int, at: int) -> None:
-        if _is_standard(name):
+        where = self._roots.leading(name, package=package, near=name[0] in _PLATFORM)
+        if not where.known and _is_standard(name):
             self.found.add("", _told(name, package), at)
             return
-        where = self._roots.leading(name, package=package)
         if not where.known and self._is_own(name, package):
             where = self._roots.expected(name, package=package)
         self._add(where, name if where.paths else name[:package] or name, at)

@@ -50,13 +50,14 @@ class Roots:
         self._near = _Holders(self.near, resolver)
         self._far: _Holders | None = None
 
-    def leading(self, name: tuple[str, ...], *, package: int) -> Place:
-        """Where a class leads whose package has as many parts, or a package if that is all of them."""
-        path = self._near.file(name) or self._others().file(name)
+    def leading(self, name: tuple[str, ...], *, package: int, near: bool = False) -> Place:
+        """Where a class leads whose package has as many parts, or a package if that is all of them. ``near``: only in
+        the importer's module."""
+        path = self._near.file(name) or (not near and self._others().file(name))
         if path:
             return Place((path,), known=True)
         # Another class in one of its files, or one that is generated there.
-        holding = self._near.folders(name[:package]) or self._others().folders(name[:package])
+        holding = self._near.folders(name[:package]) or (() if near else self._others().folders(name[:package]))
         return Place(holding[:_MOST_PLACES], known=bool(holding))
 
     def expected(self, name: tuple[str, ...], *, package: int) -> Place:
@@ -69,7 +70,7 @@ class Roots:
         if self._far is None:
             named = self._modules() or list(self._beside())
             roots = (root for each in named if each != self._module for root in self._of_module(each))
-            kept = [root for root in dict.fromkeys(roots) if root not in self.near]
+            kept = [root for root in dict.fromkeys((*roots, *self._siblings())) if root not in self.near]
             self._far = _Holders(tuple(kept[:_MOST_ROOTS]), self._resolver)
         return self._far
 
@@ -85,6 +86,13 @@ class Roots:
                 yield joined(src, name, "java")
         if not conventional:
             yield src
+
+    def _siblings(self) -> Iterator[str]:
+        """Of a module whose packages lie in its own folder, as on ``--module-source-path`` (javac)."""
+        if self.own and self.own == self._module:
+            above = folder_of(self.own)
+            for name in self._resolver.folders(above)[:_MOST_FOLDERS]:
+                yield joined(above, name)
 
     def _modules(self) -> list[str]:
         """The modules that builds above the importer name, and those that these name in turn."""

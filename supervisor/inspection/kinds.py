@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+# Folders of packages of others; what is in them is judged as a whole where it arrives.
+VENDORED: Final = (b"/node_modules/", b"/site-packages/", b"/dist-packages/")
 _SOURCES: Final[Mapping[bytes, str]] = {
     b"py": "python",
     b"pyi": "python",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from supervisor.inspection.resolving import Resolver
 
 _MARKS = frozenset({"pyproject.toml", "setup.py", "setup.cfg", "package.json", "pnpm-workspace.yaml", "lerna.json"})
+_VENV = "pyvenv.cfg"
+_LOOKED_FOR = _MARKS | {_VENV}
 _DEEPEST = 3  # folders below the root that are listed
 _MOST_LISTED = 5000
 _MOST_FOUND = 2000
@@ -41,15 +43,14 @@ def _found(resolver: Resolver) -> Iterator[Project]:
         if not ahead:
             break
         folder, depth = ahead.popleft()
-        names = resolver.listdir(folder)
-        if "pyvenv.cfg" in names:
+        marks = resolver.holding(folder, _LOOKED_FOR)
+        if _VENV in marks:
             continue
-        marks = _MARKS.intersection(names)
         if marks:
             yield Project(folder, marks)
         passed = _SOURCES if marks and folder else ()
         inner = resolver.folders(folder) if depth < _DEEPEST else ()
-        ahead += ((joined(folder, name), depth + 1) for name in inner if name not in passed and not is_foreign(name))
+        ahead += ((joined(folder, name), depth + 1) for name in inner if name not in passed)
 
 
 def is_foreign(name: str) -> bool:
@@ -121,10 +122,9 @@ def _matching(resolver: Resolver, base: str, parts: list[str], left: list[int]) 
         if part == "**":
             ahead.append((folder, at + 1, depth))
             if depth < _DEEPEST + 1:
-                inner = (name for name in resolver.folders(folder) if not is_foreign(name))
-                ahead += [(joined(folder, name), at, depth + 1) for name in inner]
+                ahead += [(joined(folder, name), at, depth + 1) for name in resolver.folders(folder)]
         elif any(sign in part for sign in "*?["):
-            names = (name for name in resolver.folders(folder) if not is_foreign(name) and fnmatchcase(name, part))
+            names = (name for name in resolver.folders(folder) if fnmatchcase(name, part))
             ahead += [(joined(folder, name), at + 1, depth) for name in names]
         elif resolver.exists_dir(joined(folder, part)):
             ahead.append((joined(folder, part), at + 1, depth))

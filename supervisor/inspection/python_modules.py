@@ -184,7 +184,9 @@ class Modules:
         known = self._pythonic.get(folder)
         if known is None:
             inner = (joined(folder, name) for name in self._resolver.folders(folder)[:_MOST_FOLDERS])
-            known = any(name.endswith(MODULES) for each in (folder, *inner) for name in self._resolver.listdir(each))
+            known = any(
+                name.endswith(MODULES) for each in (folder, *inner) for name in self._resolver.names_like(each, MODULES)
+            )
             self._pythonic[folder] = known
         return known
 

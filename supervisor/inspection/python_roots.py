@@ -68,12 +68,12 @@ def _index(resolver: Resolver) -> dict[str, tuple[Mount, ...]]:
     mounts: dict[Mount, None] = {}
     for folder in sorted(folders):
         mounts[Mount("", folder)] = None
-        if "src" in resolver.listdir(folder):
+        if resolver.holding(folder, ("src",)):
             mounts[Mount("", joined(folder, "src"))] = None
         mounts.update(dict.fromkeys(_configured(folder, resolver)))
     found: dict[str, dict[Mount, None]] = {}
     for mount in mounts:
-        names = (mount.prefix,) if mount.prefix else resolver.listdir(mount.folder)
+        names = (mount.prefix,) if mount.prefix else resolver.names_like(mount.folder, MODULES)
         for name in names:
             found.setdefault(name.partition(".")[0], {})[mount] = None
     return {name: tuple(each) for name, each in found.items()}
@@ -96,7 +96,7 @@ def _configured(folder: str, resolver: Resolver) -> Iterator[Mount]:
 def _manifest(folder: str, resolver: Resolver) -> _Manifest:
     mounts: tuple[tuple[str, str], ...] = ()
     members: tuple[str, ...] = ()
-    names = resolver.listdir(folder)
+    names = resolver.holding(folder, _MANIFESTS)
     for name, reader in (("pyproject.toml", _pyproject), ("setup.cfg", _setup_cfg), ("setup.py", _setup_py)):
         found = resolver.derived("python", joined(folder, name), reader) if name in names else None
         if found is not None:

@@ -28,8 +28,10 @@ MOST_SOURCE = 2 << 20
 MOST_MANIFEST = 2 << 20
 MOST_NOTEBOOK = 16 << 20
 MOST_LOCK = 64 << 20
+APPLIED = "applied:"  # followed by a form: a file that a command would apply, wherever it lies
 DATABASE = "database:"  # followed by a dialect: the content is what a client would send
 TEXT = "text"  # a file that no reader knows by its name, and that is looked at all the same
+DOCUMENT = "document"  # the same, where a rule asks what stands in it: then one that is too large is not passed over
 
 
 def most_bytes(kind: str) -> int:
@@ -76,7 +78,13 @@ def inspect(kind: str, path: bytes, content: bytes, tools: Tools) -> Findings:
     itself is not opened."""
     if kind.startswith(DATABASE):
         return _statements(kind, content, tools)
-    if kind in (kinds.SCRIPT, TEXT):
+    if kind.startswith(APPLIED):
+        from supervisor.inspection import applied
+
+        form = kind.removeprefix(APPLIED)
+        most = applied.most_bytes(form)
+        return _bounded(content, most, tools.parsers, lambda: applied.inspect(form, path, content, tools))
+    if kind in (kinds.SCRIPT, TEXT, DOCUMENT):
         kind = kinds.script_kind(content) or ""
     found = _packages(kind, path, content, tools.parsers) if kind and tools.wanted.packages else NOTHING_FOUND
     if tools.wanted.references and kinds.is_source(kind):

@@ -8,19 +8,34 @@ never out of it. Nothing here raises for what it finds there: what cannot be rea
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Final, Generic, NamedTuple, TypeVar
+
+from supervisor.inspection.looked import (
+    AT,
+    FOLDERS,
+    HAS,
+    KIND,
+    LIKE,
+    NAMES,
+    TEXT,
+    Look,
+    Looked,
+    Seen,
+    looks_of,
+)
+from supervisor.inspection.projects import is_foreign, joined
 
 _Made = TypeVar("_Made")
 
 FILE: Final = "file"
 FOLDER: Final = "folder"
 _OTHER: Final = "other"
-_KIND: Final = "kind"
 _STAMP: Final = "stamp"
 _MOST_LINKS = 40
 _MOST_SEEN = 50_000  # names that are remembered while one file is inspected
@@ -31,6 +46,7 @@ _MOST_LISTINGS = 10_000
 _LONGEST = 4096
 _MOST_PARTS = 128
 _FRESH = 50_000_000  # nanoseconds: file times are only so exact, so what changed just now may change unseen
+_NO_NAME = re.compile(r"/\.{0,2}/")
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -62,11 +78,14 @@ class _Listing(NamedTuple):
 
 
 class _Memo(NamedTuple):
-    """``depends``: (what, path) -> what was there when ``made`` was made of it."""
+    """``depends``: (what, path) -> what was there when ``made`` was made of it. ``number`` and ``looks``: see
+    ``Looked``."""
 
     round: int
     depends: dict[tuple[str, str], object]
     made: object
+    number: int
+    looks: tuple[Look, ...]
 
 
 class _Derived(NamedTuple, Generic[_Made]):
@@ -96,11 +115,19 @@ class Resolver:
         self._memos: dict[str, _Memo] = {}
         self._depends: dict[tuple[str, str], object] | None = None  # only while something is made
         self._derived: OrderedDict[tuple[str, str], _Derived[object]] = OrderedDict()
+        self._looks: dict[tuple[str, str], Seen] = {}  # since ``begin``
+        self._groups: dict[int, tuple[Look, ...]] = {}
+        self._made = 0  # counts memos
 
     def begin(self) -> None:
         """From now on the tree is looked at anew."""
         self._seen = {}
         self._round += 1
+        self._looks, self._groups = {}, {}
+
+    def looked(self) -> Looked:
+        """At what, since ``begin``."""
+        return Looked(looks_of(self._looks), tuple(self._groups.items()))
 
     def relative_of(self, path: bytes) -> str | None:
         """An absolute path, relative to the tree; None for what is not in it. Links are not resolved."""
@@ -112,8 +139,9 @@ class Resolver:
     def kind(self, relative: str) -> str:
         """``FILE``, ``FOLDER``, or empty for anything else."""
         kind = self._look(relative).kind
-        self._note(_KIND, relative, kind)
-        return kind if kind != _OTHER else ""
+        self._note(KIND, relative, kind)
+        found = self._looks[KIND, relative] = kind if kind != _OTHER else ""
+        return found
 
     def exists_file(self, relative: str) -> bool:
         return self.kind(relative) == FILE
@@ -123,22 +151,30 @@ class Resolver:
 
     def canonical(self, relative: str) -> str:
         """The same place with links resolved, as far as it exists. What a link leads out of the tree keeps its name."""
+        found = self._looks[AT, relative] = self._canonical(relative)
+        return found
+
+    def _canonical(self, relative: str) -> str:
         if not _is_plain(relative):
             return relative
         head, rest = relative, ""
         while head:
             spot = self._look(head)
             if spot.kind:
-                return relative if spot.at is None else _joined(spot.at, rest)
+                return relative if spot.at is None else joined(spot.at, rest)
             head, _, name = head.rpartition("/")
-            rest = _joined(name, rest)
+            rest = joined(name, rest)
         return relative
 
     def text(self, relative: str, most: int = 1 << 20) -> bytes | None:
         """The content of a file of at most ``most`` bytes; None for all else. Always what is there now."""
+        found = self._looks[f"{TEXT}{most}", relative] = self._content(relative, most)
+        return found
+
+    def _content(self, relative: str, most: int) -> bytes | None:
         spot = self._look(relative)
         if spot.kind != FILE or spot.at is None:
-            self._note(_KIND, relative, spot.kind)
+            self._note(KIND, relative, spot.kind)
             return None
         self._note(_STAMP, spot.at, _UNKNOWN)
         kept = self._texts.get(spot.at)
@@ -192,18 +228,28 @@ class Resolver:
         there are few of them."""
         kept = self._memos.get(name)
         if kept is None or (kept.round != self._round and not self._holds(kept.depends)):
-            around = self._depends
-            depends = self._depends = dict[tuple[str, str], object]()
-            try:
-                kept = _Memo(self._round, depends, make())
-            finally:
-                self._depends = around
-            self._memos[name] = kept
+            kept = self._memos[name] = self._memo(make)
         elif kept.round != self._round:
             kept = self._memos[name] = kept._replace(round=self._round)
         if self._depends is not None:
             self._depends.update(kept.depends)
+        self._groups[kept.number] = kept.looks
         return kept.made  # type: ignore[return-value]
+
+    def _memo(self, make: Callable[[], object]) -> _Memo:
+        around = self._depends, self._looks, self._groups
+        depends = self._depends = dict[tuple[str, str], object]()
+        looks: dict[tuple[str, str], Seen] = {}
+        groups: dict[int, tuple[Look, ...]] = {}
+        self._looks, self._groups = looks, groups
+        self._made += 1
+        number = self._made
+        try:
+            made = make()
+        finally:
+            self._depends, self._looks, self._groups = around
+        inner = (look for group in groups.values() for look in group)
+        return _Memo(self._round, depends, made, number, tuple(dict.fromkeys((*looks_of(looks), *inner))))
 
     def _note(self, what: str, path: str, found: object) -> None:
         if self._depends is not None:
@@ -217,16 +263,31 @@ class Resolver:
 
     def listdir(self, relative: str) -> tuple[str, ...]:
         """The names in a folder, sorted, at most 10,000; none where there is no such folder. Always current."""
-        return self._listing(relative).names
+        found = self._looks[NAMES, relative] = self._listing(relative).names
+        return found
 
     def folders(self, relative: str) -> tuple[str, ...]:
-        """The names of those among them that are folders, and no links."""
-        return self._listing(relative).folders
+        """The names of those among them that are folders, no links, and may hold sources."""
+        found = self._looks[FOLDERS, relative] = self._listing(relative).folders
+        return found
+
+    def names_like(self, relative: str, endings: tuple[str, ...]) -> tuple[str, ...]:
+        """Those among them that end like this or have no ending; not those that hold nobody's sources."""
+        names = self._listing(relative).names
+        found = tuple(name for name in names if ("." not in name or name.endswith(endings)) and not is_foreign(name))
+        self._looks[LIKE + " ".join(endings), relative] = found
+        return found
+
+    def holding(self, relative: str, wanted: Collection[str]) -> frozenset[str]:
+        """Which of some names (without spaces) are in a folder, whatever they are."""
+        found = frozenset(wanted).intersection(self._listing(relative).names)
+        self._looks[HAS + " ".join(sorted(wanted)), relative] = " ".join(sorted(found))
+        return found
 
     def _listing(self, relative: str) -> _Listing:
         spot = self._look(relative)
         if spot.kind != FOLDER or spot.at is None:
-            self._note(_KIND, relative, spot.kind)
+            self._note(KIND, relative, spot.kind)
             return _EMPTY
         self._note(_STAMP, spot.at, _UNKNOWN)
         kept = self._listings.get(spot.at)
@@ -249,7 +310,7 @@ class Resolver:
         finally:
             os.close(descriptor)
         in_order = tuple(sorted(names))
-        found = _Listing(stamp, in_order, tuple(name for name in in_order if names[name]))
+        found = _Listing(stamp, in_order, tuple(name for name in in_order if names[name] and not is_foreign(name)))
         if _is_settled(stamp):
             self._note(_STAMP, spot.at, stamp)
             self._listings[spot.at] = found
@@ -297,7 +358,7 @@ class Resolver:
                     return _OUTSIDE
                 folder = folder.rpartition("/")[0]
                 continue
-            at = _joined(folder, name)
+            at = joined(folder, name)
             if kind != FOLDER:
                 return _NOTHING
             kind, target = self._entry(at)
@@ -354,11 +415,7 @@ def _is_plain(relative: str) -> bool:
         return True
     if len(relative) > _LONGEST or "\0" in relative or relative.count("/") >= _MOST_PARTS:
         return False
-    return not any(part in ("", ".", "..") for part in relative.split("/"))
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder and name else folder or name
+    return _NO_NAME.search(f"/{relative}/") is None
 
 
 def _stamp(found: os.stat_result) -> _Stamp:

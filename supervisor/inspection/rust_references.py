@@ -45,6 +45,7 @@ _ITEM = re.compile(_EDGE + rb"(?:enum|struct|union|trait|type|macro)\s++(" + _NA
 _VISIBLE = re.compile(rb"\(\s*+in\s++\Z")
 _STRING = re.compile(rb'(?:[bc]?r(#*)"(.*?)"\1(?!#)|"([^"\\]*+(?:\\.[^"\\]*+)*)")', re.DOTALL)
 _STANDARD = frozenset({"std", "core", "alloc", "proc_macro", "test"})
+_ROOTS = frozenset({"", "crate", "self", "super"})
 _RELATIVE = frozenset({"crate", "self", "super"})
 _DEEPEST = 64  # braces in a use, parts of a path
 _MOST_NAMES = 20_000
@@ -206,7 +207,10 @@ def _use(text: bytes, at: int, inside: tuple[str, ...], leaves: list[_Leaf]) -> 
                 if not bases:
                     return at
                 path = bases[-1]
-    take()
+    if not text[at:].strip():  # it ends within the use: the last name may be the half of one
+        path = path if fresh else path[:-1]
+    if not _ROOTS.issuperset(path):
+        take()
     return at
 
 

@@ -28,8 +28,8 @@ def serve(end: socket.socket, wanted: Wanted) -> None:
     from supervisor.inspection.parsing import Parsers
 
     tools = reading.Tools(Parsers(), wanted)
-    parsers = tools.parsers
-    parsers.warm()
+    tools.parsers.warm()
+    told: set[int] = set()
     gc.freeze()
     while True:
         head = _exactly(end, wire.HEAD.size)
@@ -41,6 +41,8 @@ def serve(end: socket.socket, wanted: Wanted) -> None:
             return
         asked, kind, path, drop, content = wire.read_question(body)
         found: Findings | bytes | None = None
+        if asked == wire.TRACED:
+            tools.resolver.begin()  # some kinds have no references
         try:
             with _limited(kind, len(content)):
                 if asked == wire.WITHOUT:
@@ -49,7 +51,10 @@ def serve(end: socket.socket, wanted: Wanted) -> None:
                     found = reading.inspect(kind, path, content, tools)
         except Overdue as error:
             found = None if asked == wire.WITHOUT else Findings(refusal=str(error))
-        end.sendall(wire.answer(ticket, found))
+        if asked == wire.TRACED and isinstance(found, Findings) and not found.refusal:
+            end.sendall(wire.traced(ticket, found, tools.resolver.looked(), told))
+        else:
+            end.sendall(wire.answer(ticket, found))
 
 
 @contextmanager

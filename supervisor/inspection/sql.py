@@ -39,7 +39,9 @@ def statements(text: str, dialect: str) -> tuple[Statement, ...]:
             break
         left -= len(piece.tokens)
         for each in _of_piece(piece, dialect, parse=left >= 0):
-            found[each] = None
+            # What nobody can read is no statement, perhaps: it may be a file of another kind, and is not repeated.
+            told = each if each.shape else each._replace(shape=f"statement {number + 1}, which cannot be read,")
+            found[told] = None
     return tuple(found)
 
 
@@ -63,11 +65,11 @@ def _of_piece(piece: Piece, dialect: str, *, parse: bool) -> tuple[Statement, ..
     if all(token.kind == "word" for token in tokens) and sql_words.is_transaction(words):
         return (Statement((), shape=shape),)
     if not parse:
-        return (_unparsed(piece, shape, dialect),)
+        return (_unparsed(piece, dialect),)
     harmless, tokens = _unwrapped(tokens)
     told = _parsed(tokens, dialect)
     if told is None:
-        return (_unparsed(piece, shape, dialect),)
+        return (_unparsed(piece, dialect),)
     extra = sql_words.functions(tokens, dialect) | ({"opaque"} if piece.unsure or _runs_on(words, dialect) else set())
     if harmless and "opaque" not in extra:
         told = [Statement(("read",), each.objects) for each in told]
@@ -82,9 +84,9 @@ def _of_piece(piece: Piece, dialect: str, *, parse: bool) -> tuple[Statement, ..
     )
 
 
-def _unparsed(piece: Piece, shape: str, dialect: str) -> Statement:
+def _unparsed(piece: Piece, dialect: str) -> Statement:
     effects = sql_words.by_words(piece.words()) | sql_words.functions(piece.tokens, dialect)
-    return Statement(_ordered(effects), (ANY,), filtered=False, shape=shape)
+    return Statement(_ordered(effects), (ANY,), filtered=False)
 
 
 def _ordered(effects: set[str]) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
+from supervisor.inspection.looked import Look, Looked
 from supervisor.vocabulary.content import (
     Findings,
     Import,
@@ -21,14 +23,22 @@ HEAD = struct.Struct("!II")  # bytes that follow the head, ticket
 _QUESTION = struct.Struct("!BHII")  # what is asked, lengths of kind, path and list of requirements; the content follows
 MOST_ANSWER = 16 << 20
 MOST_QUESTION = (64 << 20) + (1 << 20)
-INSPECT, WITHOUT = 1, 2
+INSPECT, WITHOUT, TRACED = 1, 2, 3
 _LONGEST = 2000  # characters of one string
+_LONGEST_PATH = 8192
 _LINES = 1 << 31
 _ECOSYSTEMS = frozenset(("pypi", "npm", "cargo", "go", "maven", "rubygems"))
 
 
 class Garbled(ValueError):
     """A frame that is not what it should be."""
+
+
+class Traced(NamedTuple):
+    """``looked``: what the findings rest on besides the content; None when that is not known."""
+
+    found: Findings
+    looked: Looked | None
 
 
 def question(ticket: int, asked: int, kind: str, path: bytes, content: bytes, drop: Collection[Requirement]) -> bytes:
@@ -72,27 +82,78 @@ def answer(ticket: int, found: Findings | bytes | None) -> bytes:
     return HEAD.pack(len(body), ticket) + body
 
 
+def traced(ticket: int, found: Findings, looked: Looked, known: set[int]) -> bytes:
+    """A frame: ``L`` and JSON, or one without what was looked at. ``known``: groups that were sent before, and now."""
+    import json
+
+    new = [group for group in looked.groups if group[0] not in known]
+    numbers = [number for number, _ in looked.groups]
+    body = b"L" + json.dumps((_members(found), looked.looks, new, numbers)).encode("ascii")
+    if len(body) > MOST_ANSWER:
+        return answer(ticket, found)
+    known.update(numbers)
+    return HEAD.pack(len(body), ticket) + body
+
+
 def _findings(found: Findings) -> bytes:
     import json
 
-    facts = (found.references, found.values, found.secrets, found.statements)
-    return b"F" + json.dumps((*found[:4], *facts)).encode("ascii")
+    return b"F" + json.dumps(_members(found)).encode("ascii")
+
+
+def _members(found: Findings) -> tuple[object, ...]:
+    return (*found[:4], found.references, found.values, found.secrets, found.statements)
 
 
 def read_answer(body: bytes) -> Findings | bytes | None:
     """``Garbled`` for anything that ``answer`` does not make."""
-    import json
-
     if body[:1] == b"C":
         return body[1:]
     if body == b"N":
         return None
     if body[:1] != b"F":
         raise Garbled("an answer of no kind")
+    return findings(_json(body))
+
+
+def read_traced(body: bytes, groups: dict[int, tuple[Look, ...]]) -> Traced:
+    """What ``traced`` makes. ``groups``: those that the same worker has sent; new ones are added. ``Garbled``."""
+    if body[:1] != b"L":
+        found = read_answer(body)
+        if not isinstance(found, Findings):
+            raise Garbled("an answer to another question")
+        return Traced(found, None)
+    told, looks, new, numbers = _items(_json(body), 4)
+    for each in _items(new):
+        number, group = _items(each, 2)
+        groups[_line(number)] = _looks(group)
+    known = [_line(each) for each in _items(numbers)]
+    if not groups.keys() >= set(known):
+        raise Garbled("an answer that rests on nothing")
+    return Traced(findings(told), Looked(_looks(looks), tuple((each, groups[each]) for each in known)))
+
+
+def _json(body: bytes) -> object:
+    import json
+
     try:
-        value = json.loads(body[1:])
+        return json.loads(body[1:])
     except (ValueError, RecursionError) as error:
         raise Garbled("an answer that is no JSON") from error
+
+
+def _looks(value: object) -> tuple[Look, ...]:
+    return tuple(Look(*map(_path, _items(each, 3))) for each in _items(value))
+
+
+def _path(value: object) -> str:
+    if isinstance(value, str) and len(value) <= _LONGEST_PATH:
+        return value
+    raise Garbled("an answer that rests on what is no look")
+
+
+def findings(value: object) -> Findings:
+    """Of the decoded JSON. ``Garbled`` for anything else."""
     imports, requirements, pending, refusal, references, values, secrets, statements = _items(value, 8)
     return Findings(
         tuple(_import(each) for each in _items(imports)),

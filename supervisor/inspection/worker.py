@@ -17,9 +17,11 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from supervisor.inspection import serving, wire
+from supervisor.inspection.looked import Look
+from supervisor.inspection.wire import Traced
 from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Requirement, Wanted
 
-_Answer = Findings | bytes | None
+_Answer = Findings | Traced | bytes | None
 _CHUNK = 1 << 18
 _MOST_TRIES = 2  # on the same content; a failure may be somebody else's doing
 _MOST_FAILED = 256  # contents that are remembered
@@ -61,6 +63,8 @@ class Inspector:
         self._failures = 0
         self._rests_until = 0.0  # monotonic
         self._asked: dict[int, tuple[str, bytes]] = {}  # ticket -> kind and content, while it waits
+        self._traced: set[int] = set()  # those of them that are asked by ``ask_traced``
+        self._groups: dict[int, tuple[Look, ...]] = {}  # that the child has sent
         self._failed: OrderedDict[bytes, int] = OrderedDict()  # what the worker failed on -> how often
         self._child: _Child | None = None
         self._ticket = 0
@@ -123,14 +127,27 @@ class Inspector:
 
     def answers(self) -> list[tuple[int, Findings]]:
         """What has been answered since, without waiting. Overdue questions are refused here."""
+        return [(ticket, found) for ticket, found in self._ready() if isinstance(found, Findings)]
+
+    def ask_traced(self, kind: str, path: bytes, content: bytes) -> int:
+        """As ``ask``, for who wants to know later whether the answer would still be the same."""
+        ticket = self._send(wire.TRACED, kind, path, content, ())
+        self._left |= {ticket}
+        return ticket
+
+    def traced(self) -> list[tuple[int, Traced]]:
+        """The answers to that, as ``answers`` gives the others: one of the two is used with an inspector."""
+        found = ((ticket, Traced(each, None) if isinstance(each, Findings) else each) for ticket, each in self._ready())
+        return [(ticket, each) for ticket, each in found if isinstance(each, Traced)]
+
+    def _ready(self) -> list[tuple[int, _Answer]]:
         self._exchange()
         due = self.due
         if due is not None and time.monotonic() >= due:
             self._fail(f"no answer within {self._deadline} s")
         ready = sorted(self._left & self._done.keys())
         self._left -= set(ready)
-        found = [(ticket, self._done.pop(ticket)) for ticket in ready]
-        return [(ticket, each) for ticket, each in found if isinstance(each, Findings)]
+        return [(ticket, self._done.pop(ticket)) for ticket in ready]
 
     # The exchange.
 
@@ -156,6 +173,8 @@ class Inspector:
             return ticket
         self._out += frame
         self._asked[ticket] = (kind, content)
+        if asked == wire.TRACED:
+            self._traced.add(ticket)
         self._waiting[ticket] = time.monotonic() + self._deadline
         self._exchange()
         return ticket
@@ -220,7 +239,11 @@ class Inspector:
                 return
             body = bytes(self._in[wire.HEAD.size : wire.HEAD.size + size])
             del self._in[: wire.HEAD.size + size]
-            self._done[ticket] = wire.read_answer(body)
+            if ticket in self._traced:
+                self._done[ticket] = wire.read_traced(body, self._groups)
+                self._traced.discard(ticket)
+            else:
+                self._done[ticket] = wire.read_answer(body)
             del self._waiting[ticket], self._asked[ticket]
             self._failures = 0
 
@@ -248,6 +271,8 @@ class Inspector:
             self._done[ticket] = _refused(why)
         self._waiting.clear()
         self._asked.clear()
+        self._traced.clear()
+        self._groups.clear()
         self._out.clear()
         self._in.clear()
 

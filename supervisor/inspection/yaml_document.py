@@ -158,13 +158,13 @@ def _partly(text: str, line: int) -> Leaf:
     return Leaf(text.replace(_MARK, "{{}}"), line, known=False) if rest else untold(line)
 
 
-def yaml_documents(text: str, work: Work) -> tuple[list[Node], str]:
-    """Every document, and why they cannot be read whole."""
+def yaml_documents(text: str, work: Work, *, templates: bool = True) -> tuple[list[Node], str]:
+    """Every document, and why they cannot be read whole. ``templates``: what stands in ``{{ }}`` is none of it."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     pending = ""
-    if "{{" in text:
+    if templates and "{{" in text:
         text, lines = _filled(text)
         pending = "it is a template: whole lines of it say what is not known here" if lines else ""
     reader = _Reader(work)

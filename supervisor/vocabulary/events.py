@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from supervisor.vocabulary.applied import Document
 from supervisor.vocabulary.commands import Command
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Installation, Statement
 
@@ -89,7 +90,10 @@ class FsEvent(NamedTuple):
     among git's lists of steps, whether a rebase of git waits for the process. ``refusal``: the path cannot be resolved
     safely and why. ``restorable``: git does it, and what it brings is compared with what other people committed, and
     put back if it is none of that. ``manager``: the actor is a package manager. ``carried``: git moves between commits,
-    stashes or the index, so that what changes is no work of the moment.
+    stashes or the index, so that what changes is no work of the moment. ``applied_by``: a command that goes on, and was
+    judged by what this file says.
+    stashes or the index, so that what changes is no work of the moment. ``names``: other names of the file, where fixes
+    are bounded.
     """
 
     actor: Actor
@@ -113,6 +117,8 @@ class FsEvent(NamedTuple):
     manager: bool = False
     restorable: bool = False
     carried: bool = False
+    applied_by: str = ""
+    names: tuple[bytes, ...] = ()
 
 
 class ConfigChange(NamedTuple):
@@ -156,15 +162,30 @@ class GitConfigEvent(NamedTuple):
     refusal: str = ""
 
 
+class CommitFacts(NamedTuple):
+    """What a commit says of itself. ``author``: ``NAME <ADDRESS>``, ``address`` that part alone, both empty where it
+    names none. ``trailers``: (key, value) of its last paragraph (git-interpret-trailers(1)). ``unclear``: why its
+    author cannot be told, in words, empty where it can."""
+
+    id: str
+    author: str
+    address: str
+    trailers: tuple[tuple[str, str], ...] = ()
+    unclear: str = ""
+
+
 class RefEvent(NamedTuple):
-    """A ref moved, was made or deleted (``new`` empty). Object names are hexadecimal. ``fetched``: git moved it while
-    it exchanged commits with another repository."""
+    """A ref moved, was made or deleted (``new`` empty). Object names are hexadecimal; ``ref: NAME`` for a symbolic ref.
+    ``fetched``: git moved it while it exchanged commits with another repository. ``landing``: it is about to move;
+    ``commits``: what it would then lead to, and no ref at the start did."""
 
     actor: Actor
     ref: str
     old: str
     new: str
     fetched: bool = False
+    landing: bool = False
+    commits: tuple[CommitFacts, ...] = ()
 
 
 class ExecEvent(NamedTuple):
@@ -173,8 +194,12 @@ class ExecEvent(NamedTuple):
     and its last component, where that differs from the program's own name. ``chain``: scripts before the image.
     ``installs``: the packages it would bring in, if it is a package manager.
     ``anonymous``: the image has no name (memfd, unlinked). ``hidden``: arguments that name hidden folders.
-    ``commands``: what it does, in normal form. ``statements``: what it would have a database do; ``database`` is the
-    name or path of that."""
+    ``commands``: what it does, in normal form, and ``applied``: what it would apply. ``statements``: what it would have
+    a database do; ``database`` is the name or path of that. ``authored``: the files of which it would execute something
+    and that the run made or changed, where a rule asks for them. ``servers``: names of the tool servers that it would
+    add, empty for one that cannot be told. ``injected``: variables that make it load something, beyond those of the
+    start, and the file of the run's that they lead to (empty: the variable itself
+    is what matters, or where it leads cannot be told)."""
 
     actor: Actor
     target: Target
@@ -189,8 +214,12 @@ class ExecEvent(NamedTuple):
     refusal: str = ""
     installs: Installation | None = None
     commands: tuple[Command, ...] = ()
+    applied: tuple[Document, ...] = ()
     statements: tuple[Statement, ...] = ()
     database: str = ""
+    authored: tuple[bytes, ...] = ()
+    servers: tuple[str, ...] = ()
+    injected: tuple[tuple[str, bytes], ...] = ()
 
 
 class NetEvent(NamedTuple):
@@ -199,8 +228,8 @@ class NetEvent(NamedTuple):
     ``family``: ``inet``, ``inet6``, ``unix``, ``other``; ``transport``: ``tcp``, ``udp``, ``stream``, ``dgram`` …
     ``host`` is the literal address; v4-mapped addresses read as v4. ``unix``: canonical path, or ``\\0name`` for the
     abstract space. ``own``: every listener behind the address was opened by the run. ``local``: the
-    address belongs to this machine. ``agent``: the peer is the user's signing agent, and git's signer asks (``signer``)
-    or somebody else (``other``); empty for every other peer.
+    address belongs to this machine. ``agent``: the peer is the user's agent, and git's signer asks (``signer``),
+    an ssh that git started (``login``) or somebody else (``other``); empty for every other peer.
     """
 
     actor: Actor

@@ -189,7 +189,8 @@ DIRECT = [
 @pytest.mark.parametrize("line", DIRECT)
 def test_what_a_loader_or_interpreter_runs_is_what_counts(line: str) -> None:
     (found,) = asked(line)
-    assert (found.tool, found.classes, found.targets, found.files) == ("kubectl", ("deploy",), ("prod-eu",), ("x",))
+    assert (found.tool, found.classes, found.targets) == ("kubectl", ("deploy",), ("prod-eu",))
+    assert [(each.form, each.name) for each in found.applies] == [("manifests", "x")]
 
 
 @pytest.mark.parametrize(

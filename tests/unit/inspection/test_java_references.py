@@ -145,6 +145,32 @@ def test_other_roots_by_convention(tree):
     assert tree({"lib/Kt.kt": ""}, "lib/B.java", "import static Kt.x;") == {"lib/Kt.kt"}
 
 
+def test_modules_whose_packages_lie_in_their_folders(tree):
+    """As on ``--module-source-path``, and in the sources of a JDK: no build, no folder ``src``."""
+    files = {
+        "x.base/com/acme/util/Text.java": "package com.acme.util;",
+        "x.controls/com/acme/control/Button.java": "package com.acme.control;",
+        "docs/readme": "",
+    }
+    button = "x.controls/com/acme/control/Button.java"
+    source = "package com.acme.base;\nimport com.acme.control.Button;\n"
+    assert tree(files, "x.base/com/acme/base/A.java", source) == {button}
+    source = "package com.acme.base;\nimport com.acme.control.*;\nclass A { com.acme.util.Text t; }\n"
+    assert tree(files, "x.base/com/acme/base/A.java", source) == {
+        "x.controls/com/acme/control",
+        "x.base/com/acme/util/Text.java",
+    }
+
+
+def test_names_of_the_platform_that_are_in_the_tree(tree):
+    """Who writes a part of the platform has packages by its names; all others mean the platform's own."""
+    files = {"a/com/sun/prism/Graphics.java": "", "b/com/sun/geom/Area.java": "", "b/java/util/List.java": ""}
+    source = "package com.sun.prism;\nimport com.sun.geom.Area;\nimport com.sun.net.Server;\nimport java.util.List;\n"
+    assert tree(files, "a/com/sun/prism/A.java", source) == {"b/com/sun/geom/Area.java", "com.sun.net", "java.util"}
+    source = "package java.text;\nimport java.util.List;\nimport java.util.Map;\n"
+    assert tree(files, "b/java/text/A.java", source) == {"b/java/util/List.java", "b/java/util"}
+
+
 def test_half_written(tree):
     source = HEAD + "import com.acme.db.Client;\nimport com.acme.util.Te\nclass A { void f( { com.acme.util.Text.x("
     assert tree(FILES, MAIN + "web/Page.java", source) == {CLIENT, TEXT, MAIN + "util"}

@@ -194,6 +194,19 @@ def test_half_written(tree):
     }
 
 
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("use cra", set()), ("use crate", set()), ("use crate::", set()), ("use crate::ut ", set()),
+        ("use super", set()), ("use crate::db::po", {"src/db/mod.rs"}),
+        ("use crate::db::{pool, ot", {"src/db/pool.rs"}),
+        ("use crate::util;", {"src/util.rs"}), ("use crate as c;", {"src/lib.rs"}),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_cut_off_leads_nowhere_yet(tree, end, expected):
+    assert tree(CRATE, "src/web.rs", f"fn f() {{}}\n{end}") == expected
+
+
 def test_a_manifest_that_cannot_be_read_is_told(tree):
     for text in ("[package\n", "x = " + "[" * 5000, "#" * (1 << 20) + "\n[package]\nname = 'a'\n"):
         assert tree(CRATE | {"Cargo.toml": text}, "src/web.rs", "use crate::db; use serde::X;") == {
