@@ -299,6 +299,9 @@ def _message(command: Command, name: str, *, known: bool) -> str:
         told = f"{what} {verb} {where or 'a place that cannot be told'} (class {name})"
     else:
         told = f"{what} to {where} ({name})" if where and name != "vcs-destroy" else f"{what} ({name})"
+    if command.unread:
+        told += f"; what it would apply cannot be told: {_shown(command.unread)}"
+        return told
     if command.resolved and not known:
         return f"{told}; the target is read from {_shown(command.source)}, which the run changed"
     return told if command.resolved else f"{told}; where else it acts cannot be told" if where else told

@@ -242,6 +242,13 @@ def judge_content(
             yield Match(rule.invariant, effect, said.message, said.line)
 
 
+def count_content(rules: BoundaryRules, event: ContentEvent, relative: bytes) -> int:
+    """How many violations the version holds, told or not. Cycles are no violation of a single file."""
+    path = _text(relative)
+    plain = [rule._replace(acyclic=Globs(())) for rule in rules.rules]
+    return sum(len({said.key for said in _new(rule, event, path, None)}) for rule in plain)
+
+
 def _new(rule: BoundaryRule, event: ContentEvent, path: str, graph: Graph | None) -> Iterator[_Said]:
     if not rule.covers(path):
         return
@@ -286,8 +293,11 @@ def _broken(rule: BoundaryRule, path: str, reference: Reference) -> Iterator[_Sa
 
 
 def _upwards(rule: BoundaryRule, path: str, reference: Reference) -> Iterator[_Said]:
-    own, other = _layer(rule, path), _layer(rule, reference.to)
-    if own is not None and other is not None and other < own:
+    own = _layer(rule, path)
+    if not own:  # in no layer, or in the highest
+        return
+    other = _layer(rule, reference.to)
+    if other is not None and other < own:
         lower, upper = rule.layers[own].text, rule.layers[other].text
         told = f"{_at(path, reference)} references {_named(reference)}"
         told += f" in the layer {_plain(upper)}, which is above its own, {_plain(lower)}"
@@ -357,4 +367,6 @@ def _text(path: bytes) -> str:
 def _plain(text: str) -> str:
     """Paths and names may hold anything; a message is one line and can be written."""
     shown = text.encode("utf-8", "backslashreplace").decode()
+    if shown.isprintable():
+        return shown[:500]
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown)[:500]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from supervisor.invariants import kinds
+from supervisor.invariants import kinds, scopekeys
 from supervisor.invariants.commands import compile_commands
 from supervisor.invariants.dependency import compile_dependencies, is_judged, named_packages, unjudged
 from supervisor.invariants.globs import Globs
@@ -21,23 +21,13 @@ from supervisor.invariants.places import below, is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import Entry, Layers, Profile, Rule, Scope
 from supervisor.vocabulary.errors import ProfileError
+from supervisor.vocabulary.limits import LimitFacts
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect
 
 EFFECTS = {effect.word: effect for effect in Effect}
 _SCOPE_UNJUDGED = {
-    "read": "reads outside hidden folders are not judged yet",
-    "branches": "refs are judged with a later version",
-    "push": "commands are judged by name only",
-    "pull_requests": "commands are judged by name only",
-    "commits": "commits are recorded, not judged yet",
-    "tools": "tool injection is judged with a later version",
-    "state": "state lineage comes with a later version",
     "tls": "there is no gateway yet",
-    "cpu": "needs accounting that is not built yet",
-    "memory": "needs accounting that is not built yet",
-    "processes": "needs accounting that is not built yet",
-    "disk": "needs accounting that is not built yet",
 }
 
 
@@ -59,6 +49,7 @@ class Context(NamedTuple):
     verified: bool = True
     locked: frozenset[tuple[str, str]] = frozenset()
     with_lock: frozenset[str] = frozenset()
+    limits: LimitFacts = LimitFacts()
 
 
 def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
@@ -66,11 +57,11 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
     be compiled."""
     _check_ranges(profile)
     scope = profile.scope._replace(hide=(*profile.scope.hide, *_hidden_data(profile)))
-    hide, in_tree = _hidden(scope, context)
+    hide, files = _hidden(scope, context)
     granted, _ = _provider(context)
     protect = Globs((*(e for e in scope.protect if not e.value.startswith("~/")), *_of_agents(context)))
     at_home = Globs(entry._replace(value=entry.value[1:]) for entry in scope.protect if entry.value.startswith("~/"))
-    invariants = {found.id: found for found in _invariants(profile, context, bool(in_tree))}
+    invariants = {found.id: found for found in _invariants(profile, context, bool(files))}
     rules = profile.rules
     policy = CompiledPolicy(
         tree=context.tree,
@@ -96,6 +87,8 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         digest=profile.digest,
         dependencies=compile_dependencies(_of("dependency", rules), invariants, context.locked, context.with_lock),
         **kinds.compiled(rules, invariants),
+        **scopekeys.compiled(scope, context.limits),
+        **_unread(files, scope.read),
     )
     _check_required(profile, invariants)
     return policy
@@ -104,13 +97,10 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
 def _hidden_data(profile: Profile) -> Iterator[Entry]:
     """Whole folders of the home folder that rules about data hide: the kernel can do that."""
     for rule in _of("data", profile.rules):
-        if _is_for_kernel(rule):
+        from supervisor.invariants.data import closed_by_kernel
+
+        if closed_by_kernel(rule):
             yield from (Entry(path, rule.source) for path in rule.paths)
-
-
-def _is_for_kernel(rule: Rule) -> bool:
-    whole = all(path.startswith("~/") and path.endswith("/**") and "*" not in path[:-2] for path in rule.paths)
-    return rule.fields.get("access") == "hide" and whole and not rule.exempt
 
 
 def _of_agents(context: Context) -> Iterator[Entry]:
@@ -153,18 +143,26 @@ def _hidden(scope: Scope, context: Context) -> tuple[tuple[bytes, ...], tuple[En
         if plain and not inside and path.endswith((b"/**", b"/")):
             folders.append(bare)
         else:
-            others.append(entry)
+            within = path[len(context.tree) :].decode("utf-8", "surrogateescape")
+            others.append(entry._replace(value=within) if inside else entry)
     return tuple(dict.fromkeys(folders)), tuple(others)
 
 
-def _invariants(profile: Profile, context: Context, hides_in_tree: bool) -> Iterator[Invariant]:
+def _unread(files: tuple[Entry, ...], read: Layers) -> dict[str, Any]:
+    """Hidden files, where there are any."""
+    if not files and not read:
+        return {}
+    from supervisor.invariants.hidden import compile_hidden
+
+    return {"hidden": compile_hidden(files, read)}
+
+
+def _invariants(profile: Profile, context: Context, hides_files: bool) -> Iterator[Invariant]:
     yield from _built_in(context, profile.scope.debug)
-    yield from _scope(profile.scope, hides_in_tree, context)
+    yield from _scope(profile.scope, hides_files, context)
     for rule in (*profile.rules, *profile.contracts):
         described = kinds.described(rule)
-        if rule.kind == "data" and _is_for_kernel(rule):
-            yield _named(rule, Coverage.ENFORCED, "Landlock, whole folders outside the tree")
-        elif described is not None:
+        if described is not None:
             yield _named(rule, *described)
         else:
             yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
@@ -202,25 +200,22 @@ def _built_in(context: Context, debug: bool) -> Iterator[Invariant]:
     yield rule("git.internals", "git would run or trust what is written there")
 
 
-_PERMIT = (
-    'ask the person who started the run: write = ["**", "~/out/**"] in govrun.toml permits more, '
-    "--agent NAME an agent's own state"
-)
-
-
-def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Invariant]:
+def _scope(scope: Scope, hides_files: bool, context: Context) -> Iterator[Invariant]:
     def rule(key: str, coverage: Coverage, note: str, why: str, use: str = "") -> Invariant:
-        source = scope.sources.get(key, "govrun")
+        source = scope.sources.get(key.partition(".")[0], "govrun")
         return Invariant(f"scope.{key}", "scope", scope.then, why, use, source=source, coverage=coverage, note=note)
 
     verified = context.verified
     effective = EFFECTS[scope.then]
     acts = Coverage.SUPERVISED if effective >= Effect.ASK else Coverage.OBSERVED
-    yield rule("write", acts, "Landlock holds the tree's boundary; patterns inside it by notify", "", _PERMIT)
+    yield rule("write", acts, "Landlock holds the tree's boundary; patterns inside it by notify", "")
     yield rule("protect", acts, "notify", "these files steer tools and people outside the run")
     yield rule("hide", Coverage.ENFORCED, "Landlock, whole folders outside the tree", "secrets stay unread")
-    if hides_in_tree:
-        yield rule("hide.tree", Coverage.UNENFORCEABLE, "only whole folders outside the tree can be hidden yet", "")
+    opens = "notify, each open for reading too, which costs time"
+    if hides_files:
+        yield rule("hide.files", acts, opens, "secrets stay unread")
+    if scope.read:
+        yield rule("read", acts, f"{opens}; files of the tree", "")
     names = unjudged_hosts(scope.hosts)
     note = "notify, on the copied address"
     if names:
@@ -239,6 +234,10 @@ def _scope(scope: Scope, hides_in_tree: bool, context: Context) -> Iterator[Inva
         yield rule("timeout", Coverage.SUPERVISED, f"{scope.timeout:g} s of wall clock", "")
     if scope.files is not None:
         yield rule("files", Coverage.ENFORCED, "RLIMIT_NOFILE", "")
+    at_exec = Coverage.OBSERVED if scope.debug or not verified else acts
+    refs = acts if context.git is not None else Coverage.UNENFORCEABLE
+    for described in scopekeys.described(scope, context.limits, at_exec=at_exec, refs=refs):
+        yield rule(*described)
     for key, why in _SCOPE_UNJUDGED.items():
         if key in scope.sources:
             yield rule(key, Coverage.UNENFORCEABLE, why, "")
@@ -281,7 +280,7 @@ def _unjudged(rule: Rule) -> Invariant:
 
 def _named(rule: Rule, coverage: Coverage, note: str) -> Invariant:
     adr, blob = (rule.adr.id or rule.adr.ref, rule.adr.sha1_blob) if rule.adr is not None else ("", "")
-    then = rule.then or "deny"
+    then = rule.then or ("warn" if rule.fields.get("when") == "checkpoint" else "deny")
     return Invariant(rule.id, rule.kind, then, rule.why, rule.use, adr, blob, rule.source, coverage, note)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from supervisor.invariants import dependency
 from supervisor.invariants.policy import CompiledPolicy, RunState
-from supervisor.vocabulary.content import Wanted
+from supervisor.vocabulary.content import NOTHING_FOUND, Wanted
 from supervisor.vocabulary.events import ContentEvent
 from supervisor.vocabulary.verdicts import Effect, Match
 
@@ -14,7 +14,7 @@ from supervisor.vocabulary.verdicts import Effect, Match
 def is_judged(policy: CompiledPolicy) -> bool:
     """Whether any rule speaks of content, or counts what becomes of it."""
     found = policy.dependencies or policy.boundaries or policy.documents or policy.secrets
-    return bool(found) or is_counted(policy)
+    return bool(found) or is_counted(policy) or bool(policy.tools and policy.tools.servers)
 
 
 def is_counted(policy: CompiledPolicy) -> bool:
@@ -36,6 +36,10 @@ def wanted(policy: CompiledPolicy) -> Wanted:
         from supervisor.invariants import infra
 
         found = found._replace(selections=infra.selections(policy.documents))
+    if policy.tools and policy.tools.servers:
+        from supervisor.invariants import servers
+
+        found = found._replace(selections=(*found.selections, *servers.selections()))
     if policy.secrets:
         from supervisor.invariants import secrets
 
@@ -59,6 +63,31 @@ def judge(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative
         from supervisor.invariants import secrets
 
         yield from secrets.judge_content(policy.secrets, event, relative)
+    if policy.tools and policy.tools.servers:
+        from supervisor.invariants import servers
+
+        yield from servers.judge_content(policy, event, relative)
+
+
+def standing(policy: CompiledPolicy, event: ContentEvent, relative: bytes) -> int:
+    """How many violations the version holds, whatever their effect, also those that are tolerated because they were
+    there before; what other people committed at the path is none."""
+    count, event = 0, event._replace(before=NOTHING_FOUND)
+    if policy.dependencies:
+        count += dependency.count_content(policy.dependencies, event, relative)
+    if policy.boundaries:
+        from supervisor.invariants import boundary
+
+        count += boundary.count_content(policy.boundaries, event, relative)
+    if policy.documents:
+        from supervisor.invariants import infra
+
+        count += infra.count_content(policy.documents, event, relative)
+    if policy.secrets:
+        from supervisor.invariants import secrets
+
+        count += secrets.count_content(policy.secrets, event, relative)
+    return count
 
 
 def is_separable(matches: tuple[Match, ...]) -> bool:

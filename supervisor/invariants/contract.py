@@ -14,7 +14,9 @@ WHENS = ("start", "checkpoint", "commit", "stop")
 
 class Contract(NamedTuple):
     """One compiled table: ``form`` and ``text`` are those of an attempt (``exec``, ``git push origin main``),
-    ``command`` what is run instead; one of them is empty. ``paths``: files that have to be those of the base."""
+    ``command`` what is run instead; one of them is empty. ``paths``: files that have to be those of the base.
+    ``canary``: the path of a patch that is planted instead. ``worthless``: why nothing could make it fail, where that
+    is so."""
 
     id: str
     proves: tuple[str, ...]
@@ -25,19 +27,28 @@ class Contract(NamedTuple):
     command: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     source: str = ""
+    canary: str = ""
+    worthless: str = ""
 
 
 class Shown(NamedTuple):
-    """What came of a contract: ``passed``, or why not."""
+    """What came of a contract: ``passed``, or why not. ``state``: which tree it was shown on, empty for attempts, which
+    are shown on none. ``said``: the end of what a command said, which is not for the run."""
 
     contract: Contract
     passed: bool
     detail: str = ""
+    state: str = ""
+    said: str = ""
+
+    def in_full(self) -> str:
+        """For the journal, and for people when nobody of the run is left."""
+        return f"{self.detail}; its output ends: {self.said}" if self.said else self.detail
 
 
 def compile_contracts(rules: Iterable[Rule]) -> tuple[Contract, ...]:
-    """In profile order; those of a form that nothing here can show (``canary``) are left out."""
-    return tuple(_compiled(rule) for rule in rules if "canary" not in rule.fields)
+    """In profile order."""
+    return tuple(_compiled(rule) for rule in rules)
 
 
 def _compiled(rule: Rule) -> Contract:
@@ -54,6 +65,7 @@ def _compiled(rule: Rule) -> Contract:
         _words(fields.get("run")),
         rule.paths,
         rule.source,
+        str(fields.get("canary", "")),
     )
 
 
@@ -61,18 +73,25 @@ def _words(value: object) -> tuple[str, ...]:
     return tuple(str(each) for each in value) if isinstance(value, tuple | list) else ()
 
 
+_MOMENTS = {
+    "start": "at the start",
+    "checkpoint": "at the end of each action that changed the tree (at most every 10 s), and warned of",
+    "commit": "on what each commit holds, before its ref moves; else that is refused",
+    "stop": "at the end",
+}
+
+
 def describe(rule: Rule) -> tuple[Coverage, str]:
     """When it is shown, and what that is worth."""
     when = str(rule.fields.get("when", ""))
+    moment = _MOMENTS.get(when, when)
+    level = Coverage.SUPERVISED if when == "commit" else Coverage.OBSERVED
     if "canary" in rule.fields:
-        return Coverage.UNENFORCEABLE, "a canary cannot be tried yet"
+        return level, f"planted {moment}, in a run of its own under the same rules, on a copy"
     if "try" in rule.fields:
-        moment = "at the start and at the end" if when == "start" else "at the end"
-        note = f"asked {moment}, of the policy that is in force"
-        return Coverage.OBSERVED, note if when in ("start", "stop") else f"{note} ({when} comes with a later version)"
-    if when in ("start", "stop"):
-        return Coverage.OBSERVED, f"run at the {'start' if when == 'start' else 'end'}, confined, on a copy of the tree"
-    return Coverage.OBSERVED, f"run at the end, confined, on a copy of the tree ({when} comes with a later version)"
+        again = ", and at the end again" if when == "start" else ""
+        return level, f"asked {moment}{again}, of the policy that is in force"
+    return level, f"run {moment}, confined, on a copy"
 
 
 def is_met(expect: str, verdict: Verdict) -> bool:

@@ -42,7 +42,8 @@ class Allowance(NamedTuple):
 
 class DataRule(NamedTuple):
     """One compiled table. ``scheme`` is the dialect of ``service``, empty for files. ``listed``: there is an ``allow``.
-    ``access``: ``hide``, ``read`` or empty. ``paths`` of the tree, ``home`` of the home folder without ``~``."""
+    ``access``: ``hide``, ``read`` or empty. ``paths`` of the tree, ``home`` of the home folder without ``~``.
+    ``closed``: the kernel grants none of it."""
 
     invariant: Invariant
     effect: Effect
@@ -58,6 +59,7 @@ class DataRule(NamedTuple):
     exempt_home: Globs = Globs(())
     denied: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
+    closed: bool = False
 
     @property
     def judges_statements(self) -> bool:
@@ -78,6 +80,11 @@ class DataRules(NamedTuple):
     @property
     def files(self) -> bool:
         return any(rule.access for rule in self.rules)
+
+    @property
+    def hides(self) -> bool:
+        """Whether what is opened for reading has to be known."""
+        return any(rule.access == "hide" and not rule.closed for rule in self.rules)
 
 
 # ------------------------------------------------------------------------------------------------- compilation
@@ -108,7 +115,14 @@ def _compiled(rule: Rule, invariant: Invariant) -> DataRule:
         exempt_home,
         rule.denied,
         rule.allowed,
+        closed_by_kernel(rule),
     )
+
+
+def closed_by_kernel(rule: Rule) -> bool:
+    """Whether a rule hides nothing but whole folders of the home folder, which are never granted."""
+    whole = all(path.startswith("~/") and path.endswith("/**") and "*" not in path[:-2] for path in rule.paths)
+    return rule.fields.get("access") == "hide" and whole and not rule.exempt
 
 
 def _words(rule: Rule, key: str) -> tuple[str, ...]:
@@ -338,8 +352,8 @@ _CLIENTS: Final = {
 }
 
 
-def describe(rule: Rule, *, reads_judged: bool = False) -> tuple[Coverage, str]:
-    """How firmly the table holds, and what is not judged. ``reads_judged``: opening for reading is judged here."""
+def describe(rule: Rule) -> tuple[Coverage, str]:
+    """How firmly the table holds, and what is not judged."""
     acts = Effect[(rule.then or "deny").upper()] >= Effect.ASK
     scheme = str(rule.fields.get("service", "")).partition("://")[0]
     if scheme:
@@ -350,14 +364,12 @@ def describe(rule: Rule, *, reads_judged: bool = False) -> tuple[Coverage, str]:
     effects = "allow" in rule.fields or "deny" in rule.fields
     direct = "statements on a file are judged on command lines of sqlite3 and duckdb; programs open the file themselves"
     if not access:
-        return Coverage.UNENFORCEABLE, f'{direct}: use access = "hide" or "read"'
-    note = "opening for writing, creating, renaming and removing, before the act"
-    level = Coverage.SUPERVISED if acts else Coverage.OBSERVED
+        return Coverage.OBSERVED, f'{direct}: access = "hide" or "read" closes it to them'
+    if closed_by_kernel(rule):
+        return Coverage.ENFORCED, "Landlock, whole folders outside the tree"
+    opening = "opening" if access == "hide" else "opening for writing"
+    note = f"{opening}, creating, renaming and removing, before the act"
     if access == "hide":
-        note = (
-            "opening, creating, renaming and removing, before the act"
-            if reads_judged
-            else f"{note}; reading is not judged yet"
-        )
-        level = level if reads_judged else Coverage.UNENFORCEABLE
+        note += "; every open is asked about, which costs time"
+    level = Coverage.SUPERVISED if acts else Coverage.OBSERVED
     return level, f"{note}; {direct}" if effects else note

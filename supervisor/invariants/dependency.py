@@ -191,6 +191,11 @@ def judge_content(rules: DependencyRules, event: ContentEvent, relative: bytes) 
             yield Match(rule.invariant, spoken, said.message, said.line)
 
 
+def count_content(rules: DependencyRules, event: ContentEvent, relative: bytes) -> int:
+    """How many violations the version holds that neither ``before`` nor ``prior`` holds, told or not."""
+    return sum(len({said.key for said in _new(rules, rule, event, relative)}) for rule in rules.rules)
+
+
 def offending(rules: DependencyRules, event: ContentEvent, relative: bytes) -> tuple[Requirement, ...]:
     """The manifest entries that have to be taken out for the file to pass; empty when that alone would not do."""
     found: dict[Requirement, None] = {}

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from supervisor.vocabulary.events import ConfigChange, FsEvent, FsOp, GitConfigEvent, Kind, Target
 
 INVARIANT = "git.internals"
+# Refs in which git notes down what it needs itself (gitglossary(7), per-worktree ref; git-stash(1), git-rebase(1)).
+NOTEBOOK = ("refs/stash", "refs/bisect/", "refs/rewritten/", "refs/worktree/", "refs/prefetch/")
 
 _ABOVE_RECORDS = frozenset(
     b"refs/notes refs/govrun refs/notes.lock refs/govrun.lock logs logs/refs logs/refs/notes logs/refs/govrun".split()
@@ -29,6 +31,11 @@ _SCRATCH = re.compile(
 class Refusal(NamedTuple):
     message: str
     use: str = ""
+
+
+def holds_history(ref: str) -> bool:
+    """Whether what a ref leads to is the project's: commits that only others lead to were asked nothing yet."""
+    return not ref.startswith((*NOTEBOOK, "refs/notes/"))
 
 
 def refuses(event: FsEvent, target: Target, relative: bytes, *, new: bool, shared: bool = False) -> Refusal | None:

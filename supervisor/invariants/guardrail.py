@@ -7,13 +7,14 @@ is above its ceiling, acts that could add to it are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from supervisor.invariants.emptying import Remaining, emptied, folder_of, none_left
 from supervisor.invariants.globs import Globs
 from supervisor.profile.model import Entry, Rule
-from supervisor.vocabulary.events import ContentEvent, ExecEvent, FsEvent, FsOp, Kind, LifecycleEvent, NetEvent
+from supervisor.vocabulary.events import ContentEvent, ExecEvent, FsEvent, LifecycleEvent, NetEvent
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect, Match
 
@@ -111,17 +112,18 @@ class Increment(NamedTuple):
 
     ``adds``: rule id -> by ``COUNTERS``; it may be negative for files, when what the span made is gone again. A rule
     that is missing gets ``counts``, which are the same for all. ``feeds``: bits of the counters that the act could add
-    to once it is done. ``after``: it has happened already. ``lost``: a deletion of what cannot be kept. ``depth``:
-    programs above the one that would start. The other fields are the tracker's: paths are relative to the tree;
-    ``moved`` holds (old name, new name, nothing was there), ``spoiled`` names that hold something else from then on.
-    ``by_git``: process id and start of the git whose own switch, merge, rebase, stash or reset it is.
+    to once it is done. ``after``: it has happened already. ``lost``: the path in the tree of what would
+    be taken away and cannot be kept. ``depth``: programs above the one that would start. The other fields are the
+    tracker's: paths are relative to the tree; ``moved`` holds (old name, new name, nothing was there), ``spoiled``
+    names that hold something else from then on. ``by_git``: process id and start of the git whose own switch, merge,
+    rebase, stash or reset it is.
     """
 
     adds: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     counts: tuple[int, ...] = _NOTHING
     feeds: int = 0
     after: bool = False
-    lost: bool = False
+    lost: bytes = b""
     depth: int = 0
     action: int = 0
     touched: tuple[bytes, ...] = ()
@@ -163,7 +165,7 @@ def _compiled(rule: Rule, invariant: Invariant) -> GuardRule:
 
     def compiled(values: object, *, folders: bool = False) -> Globs:
         found = (str(value) for value in values) if isinstance(values, tuple | list) else ()
-        return Globs(Entry(_folder(value) if folders else value, rule.source) for value in found)
+        return Globs(Entry(folder_of(value) if folders else value, rule.source) for value in found)
 
     return GuardRule(
         invariant,
@@ -182,15 +184,6 @@ def _compiled(rule: Rule, invariant: Invariant) -> GuardRule:
         loop.get("alternating", 0),
         bool(rule.paths or rule.exempt),
     )
-
-
-def _folder(pattern: str) -> str:
-    """Whoever writes ``a/**`` or ``a/`` of what may not become empty speaks of the folder ``a``."""
-    bare = pattern.rstrip("/")
-    while bare.endswith(("/**", "/*")):
-        bare = bare.rstrip("*").rstrip("/")
-        bare = bare if "/" in bare else f"/{bare}"
-    return bare if bare.strip("/") else pattern
 
 
 def _table(rule: Rule, key: str) -> dict[str, int]:
@@ -217,7 +210,7 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
         told.append("never_empty: folders in the tree, before the act")
     firm = rule.fields.get("irreversible") in ("ask", "deny")
     if firm:
-        told.append("irreversible: by name of the command, and deletions of what cannot be kept")
+        told.append("irreversible: by name of the command; files taken away that cannot be kept")
     if rule.fields.get("per") == "day":
         told.append("a day is a UTC day")
     note = "; ".join(told)
@@ -233,10 +226,6 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
 Judgeable = FsEvent | ExecEvent | NetEvent | ContentEvent | LifecycleEvent
 
 
-def _none_left(folder: bytes) -> int:  # noqa: ARG001 - where nobody can tell, the folder would be empty
-    return 0
-
-
 def judge(
     rules: GuardRules,
     usage: Mapping[str, Usage],
@@ -245,7 +234,7 @@ def judge(
     increment: Increment,
     *,
     other: bytes | None = None,
-    remaining: Callable[[bytes], int] = _none_left,
+    remaining: Remaining = none_left,
 ) -> Iterator[Match]:
     """What the rules say of an act and of what it adds.
 
@@ -263,16 +252,17 @@ def judge(
             if found:
                 yield Match(rule.invariant, _effect(rule, event, increment), _told(event, relative, found))
         if rule.depth and isinstance(event, ExecEvent) and increment.depth > rule.depth and not increment.after:
-            told = f"{_name(event)} would run {increment.depth} programs below the agent, at most {rule.depth} may"
+            depth = _many(increment.depth)
+            told = f"{_name(event)} would be {depth} programs below the agent, at most {rule.depth} may be"
             yield Match(rule.invariant, rule.effect, told)
         if rule.never_empty and isinstance(event, FsEvent) and increment.by_git is None:
-            folder = _emptied(rule, event, relative, other, remaining)
+            folder = emptied(rule.never_empty, event, relative, other, remaining)
             if folder is not None:
                 path, where = _show(relative or other or b""), _show(folder) or "the tree"
                 told = f"{path} is the last of {where}, which may not become empty"
                 yield Match(rule.invariant, rule.effect, told)
         if rule.irreversible is not Effect.ALLOW and not increment.after:
-            told = _irreversible(rule, event, relative, increment)
+            told = _irreversible(rule, event, increment)
             if told:
                 yield Match(rule.invariant, rule.irreversible, told)
 
@@ -325,8 +315,7 @@ def _over(rule: GuardRule, known: Usage | None, increment: Increment) -> str:
             return f"it is not known how much of the {_WORDS[rule.ceilings[0][0]]} is used {rule.when()}"
         return ""
     for at, total, most in _crossings(rule, known, increment):
-        amount = "too many to count" if total >= MANY else str(total)
-        return f"{_WORDS[at]} {rule.when()}: {amount}, at most {most} may be"
+        return f"{_WORDS[at]} {rule.when()}: {_many(total)}, at most {most} may be"
     for sort in known.cooling:
         if _feeds(increment, sort) and not increment.after:
             return f"this rule has spoken a short time ago: no more {sort} for {rule.cooldown:g} s after that"
@@ -338,7 +327,7 @@ def _feeds(increment: Increment, sort: str) -> bool:
     if sort == _EMPTIES:
         return bool(increment.feeds >> DELETES & 1)
     if sort == _IRREVERSIBLE:
-        return increment.lost
+        return bool(increment.lost)
     return bool(increment.feeds >> COUNTERS.index(sort) & 1)
 
 
@@ -353,6 +342,10 @@ def _told(event: Judgeable, relative: bytes | None, found: str) -> str:
     return f"{_show(relative) if relative is not None else _name(event)}: {found}"
 
 
+def _many(number: int) -> str:
+    return "too many to count" if number >= MANY else str(number)
+
+
 def _name(event: Judgeable) -> str:
     match event:
         case ExecEvent():
@@ -365,7 +358,7 @@ def _name(event: Judgeable) -> str:
             return _show(event.target.path)
 
 
-def _irreversible(rule: GuardRule, event: Judgeable, relative: bytes | None, increment: Increment) -> str:
+def _irreversible(rule: GuardRule, event: Judgeable, increment: Increment) -> str:
     if isinstance(event, ExecEvent):
         for command in event.commands:
             if command.irreversible:
@@ -374,52 +367,9 @@ def _irreversible(rule: GuardRule, event: Judgeable, relative: bytes | None, inc
         for statement in event.statements:
             if not _WRITES.isdisjoint(statement.effects):
                 return f"{_plain(statement.shape or statement.effects[0])} changes a database and cannot be undone"
-    if increment.lost and relative is not None and rule.covers(relative):
-        return f"{_show(relative)} cannot be kept, so that its deletion cannot be undone"
+    if increment.lost and rule.covers(increment.lost):
+        return f"{_show(increment.lost)} cannot be kept, so that what takes it away cannot be undone"
     return ""
-
-
-# -- folders that may not become empty --------------------------------------------------------------------------
-
-
-def _emptied(
-    rule: GuardRule, event: FsEvent, relative: bytes | None, other: bytes | None, remaining: Callable[[bytes], int]
-) -> bytes | None:
-    """The watched folder that the act would leave without entries, or take away."""
-    if event.op is FsOp.RENAME and event.exchange:
-        there = event.other.kind if event.other is not None else Kind.ABSENT
-        for path, kind, beneath in (
-            (relative, there, event.beneath_other),
-            (other, event.target.kind, event.beneath),
-        ):
-            if path is not None and _watched(rule, path) and (kind is not Kind.DIR or beneath == ()):
-                return path
-        return None
-    if event.op not in (FsOp.UNLINK, FsOp.RENAME) or relative is None:
-        return None
-    if event.op is FsOp.RENAME and event.target.kind is Kind.DIR:
-        found = _moved_away(rule, relative, event.beneath)
-        if found is not None:
-            return found
-    folder = relative.rpartition(b"/")[0]
-    stays = event.other is not None and event.other.path.rpartition(b"/")[0] == event.target.path.rpartition(b"/")[0]
-    held = _watched(rule, folder) or rule.never_empty.exact(relative) is not None
-    return folder if held and not stays and remaining(folder) < 1 else None
-
-
-def _watched(rule: GuardRule, folder: bytes) -> bool:
-    return folder != b"" and rule.never_empty.exact(folder) is not None
-
-
-def _moved_away(rule: GuardRule, relative: bytes, beneath: tuple[bytes, ...] | None) -> bytes | None:
-    """A watched folder that goes with the one that is moved. More than can be listed may hold one."""
-    if beneath is None or _watched(rule, relative):
-        return relative
-    for name in beneath:
-        path = relative + b"/" + name
-        if rule.never_empty.exact(path) is not None:
-            return path
-    return None
 
 
 # ------------------------------------------------------------------------------------------------------- loops

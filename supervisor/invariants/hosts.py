@@ -115,6 +115,12 @@ def judge(rules: HostRules, event: NetEvent) -> Ruling:
     return Ruling(True, f"{event.op}: unknown address family {event.family!r}")
 
 
+_AGENT = (
+    "the agent is for git alone: its signer, and the ssh that it starts itself for a remote as configured at the start"
+    " (with no LD_… or the like in the environment)"
+)
+
+
 def _unix(rules: HostRules, event: NetEvent) -> Ruling:
     path = event.unix.decode("utf-8", "surrogateescape")
     name = "@" + path[1:] if path.startswith("\0") else path
@@ -124,10 +130,10 @@ def _unix(rules: HostRules, event: NetEvent) -> Ruling:
     deciding = _admitted(rules, lambda rule: rule.kind == "unix" and _glob(rule.pattern, name))
     if deciding is not None:
         return Ruling(False, "", deciding.entry.source)
-    if event.agent == "signer":
+    if event.agent in ("signer", "login"):
         return FREE  # it is led to a relay, which bounds what is asked
     if event.agent:
-        return Ruling(True, f"{event.op} to {told}: the signing agent is for git alone, to sign commits and tags")
+        return Ruling(True, f"{event.op} to {told}: {_AGENT}")
     message = f"{event.op} to the UNIX socket {told}: no program of this run listens there, and hosts does not name it"
     if path.rpartition("/")[2] in _ENGINES:
         message += (

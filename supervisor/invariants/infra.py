@@ -115,7 +115,7 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
     acts = Effect[(rule.then or "revert").upper()] >= Effect.ASK
     return (
         Coverage.SUPERVISED if acts else Coverage.OBSERVED
-    ), f"judged in the files of the tree when they change; not {unseen}"
+    ), f"judged in the files of the tree when they change, and in what commands apply; not {unseen}"
 
 
 def compile_infra(rules: Iterable[Rule], invariants: Mapping[str, Invariant]) -> InfraRules:
@@ -168,6 +168,14 @@ def judge_content(rules: InfraRules, event: ContentEvent, relative: bytes) -> It
                 yield Match(rule.invariant, effect, said.message, said.line)
 
 
+def count_content(rules: InfraRules, event: ContentEvent, relative: bytes) -> int:
+    """How many violations the version holds, told or not."""
+    if rules.anywhere.match(relative) is None:
+        return 0
+    show = relative.decode("utf-8", "backslashreplace")
+    return sum(1 for rule in rules.rules if rule.looks_at(relative) for _ in _new(rule, event, show))
+
+
 def _new(rule: InfraRule, event: ContentEvent, show: str) -> Iterator[Said]:
     now = event.now
     if now.refusal:
@@ -179,18 +187,19 @@ def _new(rule: InfraRule, event: ContentEvent, show: str) -> Iterator[Said]:
     if rule.frozen:
         for findings in (event.before, event.prior):
             # A violation of either is tolerated once, not twice for being in both.
-            tolerated |= Counter(said.key for said in _violations(rule, findings, show))
-    for said in _violations(rule, now, show):
+            tolerated |= Counter(said.key for said in violations(rule, findings, show))
+    for said in violations(rule, now, show):
         if tolerated[said.key] > 0:
             tolerated[said.key] -= 1
         else:
             yield said
 
 
-def _violations(rule: InfraRule, findings: Findings, show: str) -> Iterator[Said]:
+def violations(rule: InfraRule, findings: Findings, show: str, *, whole: bool = True) -> Iterator[Said]:
+    """What the findings break, tolerated or not. Not ``whole``: nothing counts as missing. ``show``: the file."""
     for value in findings.values:
         if value.selection == rule.selection.id:
-            yield from _judged(rule, value, show, whole=not findings.pending)
+            yield from _judged(rule, value, show, whole=whole and not findings.pending)
 
 
 def _judged(rule: InfraRule, value: Value, show: str, *, whole: bool) -> Iterator[Said]:

@@ -45,6 +45,10 @@ def compiled(rules: tuple[Rule, ...], invariants: Mapping[str, Invariant]) -> di
         from supervisor.invariants.remediation import compile_remediation
 
         found["remediation"] = compile_remediation(of("remediation"), invariants)
+    if "rule" in sorts:
+        from supervisor.invariants.expression import compile_expressions
+
+        found["expressions"] = compile_expressions(of("rule"), invariants)
     return found
 
 
@@ -65,6 +69,8 @@ def described(rule: Rule) -> tuple[Coverage, str] | None:
             from supervisor.invariants.guardrail import describe
         case "remediation":
             from supervisor.invariants.remediation import describe
+        case "rule":
+            from supervisor.invariants.expression import describe
         case "contract":
             from supervisor.invariants.contract import describe
         case _:

@@ -42,6 +42,16 @@ def below(path: bytes, base: bytes) -> bytes:
     return path[len(base) + 1 :] if path != base else b""
 
 
+_GONE = b" (deleted)"
+
+
+def names_of(path: bytes) -> tuple[bytes, ...]:
+    """What the kernel says of an open file, and the name that it had if it has been removed or replaced since (proc(5),
+    ``/proc/PID/fd``): a descriptor that only names a file outlives the name."""
+    bare = path.removesuffix(_GONE)
+    return (path,) if bare == path else (path, bare)
+
+
 def _lies_beside(path: bytes, file: bytes) -> bool:
     return path.startswith(file + b".") and b"/" not in path[len(file) :]
 
@@ -74,7 +84,12 @@ def locate(policy: CompiledPolicy, path: bytes) -> Place:
             is_under(temp, grant.path) and temp != grant.path
         ):  # sessions beside the run have files of theirs there
             return Place(Zone.GRANTED, grant.path, below(path, grant.path), grant.source)
-    return Place(Zone.TEMP, temp, below(path, temp)) if temp else Place(Zone.OUTSIDE, b"/", path[1:])
+    if temp:
+        return Place(Zone.TEMP, temp, below(path, temp))
+    for folder in policy.around:
+        if is_under(path, folder):
+            return Place(Zone.HIDDEN, folder, below(path, folder))
+    return Place(Zone.OUTSIDE, b"/", path[1:])
 
 
 def _git_zone(policy: CompiledPolicy, path: bytes) -> Place | None:

@@ -16,12 +16,19 @@ from supervisor.vocabulary.verdicts import Effect
 if TYPE_CHECKING:
     from supervisor.invariants.actions import ActionRules
     from supervisor.invariants.boundary import BoundaryRules
+    from supervisor.invariants.branching import BranchRules
     from supervisor.invariants.data import DataRules
     from supervisor.invariants.edges import Graph
+    from supervisor.invariants.expression import ExpressionRules
     from supervisor.invariants.guardrail import GuardRules, Increment, LoopState, Usage
+    from supervisor.invariants.hidden import Hidden
     from supervisor.invariants.infra import InfraRules
+    from supervisor.invariants.injection import InjectionRules
+    from supervisor.invariants.lineage import StateRules
     from supervisor.invariants.remediation import EpisodeStates, RemediationRules
     from supervisor.invariants.secrets import SecretRules
+    from supervisor.invariants.tools import ToolRules
+    from supervisor.vocabulary.limits import Limit
 
 # No rule of a kind: its module is loaded where there is one, since a start must not pay for all of them.
 _NONE: Final[Any] = ()
@@ -49,7 +56,8 @@ class GitDir(NamedTuple):
 
 
 class CompiledPolicy(NamedTuple):
-    """One compiled set of invariants for one run. Paths are canonical, without a trailing slash."""
+    """One compiled set of invariants for one run. Paths are canonical, without a trailing slash. ``around``: hidden
+    folders that hold the tree, temporary space and grants of a run that another one makes, which are not hidden."""
 
     tree: bytes
     state: bytes
@@ -80,6 +88,23 @@ class CompiledPolicy(NamedTuple):
     data: DataRules = _NONE
     guards: GuardRules = _NONE
     remediation: RemediationRules = _NONE
+    expressions: ExpressionRules = _NONE
+    limits: tuple[Limit, ...] = ()
+    branching: BranchRules = _NONE
+    tools: ToolRules = _NONE
+    remembered: StateRules = _NONE
+    injection: InjectionRules = _NONE
+    hidden: Hidden = _NONE
+    around: tuple[bytes, ...] = ()
+
+    @property
+    def judges_reads(self) -> bool:
+        """Whether what is opened for reading has to be known."""
+        return bool(self.hidden) or (bool(self.data) and self.data.hides)
+
+    def unread(self) -> tuple[bytes, ...]:
+        """What a run may not read: the state folder, hidden folders, patterns of hidden files."""
+        return (self.state, *self.hide, *(self.hidden.patterns() if self.hidden else ()))
 
     def invariant(self, ident: str) -> Invariant:
         return self.invariants[ident]
@@ -107,7 +132,10 @@ class RunState(NamedTuple):
     where guardrails are in force. ``usage``: by the id of a guardrail, what its window holds;
     ``increment``: what the act would add to it, ``remaining``: how many entries a folder would keep. ``loop``: what is
     known of repetition, and ``command``, of which command. ``graphs``: by the id of a boundary, how the tree's parts
-    lead to each other. ``episodes``: what was refused and is not put right."""
+    lead to each other. ``episodes``: what was refused and is not put right; ``standing``: how many violations more than
+    at the start there are in all other files, ``changed``: what no fix may change has been written to since. ``now``:
+    seconds since the epoch, where a rule may ask. ``unmet``: by the id of a contract, why it is not met by what the act
+    is about."""
 
     counted: bool = False
     usage: Mapping[str, Usage] = {}
@@ -117,6 +145,10 @@ class RunState(NamedTuple):
     command: str = ""
     graphs: Mapping[str, Graph] = {}
     episodes: EpisodeStates = _NONE
+    now: float = 0.0
+    standing: int = 0
+    changed: bool = False
+    unmet: Mapping[str, str] = {}
 
 
 NO_STATE = RunState()

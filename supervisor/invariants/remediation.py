@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from supervisor.invariants import content
 from supervisor.invariants.globs import Globs
+from supervisor.invariants.policy import CompiledPolicy, RunState
 from supervisor.profile.model import Entry, Rule
-from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind
+from supervisor.vocabulary.events import ContentEvent, ExecEvent, FsEvent, FsOp, Kind
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect, Match
 
@@ -35,6 +37,17 @@ class RemediationRule(NamedTuple):
     exempt: Globs = Globs(())
     never_edit: Globs = Globs(())
 
+    def keeps(self, path: bytes) -> bool:
+        """Whether no fix may change what lies at the path, relative to the tree."""
+        return self.never_edit.match(path) is not None or self.never_edit.match(path, directory=True) is not None
+
+    def before_the_act(self) -> Effect:
+        """Nothing has happened yet that could be taken back, and nobody can be asked yet."""
+        return Effect.DENY if self.effect in (Effect.ASK, Effect.REVERT) else self.effect
+
+    def after_the_act(self) -> Effect:
+        return Effect.REVERT if self.effect in (Effect.ASK, Effect.DENY) else self.effect
+
 
 class RemediationRules(NamedTuple):
     """Every table, in profile order."""
@@ -43,6 +56,14 @@ class RemediationRules(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.rules)
+
+    def keep(self, path: bytes) -> bool:
+        """Whether some rule lets no fix change the path."""
+        return any(rule.keeps(path) for rule in self.rules)
+
+    def counts(self) -> bool:
+        """Whether the violations that stand have to be counted."""
+        return any(rule.rise for rule in self.rules)
 
     def attempts(self) -> int:
         """The fewest that any rule allows, 0 for no limit."""
@@ -65,8 +86,8 @@ class EpisodeState(NamedTuple):
 
     ``actions``: those that are attempts, the newest only where there are many; ``begun``: the action that was refused
     first. ``fixable``: content was refused, which other content can put right; what a program or a connection was
-    refused for bounds no edits. ``named``: files that the finding names. ``opening``, ``latest``: violations when it
-    was opened and after the last attempt, None where nobody has counted."""
+    refused for bounds no edits. ``named``: files that the finding names. ``opening``, ``latest``: how many violations
+    more there were than at the start when it was opened and after the last attempt, None where nobody has counted."""
 
     id: str
     invariant: str
@@ -84,7 +105,7 @@ class EpisodeState(NamedTuple):
 
 class EpisodeStates(NamedTuple):
     """All of them, and where they are found: ``by_path`` by subject, ``by_action`` those that an action is an attempt
-    of; ``fixable``: those among the open ones."""
+    of, or was, since it is bounded to its end; ``fixable``: those among the open ones."""
 
     open: tuple[EpisodeState, ...] = ()
     spent: tuple[EpisodeState, ...] = ()
@@ -94,15 +115,17 @@ class EpisodeStates(NamedTuple):
     fixable: tuple[EpisodeState, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.open or self.spent)
+        return bool(self.open or self.spent or self.by_action)
 
 
-def states_of(episodes: Iterable[EpisodeState]) -> EpisodeStates:
-    """The episodes with their indexes."""
+def states_of(
+    episodes: Iterable[EpisodeState], bound: Mapping[int, Sequence[EpisodeState]] = MappingProxyType({})
+) -> EpisodeStates:
+    """The episodes with their indexes. ``bound``: those that are over, by the actions that were attempts of them."""
     found = tuple(episodes)
     by_path: dict[bytes, tuple[EpisodeState, ...]] = {}
     by_command: dict[bytes, tuple[EpisodeState, ...]] = {}
-    by_action: dict[int, tuple[EpisodeState, ...]] = {}
+    by_action = {action: tuple(each) for action, each in bound.items()}
     for each in found:
         if each.subject.sort == "path":
             by_path[each.subject.name] = (*by_path.get(each.subject.name, ()), each)
@@ -155,12 +178,16 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
     early = [key for key in ("attempts", "never_edit") if key in rule.fields]
     early += [NAMED] if NAMED in wanted else []
     told = [f"before the act, while something refused is not put right: {', '.join(early)}"] if early else []
+    if "never_edit" in rule.fields:
+        told.append("never_edit: what a file that was open before is written to is taken back")
     if NAMED in wanted:
-        told.append(f"{NAMED}: from the moment an action is known to be an attempt, where the subject is a file")
+        told.append(f"{NAMED}: from when an action is known to be an attempt to its end, where it is about a file")
     if RISE in wanted:
-        told.append(f"{RISE}: content that breaks a rule is taken back, what is only warned of is not counted yet")
-    if "fixers" in rule.fields or "fixer" in rule.fields:
+        told.append(f"{RISE}: of the rules about content but cycles, refused as it lands or taken back")
+    if "fixers" in rule.fields:
         told.append("fixers: by name and words of the command")
+    if "fixer" in rule.fields:
+        told.append("fixer: started by govrun when content is refused, inside the run")
     if not early and RISE not in wanted:
         return Coverage.OBSERVED, "; ".join((*told, "attempts are recorded, nothing is refused"))
     refuses = Effect[(rule.then or "deny").upper()] >= Effect.ASK
@@ -235,21 +262,21 @@ def judge_fs(
     event: FsEvent,
     relative: bytes | None,
     other: bytes | None = None,
+    also: tuple[bytes, ...] = (),
     *,
     moving: bool = False,
 ) -> Iterator[Match]:
     """What a change of a file breaks while episodes are open. ``relative``, ``other``: the path and the new name in the
-    tree, None outside. ``moving``: git goes from one commit to another, and what it brings is no fix."""
-    if not rules or not episodes or moving or event.op is FsOp.READ or "utime" in event.call:
+    tree, None outside; ``also``: further names of the file. ``moving``: git goes from one commit to another, and what
+    it brings is no fix; but what no fix may change comes by no route."""
+    if not rules or not episodes or event.op is FsOp.READ or "utime" in event.call:
         return
-    paths = _changed(event, relative, other)
+    paths = (*_changed(event, relative, other), *also)
     action = event.actor.action
     for rule in rules.rules:
-        message = (
-            _spent(rule, episodes, paths, action)
-            or _untouchable(rule, episodes, event, paths)
-            or _unnamed(rule, episodes, paths, action)
-        )
+        message = _untouchable(rule, episodes, event, paths)
+        if not message and not moving:
+            message = _spent(rule, episodes, paths, action) or _unnamed(rule, episodes, paths, action)
         if message:
             yield Match(rule.invariant, rule.effect, message)
 
@@ -285,13 +312,16 @@ def _untouchable(rule: RemediationRule, episodes: EpisodeStates, event: FsEvent,
         return ""
     if event.beneath is None or event.beneath_other is None:
         return f"{_show(paths[0])} holds too much to tell whether a fix may change it"
-    for path in paths:
-        if rule.never_edit.match(path) is None and rule.never_edit.match(path, directory=True) is None:
-            continue
-        for episode in episodes.fixable:
-            if episode.subject != Subject("path", path):
-                subject = _show(episode.subject.name)
-                return f"{_show(path)} may not be changed while {subject}, which {episode.invariant} refused, is open"
+    return next(filter(None, (_may_not_change(rule, episodes, path) for path in paths)), "")
+
+
+def _may_not_change(rule: RemediationRule, episodes: EpisodeStates, path: bytes) -> str:
+    if not rule.keeps(path):
+        return ""
+    for episode in episodes.fixable:
+        if episode.subject != Subject("path", path):
+            subject = _show(episode.subject.name)
+            return f"{_show(path)} may not be changed while {subject}, which {episode.invariant} refused, is open"
     return ""
 
 
@@ -309,18 +339,30 @@ def _unnamed(rule: RemediationRule, episodes: EpisodeStates, paths: tuple[bytes,
     return ""
 
 
-# ------------------------------------------------------------------------------------------------- after an attempt
+# ----------------------------------------------------------------------------------------------------- content
 
 
-def judge_attempt(rules: RemediationRules, episode: EpisodeState) -> Iterator[Match]:
-    """What an attempt has left behind. It has happened: what would be denied has to be taken back."""
-    if episode.opening is None or episode.latest is None or episode.latest <= episode.opening:
-        return
-    for rule in rules.rules:
-        if rule.rise:
-            effect = Effect.REVERT if Effect.ASK <= rule.effect <= Effect.REVERT else rule.effect
-            told = f"the fix of {_show(episode.subject.name)} ({episode.invariant}) leaves {episode.latest} violations"
-            yield Match(rule.invariant, effect, f"{told}, {episode.opening} were there before")
+def judge_content(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative: bytes) -> Iterator[Match]:
+    """What a version of a file breaks while something waits to be fixed. ``relative``: its path in the tree."""
+    for rule in policy.remediation.rules:
+        effect = rule.before_the_act() if event.landing else rule.after_the_act()
+        message = _may_not_change(rule, state.episodes, relative) if state.changed and not event.commit else ""
+        if not message and rule.rise and not event.commit:
+            message = _risen(policy, state, event, relative)
+        if message:
+            yield Match(rule.invariant, effect, message)
+
+
+def _risen(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative: bytes) -> str:
+    waiting = [each for each in state.episodes.fixable if each.opening is not None]
+    if not waiting:
+        return ""
+    least = min(waiting, key=lambda each: each.opening or 0)
+    more = state.standing + content.standing(policy, event, relative) - (least.opening or 0)
+    if more <= 0:
+        return ""
+    subject, many = _show(least.subject.name), f"{more} violation" + ("s" if more > 1 else "")
+    return f"{_show(relative)} would leave {many} more than there were when {least.invariant} refused {subject}"
 
 
 def _show(path: bytes) -> str:

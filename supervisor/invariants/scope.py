@@ -11,11 +11,14 @@ from supervisor.invariants import gitdir
 from supervisor.invariants.places import Place, Zone, below, is_under, locate
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.policy import Invariant
 from supervisor.vocabulary.verdicts import Effect, Match
 
 WRITE, PROTECT, HIDE = "scope.write", "scope.protect", "scope.hide"
 STATE, POLICY, PATH, CODE = "govrun.state", "govrun.policy", "govrun.path", "govrun.code"
 PROGRAM = "govrun.agent"
+_ASK = "ask the person who started the run"
+_ADD_PATTERN = f"{_ASK} to add a pattern for that path to write"
 
 
 def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
@@ -28,7 +31,9 @@ def judge(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
         yield Match(policy.invariant(PATH), Effect.DENY, event.refusal)
         return
     if event.op is FsOp.READ:
-        yield from _reads(policy, event.target)
+        for target in (event.target, event.other):
+            if target is not None:
+                yield from _reads(policy, target)
         return
     yield from _names(policy, event, event.target, event.beneath, new=event.op in (FsOp.CREATE, FsOp.WRITE))
     if event.other is not None:
@@ -74,6 +79,10 @@ def _reads(policy: CompiledPolicy, target: Target) -> Iterator[Match]:
         yield Match(policy.invariant(HIDE), Effect.DENY, f"{_show(target.path)} is hidden from this run")
     elif place.zone is Zone.STATE:
         yield Match(policy.invariant(STATE), Effect.DENY, "govrun's own records are hidden from the run")
+    elif policy.hidden:
+        from supervisor.invariants import hidden
+
+        yield from hidden.judge(policy, target)
 
 
 def _names(
@@ -120,10 +129,16 @@ def _is_dull(policy: CompiledPolicy, path: bytes) -> bool:
     relative = path[len(tree) + 1 :]
     if relative.endswith(b"govrun.toml") or policy.protect.match(relative) is not None:
         return False
+    if policy.hidden:
+        home = policy.home + b"/"
+        if not policy.hidden.is_dull(relative, path[len(home) :] if path.startswith(home) else None):
+            return False
     return all(layer.match(relative) is not None for layer in policy.write)
 
 
 def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, *, new: bool) -> Iterator[Match]:
+    if target.unlinked and policy.hidden:
+        yield from _reads(policy, target)  # opened for writing it can be read as well
     if target.unlinked or (target.given and event.op is FsOp.WRITE):
         return  # an inode without a name: nobody else can reach it; a file that the user handed in for writing
     if target.kind in (Kind.CHAR, Kind.BLOCK):
@@ -173,11 +188,24 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
                 yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
         case Zone.OUTSIDE:
             message = f"{_show(target.path)} is outside the write scope"
-            yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
+            yield Match(_grantable(policy, target.path), _at_least_deny(policy), message)
+
+
+def _grantable(policy: CompiledPolicy, path: bytes) -> Invariant:
+    """The rule about what may be written, with how more is permitted: of the home folder only can anything be."""
+    rule = policy.invariant(WRITE)
+    if not path.startswith(policy.home + b"/"):
+        return rule
+    how = 'a further pattern such as "~/out/**" in write' if policy.write else 'write = ["**", "~/out/**"]'
+    return rule._replace(use=f"{_ASK}: {how} of govrun.toml permits more, --agent NAME an agent's own state")
 
 
 def _at_home(policy: CompiledPolicy, target: Target) -> Iterator[Match]:
-    """Protected files in the home folder stay protected inside what an agent pack grants."""
+    """Protected and hidden files in the home folder stay so inside what an agent pack grants."""
+    if policy.hidden:
+        from supervisor.invariants import hidden
+
+        yield from hidden.at_home(policy, target)
     if target.path.startswith(policy.home + b"/"):
         entry = policy.home_protect.match(target.path[len(policy.home) + 1 :], target.kind is Kind.DIR)
         if entry is not None:
@@ -251,13 +279,20 @@ def _in_tree(policy: CompiledPolicy, event: FsEvent, target: Target, relative: b
     if _becomes_link(event, target, new=new) and policy.leads.exact(relative) is not None:
         message = f"{_show(relative)} leads to protected files and cannot become a symbolic link"
         yield Match(policy.invariant(PROTECT), _at_least_deny(policy), message)
+    if policy.hidden:
+        from supervisor.invariants import hidden
+
+        yield from hidden.in_tree(policy, target, relative, directory=directory)
     if target.ignored:
         return
     for layer in policy.write:
         if layer.match(relative, directory) is None and not (directory and relative in layer.ancestors()):
             if relative == b"" and event.op is FsOp.META:
                 continue
-            rule, effect = policy.rule(WRITE, layer.entries[0].source if layer else "")
+            source = layer.entries[0].source if layer else ""
+            rule, effect = policy.rule(WRITE, source)
+            if not rule.use and not source.startswith("pack:"):
+                rule = rule._replace(use=_ADD_PATTERN)
             yield Match(rule, effect, f"{_show(relative)} is outside the write scope")
 
 

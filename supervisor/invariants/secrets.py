@@ -104,9 +104,7 @@ def has_own(rules: SecretRules) -> bool:
 def judge_content(rules: SecretRules, event: ContentEvent, relative: bytes) -> Iterator[Match]:
     """What is new in this version of the file. ``relative``: its path in the tree."""
     for rule in rules.rules:
-        if rule.paths and rule.paths.match(relative) is None:
-            continue
-        if rule.exempt.match(relative) is not None:
+        if not _covers(rule, relative):
             continue
         effect = rule.before_the_act() if event.landing else rule.after_the_act()
         show = relative.decode("utf-8", "backslashreplace")
@@ -118,6 +116,18 @@ def judge_content(rules: SecretRules, event: ContentEvent, relative: bytes) -> I
             yield Match(rule.invariant, effect, _told(rule, found, show), found.line)
         if len(new) > _MOST_TOLD:
             yield Match(rule.invariant, effect, f"{show} holds {len(new) - _MOST_TOLD} more secrets")
+
+
+def count_content(rules: SecretRules, event: ContentEvent, relative: bytes) -> int:
+    """How many violations the version holds, told or not."""
+    covering = [rule for rule in rules.rules if _covers(rule, relative)]
+    return sum(len(list(_new(rule, event))) + bool(_refused(event)) for rule in covering)
+
+
+def _covers(rule: SecretRule, relative: bytes) -> bool:
+    if rule.paths and rule.paths.match(relative) is None:
+        return False
+    return rule.exempt.match(relative) is None
 
 
 def _refused(event: ContentEvent) -> str:

@@ -6,6 +6,7 @@ PyYAML is imported only when a record's front matter has to be read.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -197,9 +198,12 @@ class Decisions:
         """Each accepted record with ``enforces``: its list, and where its keys stand."""
         for path in self.names():
             record = self.read(path)
-            if record is None or "enforces" not in record.text:
+            if record is None or "enforc" not in record.text:
                 continue
             block = front_matter(record.text)
+            for key in re.findall(r"^(enforc\w*)\s*:", block[1] if block is not None else "", re.MULTILINE):
+                if key != "enforces":
+                    self.problems.warn(path, f'"{key}" binds nothing (did you mean "enforces"?)')
             if block is None or "enforces" not in block[1]:
                 if any(line.startswith("enforces:") for line in record.text.split("\n")):
                     self.problems.warn(path, '"enforces" stands outside the front matter and does not bind')

@@ -188,6 +188,7 @@ KINDS: Final[tuple[Kind, ...]] = (
                 table_of(
                     **dict.fromkeys(("files", "deletes", "deleted_lines", "bytes", "execs"), count),
                     **dict.fromkeys(("fails", "connects", "queries", "rows", "commits"), count),
+                    depth=whole,
                 ),
             ),
             ("loop", table_of(same_failing=whole, alternating=whole)),
@@ -281,7 +282,9 @@ def _data(spot: Spot, table: dict[str, Any]) -> None:
 
 
 def _guardrail(spot: Spot, table: dict[str, Any]) -> None:
-    if "max" in table and "per" not in table:
+    most = table.get("max")
+    spans = not isinstance(most, dict) or set(most) != {"depth"}  # that one is at a moment
+    if "max" in table and "per" not in table and spans:
         spot.to("max").bad('"max" needs "per", such as "action", "run" or "10m"')
     if "per" in table and "max" not in table:
         spot.to("per").bad('"per" goes with "max"')
@@ -306,6 +309,9 @@ def _contract(spot: Spot, table: dict[str, Any]) -> None:
         spot.to("try").bad('"try" holds exactly one of "exec", "write", "connect", "query"')
     if isinstance(attempt, dict) and isinstance(attempt.get("connect"), str):
         host_port(spot.to("try").to("connect"), attempt["connect"])
+    patch = table.get("canary")
+    if isinstance(patch, str) and any(part in ("", ".", "..") for part in patch.split("/")):
+        spot.to("canary").bad('"canary" is the path of a patch in the tree, such as "checks/requests.patch"')
 
 
 def meaningless(kind: Kind, key: str, spot: Spot, valid: dict[str, Check]) -> None:

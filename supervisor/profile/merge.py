@@ -94,13 +94,17 @@ def merge_scope(layers: Sequence[Layer], problems: Problems) -> Scope:
 
 
 def _unique(items: Iterable[Entry], words: Mapping[str, Words]) -> tuple[Entry, ...]:
-    """Each value once: as the layer with the strictest word said it, the first of equals."""
+    """Each value once: as the layer with the strictest word said it; of equals a profile's own, the first."""
     out: dict[str, Entry] = {}
     for item in items:
         held = out.setdefault(item.value, item)
-        if _strictness(item, words) > _strictness(held, words):
+        if _rank(item, words) > _rank(held, words):
             out[item.value] = item
     return tuple(out.values())
+
+
+def _rank(item: Entry, words: Mapping[str, Words]) -> tuple[int, bool]:
+    return _strictness(item, words), not item.source.startswith("pack:")
 
 
 def _strictness(item: Entry, words: Mapping[str, Words]) -> int:

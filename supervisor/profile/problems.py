@@ -72,10 +72,11 @@ class Problems:
             lines[MOST_SHOWN:] = [f"and {len(lines) - MOST_SHOWN} more"]
         count = len(ordered)
         where = ordered[0][0] if len(files) == 1 else "the profile"
+        todo = "correct the lines" if any(line for _, line, _ in ordered) else "put right what is named"
         raise ProfileError(
             f"{where} has {count} error{'s' if count != 1 else ''}",
             "\n".join(lines),
-            "correct the lines above; nothing was started",
+            f"{todo} above; nothing was started",
         )
 
 

@@ -16,10 +16,13 @@ from supervisor.profile.values import (
     home_glob,
     list_of,
     one_of,
+    pushed,
+    refs,
     scope_glob,
     size,
     table_of,
     text,
+    trailer,
     variable,
     variables,
     whole,
@@ -35,8 +38,8 @@ LISTS: Final[tuple[tuple[str, Check], ...]] = (
     ("commands", command),
     ("hosts", host),
     ("tls", host_port),
-    ("branches", text),
-    ("push", text),
+    ("branches", refs),
+    ("push", pushed),
     ("state", home_glob),
 )
 PLAIN: Final[tuple[tuple[str, Check], ...]] = (
@@ -50,8 +53,8 @@ PLAIN: Final[tuple[tuple[str, Check], ...]] = (
 )
 TABLES: Final[tuple[tuple[str, Check], ...]] = (
     ("pull_requests", table_of(base=list_of(text, single=True), draft=flag)),
-    ("commits", table_of(author=text, trailers=list_of(text))),
-    ("tools", table_of(executables=list_of(text), mcp=list_of(text))),
+    ("commits", table_of(author=text, trailers=list_of(trailer))),
+    ("tools", table_of(executables=list_of(scope_glob), mcp=list_of(text))),
 )
 ENV: Final[tuple[tuple[str, Check], ...]] = (
     ("pass", list_of(variable)),

@@ -179,6 +179,44 @@ def command(spot: Spot, value: object) -> str | None:
     return name
 
 
+def refs(spot: Spot, value: object) -> str | None:
+    """A pattern of branches, or in full (``refs/…``) of any ref."""
+    pattern = text(spot, value)
+    if pattern is None:
+        return None
+    if (
+        any(sign.isspace() or sign in "~^:\\" for sign in pattern)
+        or ".." in pattern
+        or pattern.startswith(("/", "-", "!"))
+    ):
+        return spot.bad(f'{shown(pattern)} is no pattern of refs; write "agent/*" or "refs/tags/v*"')
+    return pattern
+
+
+def pushed(spot: Spot, value: object) -> str | None:
+    """``[REMOTE ][+]PATTERN``: refs, for one remote or any."""
+    said = text(spot, value)
+    if said is None:
+        return None
+    words = said.split()
+    if len(words) > 2 or words[-1] == "+":
+        return spot.bad(
+            f'{shown(said)}: write "agent/*", or "origin agent/*" for one remote, "+" before what may be forced'
+        )
+    if len(words) == 2 and words[0].startswith("+"):
+        return spot.bad(f'{shown(said)}: "+" goes before the refs: "{words[0][1:]} +{words[1]}"')
+    return said if refs(spot, words[-1].removeprefix("+")) is not None else None
+
+
+def trailer(spot: Spot, value: object) -> str | None:
+    """``KEY`` or ``KEY: PATTERN`` of a commit's last paragraph."""
+    said = text(spot, value)
+    key = (said or "").partition(":")[0].strip()
+    if said is not None and not (key.replace("-", "a").isalnum() and key.isascii()):
+        return spot.bad(f'{shown(said)} is no trailer; write "Signed-off-by" or "Assisted-by: *"')
+    return said
+
+
 def variable(spot: Spot, value: object) -> str | None:
     """An environment variable's name; a final ``*`` stands for any rest."""
     name = text(spot, value)

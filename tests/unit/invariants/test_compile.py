@@ -132,18 +132,7 @@ def test_tracing_makes_commands_observed() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        'read = ["src/**"]',
-        'branches = ["agent/*"]',
-        'push = ["origin"]',
         'tls = ["a.example:443"]',
-        'cpu = "1h"',
-        'memory = "1 GiB"',
-        "processes = 10",
-        'disk = "1 GiB"',
-        'state = ["~/.agent/**"]',
-        "pull_requests = { draft = true }",
-        'commits = { author = "x <x@example.com>" }',
-        "tools = { executables = [] }",
     ],
 )
 def test_a_key_that_nothing_judges_yet_says_so(line: str) -> None:
@@ -154,12 +143,15 @@ def test_a_key_that_nothing_judges_yet_says_so(line: str) -> None:
     assert rule.source == "govrun.toml:4"
 
 
-def test_what_the_kernel_cannot_hide_is_said() -> None:
+def test_what_the_kernel_cannot_hide_is_judged_name_by_name() -> None:
     policy = policy_of('version = 1\n[scope]\nwhy = "w"\nhide = [".env*", "~/.netrc", "~/.ssh/**", "~/.x*/**"]\n')
-    assert policy.invariants["scope.hide.tree"].coverage is Coverage.UNENFORCEABLE
+    rule = policy.invariants["scope.hide.files"]
+    assert (rule.coverage, rule.source) == (Coverage.SUPERVISED, "govrun.toml:4") and policy.judges_reads
     assert HOME + b"/.ssh" in policy.hide
     assert not any(b".x*" in folder or b".netrc" in folder for folder in policy.hide)
-    assert "scope.hide.tree" not in policy_of().invariants
+    assert "scope.hide.files" not in policy_of().invariants and not policy_of().judges_reads
+    lax = policy_of('version = 1\nextends = []\n[scope]\nwhy = "w"\nthen = "warn"\nhide = [".env*"]\n')
+    assert lax.invariants["scope.hide.files"].coverage is Coverage.OBSERVED
 
 
 def test_a_hidden_folder_around_the_tree_is_refused() -> None:
@@ -205,7 +197,7 @@ def test_a_level_for_everything() -> None:
 
 
 def test_a_scope_can_demand_a_level() -> None:
-    text = 'version = 1\nextends = []\n[scope]\nwhy = "w"\nrequire = "supervised"\nbranches = ["agent/*"]\n'
+    text = 'version = 1\nextends = []\n[scope]\nwhy = "w"\nrequire = "supervised"\ntls = ["a.example:443"]\n'
     with pytest.raises(ProfileError, match="cannot be held as required"):
         required(text)
 

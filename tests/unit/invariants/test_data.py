@@ -242,6 +242,10 @@ def test_what_is_needed() -> None:
     assert rules(rule(paths=("a",), access="hide")).files
     assert not rules(rule(paths=("a",), access="hide")).statements
     assert rules(rule(service=SERVICE, allow=())).statements
+    assert rules(rule(paths=("a",), access="hide")).hides
+    assert rules(rule(paths=("~/a/**",), exempt=("~/a/b",), access="hide")).hides
+    for closed in (rule(paths=("a",), access="read"), rule(paths=("~/a/**",), access="hide")):
+        assert not rules(closed).hides
 
 
 def test_it_says_how_it_holds() -> None:
@@ -251,14 +255,14 @@ def test_it_says_how_it_holds() -> None:
     assert "no gateway" in note
     assert "max_rows" in note
     level, note = describe(rule(paths=("a.db",), allow=("read",)))
-    assert level is Coverage.UNENFORCEABLE
+    assert level is Coverage.OBSERVED
     assert "access" in note
     assert describe(rule(paths=("a.db",), access="read"))[0] is Coverage.SUPERVISED
     assert describe(rule(paths=("a.db",), access="read", then="observe"))[0] is Coverage.OBSERVED
     level, note = describe(rule(paths=("a.db",), access="hide"))
-    assert level is Coverage.UNENFORCEABLE
-    assert "reading is not judged yet" in note
-    assert describe(rule(paths=("a.db",), access="hide"), reads_judged=True)[0] is Coverage.SUPERVISED
+    assert level is Coverage.SUPERVISED
+    assert "every open" in note
+    assert describe(rule(paths=("~/dumps/**",), access="hide"))[0] is Coverage.ENFORCED
 
 
 parts = st.sampled_from(["a", "b", "public", "*"])

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from supervisor.decide import decide
+from supervisor.invariants.policy import RunState
 from supervisor.invariants.remediation import (
     EpisodeState,
     EpisodeStates,
@@ -14,7 +16,6 @@ from supervisor.invariants.remediation import (
     compile_remediation,
     describe,
     is_fixer,
-    judge_attempt,
     judge_exec,
     judge_fs,
     states_of,
@@ -22,12 +23,14 @@ from supervisor.invariants.remediation import (
 )
 from supervisor.profile.model import Rule
 from supervisor.vocabulary.commands import Command
-from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind
+from supervisor.vocabulary.content import Findings, Import
+from supervisor.vocabulary.events import ContentEvent, ExecEvent, FsEvent, FsOp, Kind
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect
-from tests.property.world import ACTOR, profile_of, target
+from tests.property.world import ACTOR, policy_of, profile_of, target
 
 A = EpisodeState("1", "one-client", Subject("path", b"src/a.py"), fixable=True)
+B = EpisodeState("2", "one-client", Subject("path", b"src/b.py"), fixable=True)
 
 
 def rule(**table: Any) -> Rule:
@@ -176,7 +179,28 @@ def test_a_check_is_not_weakened_while_something_is_open(event: FsEvent) -> None
     found = rules(never_edit=("tests/**", "eslint.config.*"))
     assert len(files(found, states_of([A]), event)) == 1
     assert files(found, states_of([]), event) == []
-    assert files(found, states_of([A]), event, moving=True) == []
+    assert len(files(found, states_of([A]), event, moving=True)) == 1
+    assert files(rules(attempts=1), states_of([A._replace(attempts=1)]), event, moving=True) == []
+
+
+def test_a_check_is_not_weakened_by_another_name() -> None:
+    found = rules(never_edit=("tests/**",))
+    assert len(files(found, states_of([A]), change(b"src/link.py"), also=(b"tests/test_a.py",))) == 1
+    assert files(found, states_of([A]), change(b"src/link.py"), also=(b"src/b.py",)) == []
+
+
+def test_a_check_that_could_be_written_to_is_not_weakened() -> None:
+    text = RISING.replace("THEN", "deny").replace('must = ["violations-do-not-rise"]', 'never_edit = ["src/*"]')
+    policy = policy_of(text)
+
+    def effects(waiting: EpisodeState, event: ContentEvent, *, changed: bool = True) -> list[Effect]:
+        found = decide(policy, RunState(episodes=states_of([waiting]), changed=changed), event)
+        return [match.effect for match in found.matches]
+
+    assert effects(A, content()) == [Effect.REVERT]
+    assert effects(A, content(landing=True)) == [Effect.DENY]
+    assert effects(A, content(), changed=False) == effects(B, content()) == []
+    assert effects(A._replace(fixable=False), content()) == effects(A, content(commit="1" * 40)) == []
 
 
 def test_what_was_refused_may_be_put_right_where_it_stands() -> None:
@@ -211,17 +235,69 @@ def test_where_nothing_is_named_there_is_nothing_to_hold_to() -> None:
     assert len(files(rules(must=("only-named-files",), paths=("z",)), states_of([package]), change(b"c"))) == 1
 
 
+RISING = """version = 1
+[[dependency]]
+id = "warned"
+why = "w"
+deny = ["pypi:requests", "pypi:urllib3"]
+then = "warn"
+[[remediation]]
+id = "honest"
+why = "w"
+must = ["violations-do-not-rise"]
+then = "THEN"
+"""
+
+
+def content(*modules: str, **facts: Any) -> ContentEvent:
+    imports = tuple(Import("pypi", module, 1) for module in modules)
+    return ContentEvent(ACTOR, target(b"/w/tree/src/b.py"), Findings(imports=imports), **facts)
+
+
+def spoken(policy: Any, event: ContentEvent, opening: int | None, standing: int = 0) -> list[Effect]:
+    waiting = states_of([A._replace(opening=opening), B])
+    found = decide(policy, RunState(episodes=waiting, standing=standing), event)
+    return [match.effect for match in found.matches if match.invariant.id == "honest"]
+
+
 @pytest.mark.parametrize(
-    ("then", "effect"),
-    [("deny", Effect.REVERT), ("ask", Effect.REVERT), ("warn", Effect.WARN), ("kill", Effect.KILL)],
+    ("then", "landing", "effect"),
+    [
+        ("deny", False, Effect.REVERT),
+        ("deny", True, Effect.DENY),
+        ("ask", False, Effect.REVERT),
+        ("ask", True, Effect.DENY),
+        ("warn", False, Effect.WARN),
+        ("kill", True, Effect.KILL),
+    ],
 )
-def test_violations_do_not_rise(then: str, effect: Effect) -> None:
-    found = rules(must=("violations-do-not-rise",), then=then)
-    for latest, expected in ((None, []), (2, []), (3, []), (4, [effect])):
-        state = A._replace(opening=3, latest=latest)
-        assert [match.effect for match in judge_attempt(found, state)] == expected
-    assert list(judge_attempt(found, A._replace(latest=9))) == []
-    assert list(judge_attempt(rules(attempts=3), A._replace(opening=3, latest=9))) == []
+def test_violations_do_not_rise(then: str, landing: bool, effect: Effect) -> None:
+    policy = policy_of(RISING.replace("THEN", then))
+    one, two = content("requests", landing=landing), content("requests", "urllib3", landing=landing)
+    assert spoken(policy, one, 0) == [effect]
+    assert spoken(policy, one, 1) == []  # as many as there were
+    assert spoken(policy, two, 1) == [effect]
+    assert spoken(policy, two, 1, standing=-1) == []  # another file has got better
+    assert spoken(policy, one, 1, standing=1) == [effect]
+    assert spoken(policy, one, None) == []  # nobody has counted
+    assert spoken(policy, content(landing=landing), 0) == []
+    assert spoken(policy, content("requests", commit="1" * 40), 0) == []
+
+
+def test_what_was_there_counts_and_what_others_committed_does_not() -> None:
+    policy = policy_of(RISING.replace("THEN", "deny"))
+    same = content("requests").now
+    assert spoken(policy, content("requests", before=same), 0) == [Effect.REVERT]
+    assert spoken(policy, content("requests", prior=same), 0) == []
+
+
+def test_the_strictest_opening_counts() -> None:
+    policy = policy_of(RISING.replace("THEN", "deny"))
+    waiting = states_of([A._replace(opening=3), B._replace(opening=0), B._replace(opening=-9, fixable=False)])
+    (match,) = (each for each in decide(policy, RunState(episodes=waiting), content("requests")).matches[:1])
+    assert match.message == "src/b.py would leave 1 violation more than there were when one-client refused src/b.py"
+    without = policy_of(RISING.replace("THEN", "deny").replace('must = ["violations-do-not-rise"]', "attempts = 3"))
+    assert not decide(without, RunState(episodes=waiting), content("requests")).blocks
 
 
 # ------------------------------------------------------------------------------------------- profile and coverage

@@ -261,6 +261,23 @@ def test_write_patterns(event: Any, allowed: bool) -> None:
     assert (ruling(policy_of(SCOPED), event) == "") is allowed
 
 
+@pytest.mark.parametrize(
+    ("profile", "path", "told"),
+    [
+        ("", HOME + b"/out/x", 'write = ["**", "~/out/**"] of govrun.toml permits more'),
+        (SCOPED, HOME + b"/out/x", 'a further pattern such as "~/out/**" in write of govrun.toml'),
+        ("", b"/etc/passwd", ""),
+        ("", b"/tmp/others/x", ""),
+        (SCOPED, b"top.py", "add a pattern for that path to write"),
+        (SCOPED.replace("protect", 'use = "ask Ada"\nprotect'), b"top.py", "ask Ada"),
+    ],
+)
+def test_what_a_refusal_says_to_do(profile: str, path: bytes, told: str) -> None:
+    """Only what can be granted is proposed: the tree, and folders of the home folder."""
+    use = verdict(policy_of(profile or "version = 1\n"), write(path)).matches[0].invariant.use
+    assert told in use and bool(told) == bool(use)
+
+
 def test_an_empty_write_list_allows_nothing_in_the_tree() -> None:
     policy = policy_of('version = 1\n[scope]\nwhy = "w"\nwrite = []\n')
     assert ruling(policy, create(b"x")) == "scope.write"

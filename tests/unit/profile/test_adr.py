@@ -264,6 +264,11 @@ def test_an_unknown_status_does_not_unbind_silently(tree: Path) -> None:
     )
 
 
+def test_a_misspelt_enforces(tree: Path) -> None:
+    write(tree, "docs/adr/7.md", "---\nstatus: accepted\nenforce:\n" + ENTRY + "---\n")
+    assert loaded(tree).warnings == ('docs/adr/7.md: "enforce" binds nothing (did you mean "enforces"?)',)
+
+
 def test_enforces_outside_front_matter(tree: Path) -> None:
     write(tree, "docs/adr/7.md", "# X\n\nStatus: accepted\n\nenforces:\n  - x\n")
     assert loaded(tree).warnings == ('docs/adr/7.md: "enforces" stands outside the front matter and does not bind',)

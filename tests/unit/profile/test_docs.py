@@ -10,6 +10,7 @@ import pytest
 
 from supervisor.inspection.kinds import INSTALLED, LOCKS, MANIFESTS, SOURCES, kind_of
 from supervisor.invariants.compile import Context, compile_policy
+from supervisor.invariants.policy import GitDir
 from supervisor.profile.kinds import KINDS
 from supervisor.profile.layer import HEAD
 from supervisor.profile.load import load
@@ -51,7 +52,8 @@ def test_every_example_is_judged(tree: Path, text: str) -> None:
     (tree / "docs/adr/0008-pad.md").unlink()  # which carries a rule of its own
     (tree / "govrun.toml").write_text(text)
     profile = load(tree)
-    policy = compile_policy(profile, Context(os.fsencode(tree), b"/s", b"/home/x", (), None, (), (), (), (), 7))
+    git = GitDir(os.fsencode(tree / ".git"), os.fsencode(tree / ".git"))
+    policy = compile_policy(profile, Context(os.fsencode(tree), b"/s", b"/home/x", (), git, (), (), (), (), 7))
     unjudged = [rule.id for rule in policy.invariants.values() if rule.coverage is Coverage.UNENFORCEABLE]
     assert unjudged == []
     require_examples(policy, profile)

@@ -1,0 +1,189 @@
+"""Variables that make programs load something: whose they are, and where they lead."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from supervisor.decide import decide
+from supervisor.invariants.policy import NO_STATE, CompiledPolicy
+from supervisor.run.authored import Authored
+from supervisor.run.injection import Injection
+from supervisor.vocabulary.events import ExecEvent, FsEvent, FsOp, Kind, Target
+from supervisor.vocabulary.verdicts import Effect, Verdict
+from tests.property.world import ACTOR, TREE, policy_of
+
+PROFILE = """version = 1
+[scope]
+why = "w"
+tools = { executables = ["/build/**"] }
+env = { drop = ["NODE_EXTRA_*", "RUBYOPT", "SOME_TOKEN", "LD_DE*", "BASH_FUNC_*"], pass = ["GIT_EDITOR"] }
+"""
+
+
+class Place:
+    def __init__(self, tree: Path) -> None:
+        self.tree = tree
+        self.policy: CompiledPolicy = policy_of(PROFILE)._replace(tree=os.fsencode(tree))
+        self.record = Authored(())
+        self.start = {"LD_LIBRARY_PATH": "old", "PATH": "/usr/bin"}
+
+    def make(self, name: str, *, own: bool = True) -> str:
+        path = self.tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        if own:
+            self.record.landed(FsEvent(ACTOR, FsOp.WRITE, "openat", Target(os.fsencode(path), Kind.ABSENT)))
+        return name
+
+    def verdict(self, name: str, value: str, **more: str) -> Verdict:
+        event = ExecEvent(
+            ACTOR, Target(b"/usr/bin/true", Kind.FILE), b"true", (b"true",), os.fsencode(self.tree), "call"
+        )
+        environ = {os.fsencode(key): os.fsencode(each) for key, each in {name: value, **more}.items()}
+        told = Injection(self.start).of(self.policy, event, os.getpid(), lambda: environ, self.record, lambda: None)
+        return decide(self.policy, NO_STATE, told)
+
+    def effect(self, name: str, value: str) -> Effect:
+        return self.verdict(name, value).effect
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    found = Place(Path(os.path.realpath(tmp_path)))
+    for name in ("own.so", "own.js", "lib/own.pm", "build/fine.so", "tab\tname.so", "a b.sh", "inc/A/B.pm", "gc.log"):
+        found.make(name)
+    for name in ("old.so", "olds/old.so"):
+        found.make(name, own=False)
+    (found.tree / "link.so").symlink_to("own.so")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LD_PRELOAD", "./own.so"),
+        ("LD_PRELOAD", "old.so own.so"),
+        ("LD_PRELOAD", "/usr/lib/libm.so.6:./link.so"),
+        ("LD_PRELOAD", "./not-yet.so"),
+        ("LD_AUDIT", "own.so"),
+        ("LD_LIBRARY_PATH", "/usr/lib:lib"),
+        ("LD_LIBRARY_PATH", "/usr/lib:"),
+        ("LD_LIBRARY_PATH", "not-yet"),
+        ("BASH_ENV", "./own.js"),
+        ("JAVA_TOOL_OPTIONS", "-javaagent:own.js=x"),
+        ("NODE_OPTIONS", "--require ./own.js"),
+        ("PERL5OPT", "-Ilib -Mown"),
+        ("GIT_SSH_COMMAND", "'./own.js' -v"),
+        ("GIT_EXEC_PATH", "lib"),
+        ("LD_PRELOAD", "$ORIGIN/../../{tree}/own.so"),
+        ("LD_PRELOAD", "{tree}/$LIB/q.so"),
+        ("LD_PRELOAD", "{tree}/${{LIB}}/q.so"),
+        ("LD_PRELOAD", "{tree}/$PLATFORM/q.so"),
+        ("LD_PRELOAD", "./tab\tname.so"),
+        ("LD_PRELOAD", ":".join(f"/x{at}" for at in range(300)) + ":own.so"),
+        ("LD_LIBRARY_PATH", "{tree}/$LIB"),
+        ("BASH_ENV", "$PWD/own.js"),
+        ("BASH_ENV", "`pwd`/own.js"),
+        ("BASH_ENV", "~/own.js"),
+        ("BASH_ENV", "a b.sh"),
+        ("OPENSSL_CONF", "own.js"),
+        ("OPENSSL_ENGINES", "lib"),
+        ("OPENSSL_MODULES", "lib"),
+        ("GIT_SSH_COMMAND", "sh $PWD/own.js"),
+        ("GIT_SSH_COMMAND", "sh lib/'own.pm'"),
+        ("JAVA_TOOL_OPTIONS", "-Xlog:file=gc.log -agentpath:{tree}/own.so"),
+        ("JDK_JAVA_OPTIONS", "-cp -Xlog:own.js"),
+        ("NODE_OPTIONS", "--title=x --import=./own.js"),
+    ],
+)
+def test_what_the_run_made_is_not_loaded(place: Place, name: str, value: str) -> None:
+    found = place.verdict(name, value.format(tree=place.tree))
+    assert found.effect is Effect.DENY and found.matches[0].invariant.id == "scope.tools"
+    assert name in found.matches[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LD_PRELOAD", "./old.so"),
+        ("LD_PRELOAD", "build/fine.so"),
+        ("LD_PRELOAD", "libm.so.6"),
+        ("LD_LIBRARY_PATH", "olds:build:/usr/lib"),
+        ("JAVA_TOOL_OPTIONS", "-Xmx512m -Dfile.encoding=UTF-8 -Djava.io.tmpdir=lib"),
+        ("NODE_OPTIONS", "--no-warnings --redirect-warnings=own.js --title=own.js"),
+        ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+        ("JAVA_TOOL_OPTIONS", "-Xlog:file=gc.log -XX:ErrorFile=gc.log -Dlog=gc.log"),
+        ("LD_LIBRARY_PATH", ""),
+        ("LD_BIND_NOW", "1"),
+        ("OPENSSL_CONF", "/etc/ssl/openssl.cnf"),
+        ("GIT_EDITOR", "./own.js"),  # passed by the profile
+        ("PYTHONPATH", "lib"),
+        ("SOME_TOKEN", "x"),
+        ("LD_LIBRARY_PATH", "old"),  # as it was at the start
+    ],
+)
+def test_what_was_there_what_is_named_and_what_leads_nowhere_is_free(place: Place, name: str, value: str) -> None:
+    assert place.effect(name, value) is Effect.ALLOW
+
+
+@pytest.mark.parametrize("options", ["-MA::B", "MA::B", "-wMA::B=x", "-mA'B", "-w -MA::B"])
+def test_modules_that_perl_is_told_to_load_are_looked_for_in_perl5lib(place: Place, options: str) -> None:
+    assert "PERL5OPT leads to inc/A/B.pm" in place.verdict("PERL5OPT", options, PERL5LIB="/x:inc").matches[0].message
+    assert place.verdict("PERL5OPT", f"-Mlib=inc {options}").effect is Effect.DENY
+    assert place.verdict("PERL5OPT", "-w", PERL5LIB="inc").effect is Effect.ALLOW
+    assert place.verdict("PERL5OPT", "-Mstrict", PERL5LIB="inc").effect is Effect.ALLOW
+    place.start["PERL5OPT"] = options
+    assert place.effect("PERL5OPT", options) is Effect.ALLOW
+    assert place.verdict("PERL5OPT", options, PERL5LIB="inc").effect is Effect.DENY
+
+
+def test_debuggers_of_perl_are_modules(place: Place) -> None:
+    place.make("inc/5.36.0/Devel/Own.pm")
+    assert place.verdict("PERL5OPT", "-d:Own", PERL5LIB="inc").effect is Effect.DENY
+
+
+@pytest.mark.parametrize(("name", "value"), [("LD_DEBUG", "all"), ("BASH_FUNC_ls%%", "() { :; }")])
+def test_switches_of_the_loader_and_functions_stay_dropped(place: Place, name: str, value: str) -> None:
+    (match,) = place.verdict(name, value).matches
+    assert match.invariant.id == "scope.env" and name in match.message
+
+
+def test_a_variable_that_the_profile_drops_is_not_put_back(place: Place) -> None:
+    found = place.verdict("RUBYOPT", "-W0")
+    assert found.effect is Effect.DENY and found.matches[0].invariant.id == "scope.env"
+    assert found.matches[0].invariant.source == "govrun.toml:5"
+
+
+def test_without_the_keys_nothing_is_asked() -> None:
+    assert not policy_of().injection
+    assert not policy_of('version = 1\n[scope]\nwhy = "w"\ntools = { mcp = [] }\n').injection
+    only_credentials = policy_of('version = 1\n[scope]\nwhy = "w"\nenv = { drop = ["ACME_*"] }\n')
+    assert not only_credentials.injection
+    everything = policy_of('version = 1\n[scope]\nwhy = "w"\nenv = { drop = ["P*"] }\n')
+    assert everything.injection and not everything.injection.asks("PATH") and everything.injection.asks("PERL5OPT")
+    event = ExecEvent(ACTOR, Target(TREE + b"/x", Kind.FILE), b"x", (b"x",), TREE, "call")
+    assert decide(policy_of(), NO_STATE, event).effect is Effect.ALLOW
+
+
+def test_all_words_count_at_the_stop(place: Place) -> None:
+    """Of a real process: its environment may hold a name twice, and a loader takes another one than getenv."""
+    import subprocess
+
+    script = (
+        "import ctypes, sys; c = ctypes.CDLL(None); a = lambda *w: (ctypes.c_char_p * (len(w) + 1))(*w, None); "
+        "c.execve(b'/bin/sleep', a(b'sleep', b'60'), a(b'LD_AUDIT=', b'LD_AUDIT=own.so', b'X=' + b'y' * 100000))"
+    )
+    with subprocess.Popen(["/usr/bin/python3", "-c", script], stderr=subprocess.DEVNULL) as process:
+        try:
+            # The image comes before its environment does.
+            while b"LD_AUDIT=" not in Path(f"/proc/{process.pid}/environ").read_bytes():
+                pass
+            sleep = Target(b"/bin/sleep", Kind.FILE)
+            event = ExecEvent(ACTOR, sleep, b"sleep", (b"sleep", b"60"), os.fsencode(place.tree), "stop")
+            told = Injection({}).of(place.policy, event, process.pid, dict, place.record, lambda: None)
+        finally:
+            process.kill()
+    assert told.injected == (("LD_AUDIT", os.fsencode(place.tree / "own.so")),)
