@@ -12,9 +12,20 @@ from typing import NamedTuple, NoReturn
 from supervisor.kernel import landlock, libc, process, seccomp
 
 
+class Beside(NamedTuple):
+    """A process that is forked into the same confinement before the agent executes, and executes itself at once: its
+    ``argv``, and the descriptors that it keeps, as ``FIRST`` and up; the last one takes what
+    it says."""
+
+    program: str
+    argv: tuple[str, ...]
+    descriptors: tuple[int, ...]
+
+
 class Launch(NamedTuple):
     """Everything the child needs, made before the fork. ``tell`` and ``wait`` are pipe ends: the child writes the
-    number of its listener, or an error, and waits for one byte before it executes."""
+    number of its listener, or an error, and waits for one byte before it executes. ``group``: the control file by which
+    it enters its cgroup, -1 for none; ``limits``: (resource, value) of setrlimit(2)."""
 
     program: str
     argv: tuple[str, ...]
@@ -28,6 +39,9 @@ class Launch(NamedTuple):
     umask: int
     ignored: tuple[int, ...]
     files: int | None
+    group: int = -1
+    limits: tuple[tuple[int, int], ...] = ()
+    beside: Beside | None = None
 
 
 def become(launch: Launch) -> NoReturn:
@@ -46,6 +60,10 @@ def become(launch: Launch) -> NoReturn:
         _limit(resource.RLIMIT_CORE, 1)
         if launch.files is not None:
             _limit(resource.RLIMIT_NOFILE, launch.files)
+        for which, value in launch.limits:
+            _limit(which, value)
+        if launch.group >= 0:
+            os.write(launch.group, b"0")
         os.chdir(launch.cwd)
         _close_others(launch)
         tell = _TELL
@@ -58,6 +76,9 @@ def become(launch: Launch) -> NoReturn:
         stage = "loading the filter"
         listener = seccomp.load(launch.filter)
         os.write(tell, b"L%d\n" % listener)
+        if launch.beside is not None:
+            stage = "starting the process beside it"
+            _stand_beside(launch.beside, launch.environment)
         stage = "waiting for the supervisor"
         if os.read(_WAIT, 1) != b"+":
             os._exit(125)
@@ -83,16 +104,36 @@ def _execute(launch: Launch) -> None:
     os.execve("/bin/sh", ("sh", launch.program, *launch.argv[1:]), launch.environment)
 
 
-_TELL, _WAIT, _DOMAIN = 3, 4, 5
+def _stand_beside(beside: Beside, environment: dict[str, str]) -> None:
+    """Forked twice: it is no child of the agent's, which would wait for it."""
+    middle = os.fork()
+    if middle == 0:
+        try:
+            if os.fork():
+                os._exit(0)
+            os.setpgid(0, 0)
+            for fd in range(3):
+                os.dup2(FIRST + len(beside.descriptors) - 1, fd)
+            for at in range(len(beside.descriptors)):
+                os.set_inheritable(FIRST + at, True)
+            os.execve(beside.program, beside.argv, environment)
+        finally:
+            os._exit(125)
+    os.waitpid(middle, 0)
+    for at in range(len(beside.descriptors)):
+        os.close(FIRST + at)
+
+
+_TELL, _WAIT, _DOMAIN, FIRST = 3, 4, 5, 6
 
 
 def _close_others(launch: Launch) -> None:
-    """Keep 0-2 and the three descriptors below; everything else would be a way around the domain."""
-    kept = (launch.tell, launch.wait, launch.domain.fd)
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _DOMAIN + 1) for fd in kept]
+    """Keep 0-2 and the descriptors below; everything else would be a way around the domain."""
+    kept = (launch.tell, launch.wait, launch.domain.fd, *(launch.beside.descriptors if launch.beside else ()))
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _TELL + len(kept)) for fd in kept]
     for at, fd in enumerate(high):
         os.dup2(fd, _TELL + at, inheritable=False)
-    libc.close_range(_DOMAIN + 1)
+    libc.close_range(_TELL + len(kept))
 
 
 def _limit(which: int, value: int) -> None:

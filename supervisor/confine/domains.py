@@ -40,15 +40,23 @@ class Domain(NamedTuple):
         return made
 
 
-def agent_domain(hidden: Iterable[bytes], scoped: int, terminals: Iterable[bytes] = ()) -> Domain:
-    """Everything readable except ``hidden`` (canonical folders), nothing writable but devices and the ``terminals``
-    that the run was started on."""
+def agent_domain(
+    hidden: Iterable[bytes],
+    scoped: int,
+    terminals: Iterable[bytes] = (),
+    shown: Iterable[bytes] = (),
+    inner: Iterable[bytes] = (),
+) -> Domain:
+    """Everything readable except ``hidden`` (canonical folders), of which the files ``shown`` and the folders ``inner``
+    are; nothing writable but devices and the ``terminals`` that the run was started on."""
     given = tuple(hidden)
     # A folder inside a hidden one must not make that one an ancestor whose siblings are granted.
     folders = tuple(f for f in given if not any(f != other and f.startswith(other + b"/") for other in given))
     ancestors = frozenset(_above(folders))
     rules: list[tuple[bytes, int]] = [(device, _WRITE_DEVICE) for device in (*DEVICES, *terminals)]
     rules += [(folder, landlock.READ_DIR) for folder in DEVICE_FOLDERS]
+    rules += [(file, landlock.READ_FILE) for file in shown]
+    rules += [(folder, landlock.READ) for folder in inner]
     for folder in sorted(ancestors):
         rules += [(path, landlock.READ) for path in _siblings(folder, ancestors, folders)]
     return Domain(landlock.WRITE_ALL | landlock.READ, scoped, tuple(rules), ancestors | {b"/dev"})

@@ -32,11 +32,13 @@ class FilterSpec(NamedTuple):
 
     ``opens`` says which opens are put to the supervisor: "writes", "folders" (those with O_DIRECTORY too) or "all".
     ``abi`` is the Landlock ABI that will be in force (signals between threads are asked about below 6).
+    ``ipc``: System V objects can be had.
     """
 
     debug: bool
     opens: Opens
     abi: int
+    ipc: bool = True
 
 
 _MAX_INSTRUCTIONS: Final = 4096  # BPF_MAXINSNS
@@ -61,7 +63,7 @@ def build(spec: FilterSpec) -> bytes:
 
     seccomp_number()
     rules = sorted(by_argument(spec.opens, debug=spec.debug).items())
-    table = by_name(spec.debug, spec.abi)
+    table = by_name(spec.debug, spec.abi, ipc=spec.ipc)
     table |= {name: _TRACE | index for index, (name, _) in enumerate(rules, 1)}
     program = _export(table)
     blocks = [_block(rule.cases, rule.otherwise) for _, rule in rules]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
-import sys
 
-from supervisor.kernel.libc import libc
+from supervisor.kernel.libc import file_system
 
 F_SETLEASE = 1024  # linux/fcntl.h
 _OVERLAYFS = 0x794C7630  # linux/magic.h
@@ -29,7 +27,7 @@ def has_writer(fd: int) -> bool | None:
 
 def sees_mappings(fd: int) -> bool:
     """Whether ``has_writer`` knows of shared mappings of this file (statfs(2), f_type)."""
-    buffer = ctypes.create_string_buffer(256)  # struct statfs is 120 bytes on 64-bit machines
-    if libc.fstatfs(fd, buffer) < 0:
+    try:
+        return file_system(fd) != _OVERLAYFS
+    except OSError:
         return False
-    return int.from_bytes(buffer.raw[:8], sys.byteorder) & 0xFFFFFFFF != _OVERLAYFS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_ulong, c_void_p
 from typing import Any
 
@@ -86,6 +87,14 @@ def syscall(number: int, *args: int, name: str = "syscall") -> int:
     if result < 0:
         raise fail(name)
     return result
+
+
+def file_system(fd: int) -> int:
+    """The kind of file system that a file lies on (statfs(2), f_type; linux/magic.h). Errors: ``OSError``."""
+    buffer = ctypes.create_string_buffer(256)  # struct statfs is 120 bytes on 64-bit machines
+    if libc.fstatfs(fd, buffer) < 0:
+        raise fail("fstatfs")
+    return int.from_bytes(buffer.raw[:8], sys.byteorder) & 0xFFFFFFFF
 
 
 def openat2(dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:

@@ -276,12 +276,19 @@ REFUSE: Final = (
 )
 
 
-def by_name(debug: bool, abi: int) -> dict[str, int]:
+# They make what outlives them, and that somebody else can find.
+_IPC: Final = ("shmget", "semget", "msgget")
+
+
+def by_name(debug: bool, abi: int, *, ipc: bool = True) -> dict[str, int]:
     """Name to filter return value for every call whose arguments do not matter.
 
-    ``debug`` lets debuggers work on processes of the run; ``abi`` is the Landlock ABI in force, 0 for none.
+    ``debug`` lets debuggers work on processes of the run; ``abi`` is the Landlock ABI in force, 0 for none;
+    ``ipc``: System V objects can be had.
     """
     table = {name: group.action for part in (ALLOW, NOTIFY, REFUSE) for group in part for name in group.names}
     table |= dict.fromkeys(DEBUGGING, ALLOWED if debug else NOTIFIED)
     table |= dict.fromkeys(THREAD_SIGNALS, ALLOWED if abi >= 6 else NOTIFIED)
+    if not ipc:
+        table |= dict.fromkeys((*_IPC, "shmat"), refused(errno.EACCES))
     return table

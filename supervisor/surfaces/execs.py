@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from supervisor.kernel import memory
 from supervisor.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
+from supervisor.surfaces.contents import told_by_kernel
 from supervisor.surfaces.files import Call, dirfd
 from supervisor.surfaces.ownlinks import own_link
 from supervisor.surfaces.paths import Caller, Refused, Resolver, Spot
 from supervisor.vocabulary.events import Actor, ExecEvent, Kind, Target
 
+_MOST_ENVIRONMENT = 8 << 20  # the kernel takes 6 MiB of arguments and environment at most (execve(2))
 _OWN_EXE = re.compile(rb"/proc/(?:self|thread-self|(\d+))/exe\Z")
 
 
@@ -163,8 +165,7 @@ def variables(words: Iterable[bytes]) -> dict[bytes, bytes]:
 
 def environment_of(pid: int) -> dict[bytes, bytes]:
     """The environment that a process was executed with. OSError: it is gone."""
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return variables(file.read(2 << 20).split(b"\0"))
+    return variables(told_by_kernel(f"/proc/{pid}/environ", _MOST_ENVIRONMENT).split(b"\0"))
 
 
 __all__ = ["Execs", "Judged", "Refused", "environment_of", "image_of", "variables", "verify"]

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.kernel import memory, process
 from supervisor.kernel.libc import AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW
@@ -22,6 +22,9 @@ from supervisor.surfaces.renames import Renames
 from supervisor.vocabulary.acts import OpenAct, PathAct
 from supervisor.vocabulary.events import Actor, FsEvent, FsOp, Kind, Target
 
+if TYPE_CHECKING:
+    from supervisor.surfaces.reads import Reads
+
 Args = tuple[int, int, int, int, int, int]
 # What open(2) knows; the kernel ignores other bits there, openat2 refuses them.
 _KNOWN = (
@@ -30,6 +33,7 @@ _KNOWN = (
 )  # fmt: skip
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 _WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_TMPFILE & ~os.O_DIRECTORY
+PLAIN_OPEN = _KNOWN & ~_WRITES  # the flags of an open that only reads
 
 
 _MADE = {
@@ -67,10 +71,14 @@ def dirfd(register: int) -> int:
 
 
 class Files:
-    """``renames`` and ``attributes`` decode the two largest families."""
+    """``renames`` and ``attributes`` decode the two largest families, ``reads`` opens that only read, where those are
+    judged."""
 
-    def __init__(self, resolver: Resolver, renames: Renames, attributes: Attributes) -> None:
+    def __init__(
+        self, resolver: Resolver, renames: Renames, attributes: Attributes, reads: Reads | None = None
+    ) -> None:
         self._resolver = resolver
+        self._reads = reads
         self._renames = renames
         self._attributes = attributes
         calls: dict[str, Callable[[Call], Attempt]] = {
@@ -128,6 +136,8 @@ class Files:
         path = memory.string(call.caller.tid, address)
         flags &= _KNOWN | os.O_PATH
         if flags & os.O_PATH or not flags & _WRITES:
+            if self._reads is not None:
+                return self._reads.attempt(call, base, path, flags, resolve)
             return self._plain(call, base, path, flags, resolve)
         mode &= 0o7777
         if flags & _TMPFILE:
@@ -177,6 +187,8 @@ class Files:
             spot.close()
             number = errno.ELOOP if target.kind is Kind.LINK else errno.EISDIR
             raise OSError(number, os.strerror(number))
+        if self._reads is not None and target.kind in (Kind.CHAR, Kind.FIFO) and not flags & os.O_ACCMODE:
+            return self._reads.opening(call, spot, flags)  # nothing is created or truncated there
         event = FsEvent(call.actor, FsOp.WRITE, call.name, target, git_tool=call.git_tool)
         links = self._resolver.foreign_links(target)
         tid = call.caller.tid

@@ -26,6 +26,7 @@ class Identities:
     def __init__(self, names: Iterable[str], folders: Iterable[bytes]) -> None:
         self._names = tuple(names)
         self._folders = tuple(dict.fromkeys(folders))
+        self._real = frozenset(map(os.path.realpath, self._folders))
         self._by_size: dict[int, list[_Tool]] | None = None
         self._inodes: dict[tuple[int, int], str] = {}
         self._known: dict[tuple[int, int, int, int], str] = {}
@@ -45,10 +46,21 @@ class Identities:
         if same and info.st_size <= _MOST_BYTES:
             digest = _digest(path)
             found = next((tool.name for tool in same if self._digest_of(tool.path) == digest), "")
+        if found and self._goes_by_name(path, found):
+            found = ""
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[key] = found
         return found
+
+    def _goes_by_name(self, path: bytes, found: str) -> bool:
+        """Whether it is installed under a name of its own and begins another program by that: version managers put
+        one script in many places."""
+        folder, name = os.path.split(path)
+        if name == found.encode() or folder not in self._real:
+            return False
+        with open(path, "rb", opener=_plainly) as file:
+            return file.read(2) == b"#!"
 
     def _installed(self) -> dict[int, list[_Tool]]:
         found: dict[int, list[_Tool]] = {}

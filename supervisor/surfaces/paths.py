@@ -122,38 +122,43 @@ class Resolver:
     def existing(self, caller: Caller, dirfd: int, path: bytes, *, nofollow: bool = False, resolve: int = 0) -> Spot:
         """What ``path`` leads to. Errors: those of path_resolution(7), ``Refused``."""
         try:
-            return self._existing(caller, dirfd, path, nofollow=nofollow, resolve=resolve)
+            return self.pinned(self.reach(caller, dirfd, path, nofollow=nofollow, resolve=resolve))
         except Refused as refused:
             refused.path = path
             raise
 
-    def _existing(self, caller: Caller, dirfd: int, path: bytes, *, nofollow: bool, resolve: int) -> Spot:
+    def reach(self, caller: Caller, dirfd: int, path: bytes, *, nofollow: bool = False, resolve: int = 0) -> int:
+        """An O_PATH descriptor of what ``path`` leads to. Errors: as ``existing``."""
         if path == b"":
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        spot = self.own(caller, path, nofollow=nofollow, resolve=resolve)
-        if spot is not None:
-            return spot
+        handle = self._own_link(caller, path, nofollow=nofollow, resolve=resolve)
+        if handle is not None:
+            return handle
         base, path = self.base(caller, dirfd, path, resolve)
         try:
-            handle = self._walk(base, path, os.O_PATH | (os.O_NOFOLLOW if nofollow else 0), resolve)
+            return self._walk(base, path, os.O_PATH | (os.O_NOFOLLOW if nofollow else 0), resolve)
         except Refused:
             text = self._link_text(base, path)
-            spot = self.own(caller, text, nofollow=nofollow, resolve=resolve) if text else None
-            if spot is None:
+            handle = self._own_link(caller, text, nofollow=nofollow, resolve=resolve) if text else None
+            if handle is None:
                 raise
-            return spot
+            return handle
         finally:
             _close(base)
-        return self.pinned(handle)
 
     def own(self, caller: Caller, path: bytes, *, nofollow: bool, resolve: int) -> Spot | None:
         """What the caller's own link that ``path`` itself is leads to (/dev/stdout, /proc/self/fd/1). None when it is
         none. Errors: ``Refused`` for another process's, ENOENT for a descriptor that is not open."""
+        handle = self._own_link(caller, path, nofollow=nofollow, resolve=resolve)
+        return self.pinned(handle) if handle is not None else None
+
+    @staticmethod
+    def _own_link(caller: Caller, path: bytes, *, nofollow: bool, resolve: int) -> int | None:
         link = _own(caller, path, resolve)
         if link is None or link.rest:
             return None
         _may_jump(resolve, nofollow=nofollow)
-        return self.pinned(os.open(link.entry, os.O_PATH | os.O_CLOEXEC))
+        return os.open(link.entry, os.O_PATH | os.O_CLOEXEC)
 
     def descriptor(self, caller: Caller, number: int) -> Spot:
         """What descriptor ``number`` of the calling thread refers to. ENOENT when it is not open. Threads may have
