@@ -21,4 +21,4 @@ Packages in the order in which data passes through them; each may import what is
     cli          one file per command; the only place that prints or exits
 """
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

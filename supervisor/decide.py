@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from supervisor.invariants import commands, content, dependency, gitdir, hosts, scope
-from supervisor.invariants.places import WRITABLE, Zone, governed, locate
-from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.places import WRITABLE, Zone, governed, locate, names_of
+from supervisor.invariants.policy import NO_STATE, CompiledPolicy, RunState
 from supervisor.vocabulary.events import (
     ContentEvent,
     Event,
@@ -33,21 +33,29 @@ def decide(policy: CompiledPolicy, state: RunState, event: Event) -> Verdict:
     """The verdict on ``event``. ``state`` is what of the run's past may matter; it is never changed here."""
     match event:
         case FsEvent():
-            return _strictest((*scope.judge(policy, event), *_arrivals(policy, event), *_files(policy, state, event)))
+            found = (*scope.judge(policy, event), *_arrivals(policy, event), *_files(policy, state, event))
+            return _strictest((*found, *_expressions(policy, state, event), *_unmet(policy, state, Effect.DENY)))
         case ContentEvent():
             return _strictest(_content(policy, state, event))
         case GitConfigEvent():
             return _strictest(_config(policy, event))
         case ExecEvent():
-            return _strictest((*_exec(policy, event), *_used(policy, state, event)))
+            return _strictest(
+                (*_exec(policy, event), *_used(policy, state, event), *_expressions(policy, state, event))
+            )
         case NetEvent():
-            return _strictest((*_network(policy, event), *_used(policy, state, event)))
+            return _strictest(
+                (*_network(policy, event), *_used(policy, state, event), *_expressions(policy, state, event))
+            )
         case ProcessEvent():
             return _strictest(_process(policy, event))
         case LifecycleEvent():
-            return _strictest((*_lifecycle(policy, event), *_afterwards(policy, state, event)))
-        case RefEvent() | ObservationGap():
-            return ALLOWED  # seen after the fact; ref rules are judged with their issue
+            after = (*_lifecycle(policy, event), *_afterwards(policy, state, event))
+            return _strictest((*after, *_unmet(policy, state, Effect.WARN)))
+        case RefEvent():
+            return _strictest(_ref(policy, event))
+        case ObservationGap():
+            return ALLOWED
         case _:
             assert_never(event)
 
@@ -66,6 +74,10 @@ def _content(policy: CompiledPolicy, state: RunState, event: ContentEvent) -> It
     # A folder called .git may hold sources like any other; whoever asks has left out what git keeps there.
     if not event.placed and path.startswith(inside):
         yield from content.judge(policy, state, event, path[len(inside) :])
+        if policy.remediation and state.episodes:
+            from supervisor.invariants import remediation
+
+            yield from remediation.judge_content(policy, state, event, path[len(inside) :])
 
 
 def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
@@ -92,18 +104,19 @@ def _arrivals(policy: CompiledPolicy, event: FsEvent) -> Iterator[Match]:
 
 
 def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[Match]:
-    """Rules about classes of files, and ceilings."""
+    """Rules about classes of files, ceilings, and what may not change now."""
+    if event.applied_by:
+        told = f"{event.applied_by} was judged by what it finds here, and has not ended"
+        yield Match(policy.invariant("govrun.exec"), Effect.DENY, told)
     if policy.data and policy.data.files:
         from supervisor.invariants import data
 
         reads = event.op is FsOp.READ
-        for target in (event.target, event.other):
-            if target is not None:
-                place = locate(policy, target.path)
-                relative = place.relative if place.zone is Zone.TREE else None
-                yield from data.judge_file(
-                    policy.data, target.path, relative, policy.home, writes=not reads, reads=reads
-                )
+        touched = (target.path for target in (event.target, event.other) if target is not None)
+        for path in (name for each in touched for name in names_of(each)):
+            place = locate(policy, path)
+            relative = place.relative if place.zone is Zone.TREE else None
+            yield from data.judge_file(policy.data, path, relative, policy.home, writes=not reads, reads=reads)
     if policy.guards and state.counted and event.op is not FsOp.READ:
         from supervisor.invariants import guardrail
 
@@ -122,8 +135,15 @@ def _files(policy: CompiledPolicy, state: RunState, event: FsEvent) -> Iterator[
         from supervisor.invariants import remediation
 
         other = governed(policy, event.other) if event.other is not None else None
+        also = [governed(policy, event.target._replace(path=name)) for name in event.names]
         yield from remediation.judge_fs(
-            policy.remediation, state.episodes, event, governed(policy, event.target), other, moving=event.carried
+            policy.remediation,
+            state.episodes,
+            event,
+            governed(policy, event.target),
+            other,
+            tuple(name for name in also if name is not None),
+            moving=event.carried,
         )
 
 
@@ -141,6 +161,14 @@ def _used(policy: CompiledPolicy, state: RunState, event: ExecEvent | NetEvent) 
         yield from remediation.judge_exec(policy.remediation, state.episodes, event)
 
 
+def _expressions(policy: CompiledPolicy, state: RunState, event: FsEvent | ExecEvent | NetEvent) -> Iterator[Match]:
+    if policy.expressions:
+        from supervisor.invariants import expression
+
+        if expression.is_judged(event):
+            yield from expression.judge(policy.expressions, event, policy.tree, policy.home, state.now)
+
+
 def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) -> Iterator[Match]:
     """Ceilings that are crossed by what has happened, and going in circles."""
     if event.op not in ("counted", "written", "circles") or not policy.guards:
@@ -151,6 +179,12 @@ def _afterwards(policy: CompiledPolicy, state: RunState, event: LifecycleEvent) 
         yield from guardrail.judge(policy.guards, state.usage, event, None, state.increment)
     else:
         yield from guardrail.judge_loop(policy.guards, state.loop, event.detail, ended=True)
+
+
+def _unmet(policy: CompiledPolicy, state: RunState, effect: Effect) -> Iterator[Match]:
+    """Contracts that are not met: at a commit that is refused, at a checkpoint it is told."""
+    for ident, why in state.unmet.items():
+        yield Match(policy.invariant(ident), effect, f"the contract is not met: {why}")
 
 
 def _new_names(event: FsEvent) -> Iterator[bytes]:
@@ -182,12 +216,30 @@ def _exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
     if event.anonymous:
         yield Match(policy.invariant("govrun.exec"), Effect.DENY, "a program without a name cannot be judged")
         return
+    if policy.judges_reads:  # the kernel reads what it executes
+        read = FsEvent(event.actor, FsOp.READ, "execve", event.target)
+        yield from scope.judge(policy, read)
+        yield from _files(policy, NO_STATE, read)
     yield from dependency.judge_install(policy.dependencies, event)
     if policy.actions:
         from supervisor.invariants import actions
 
         cwd = locate(policy, event.cwd)
         yield from actions.judge_exec(policy.actions, event, cwd.relative if cwd.zone is Zone.TREE else None)
+    if event.applied and policy.documents:
+        from supervisor.invariants import applied
+
+        yield from applied.judge_exec(policy.documents, event.applied, policy.tree)
+    if event.commands and policy.branching:
+        from supervisor.invariants import branching
+
+        yield from branching.judge_exec(policy, event)
+    if event.authored or event.servers or event.injected:
+        from supervisor.invariants import injection, servers, tools
+
+        yield from tools.judge_exec(policy, event)
+        yield from servers.judge_exec(policy, event)
+        yield from injection.judge_exec(policy, event)
     if event.statements and policy.data:
         from supervisor.invariants import data
 
@@ -219,6 +271,13 @@ def _network(policy: CompiledPolicy, event: NetEvent) -> Iterator[Match]:
         yield Match(rule, Effect.OBSERVE, message)
 
 
+def _ref(policy: CompiledPolicy, event: RefEvent) -> Iterator[Match]:
+    if event.landing and policy.branching:
+        from supervisor.invariants import branching
+
+        yield from branching.judge_ref(policy, event)
+
+
 def _process(policy: CompiledPolicy, event: ProcessEvent) -> Iterator[Match]:
     if event.op == "trace" and not policy.debug:
         message = "tracing and reading other processes needs `debug = true` in [scope]"
@@ -231,3 +290,7 @@ def _process(policy: CompiledPolicy, event: ProcessEvent) -> Iterator[Match]:
 def _lifecycle(policy: CompiledPolicy, event: LifecycleEvent) -> Iterator[Match]:
     if event.op == "timeout" and "scope.timeout" in policy.invariants:
         yield Match(policy.invariant("scope.timeout"), Effect.KILL, event.detail)
+    elif policy.limits:
+        from supervisor.invariants import limits
+
+        yield from limits.judge(policy, event)

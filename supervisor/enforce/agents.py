@@ -1,6 +1,8 @@
-"""What a signing agent may be asked on behalf of a run: a signature by the one key that git is configured with.
+"""What an agent may be asked on behalf of a run: a signature by the one key that git is configured with, or a login at
+the hosts of its remotes.
 
-ssh-agent: draft-ietf-sshm-ssh-agent for the messages, PROTOCOL.sshsig for what git has signed. gpg-agent: the commands
+ssh-agent: draft-ietf-sshm-ssh-agent for the messages, PROTOCOL.sshsig for what git has signed, RFC 4252, 7 for what a
+login signs, PROTOCOL.agent of OpenSSH for how a session is bound to a host. gpg-agent: the commands
 of its manual, as lines of the Assuan protocol. Whatever is not listed here is refused. Pure.
 """
 
@@ -9,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-FAILURE, REQUEST_IDENTITIES, IDENTITIES, SIGN_REQUEST = 5, 11, 12, 13
+FAILURE, SUCCESS, REQUEST_IDENTITIES, IDENTITIES, SIGN_REQUEST, EXTENSION = 5, 6, 11, 12, 13, 27
+_BIND = b"session-bind@openssh.com"
+_USERAUTH_REQUEST = 50  # SSH_MSG_USERAUTH_REQUEST (RFC 4252, 6)
 NAMESPACE = b"git"
 # GPG_ERR_FORBIDDEN and GPG_ERR_NO_SECKEY with the agent as their source (libgpg-error, err-codes.h)
 FORBIDDEN = b"ERR 67109115 Forbidden <GPG Agent>"
@@ -59,6 +63,53 @@ def ssh_may_ask(message: bytes, key: bytes) -> bool:
         return False
     sizes = {b"sha256": 32, b"sha512": 64}
     return namespace == NAMESPACE and not reserved and sizes.get(algorithm) == len(digest) and not rest
+
+
+def binding(host_key: bytes, session: bytes, signature: bytes) -> bytes:
+    """The request that binds a connection to the host whose key signed the session id."""
+    return bytes([EXTENSION]) + packed(_BIND) + packed(host_key) + packed(session) + packed(signature) + b"\0"
+
+
+def ssh_binding(message: bytes) -> tuple[bytes, bytes] | None:
+    """(host key, session id) of a request to bind a session that is not forwarded, None for any other message. The
+    agent verifies the host's signature."""
+    if message[:1] != bytes([EXTENSION]):
+        return None
+    try:
+        name, rest = _string(message[1:])
+        host_key, rest = _string(rest)
+        session, rest = _string(rest)
+        _, rest = _string(rest)
+    except Malformed:
+        return None
+    return (host_key, session) if name == _BIND and rest == b"\0" and session else None
+
+
+def ssh_login(message: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """(session id, user, host key) of a request for the signature of a login, None for any other message. The host key
+    is empty where the login does not name one.
+
+    The signed data begin with the length of a session id, so that no text of another protocol passes for them."""
+    if message[:1] != bytes([SIGN_REQUEST]):
+        return None
+    try:
+        asked, rest = _string(message[1:])
+        data, flags = _string(rest)
+        session, rest = _string(data)
+        if rest[:1] != bytes([_USERAUTH_REQUEST]):
+            return None
+        user, rest = _string(rest[1:])
+        service, rest = _string(rest)
+        method, rest = _string(rest)
+        if rest[:1] != b"\1":
+            return None
+        _, rest = _string(rest[1:])
+        key, rest = _string(rest)
+        host_key, rest = _string(rest) if method == b"publickey-hostbound-v00@openssh.com" else (b"", rest)
+    except Malformed:
+        return None
+    known = service == b"ssh-connection" and (method == b"publickey" or host_key) and key == asked
+    return (session, user, host_key) if known and session and not rest and len(flags) == 4 else None
 
 
 def _identities(answer: bytes) -> Iterator[tuple[bytes, bytes]]:

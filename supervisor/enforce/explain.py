@@ -82,7 +82,7 @@ def with_more(line: str, more: str) -> str:
 _VERBS = {
     Effect.OBSERVE: "observed",
     Effect.WARN: "warning",
-    Effect.ASK: "denied, since nobody has approved of it,",
+    Effect.ASK: "denied, not approved,",
     Effect.DENY: "denied",
     Effect.REVERT: "denied",
     Effect.PAUSE: "denied",

@@ -1,4 +1,4 @@
-"""A process between a run and the user's signing agent: hands on what ``agents`` lets through, one child a connection.
+"""A process between a run and the user's agent: hands on what ``agents`` lets through, one child a connection.
 
 It is forked before anything of the run exists and ends with the supervisor. Its listener has an abstract name, which
 has no permissions, so it serves the supervisor alone: that is who connects for the run, and the kernel tells (unix(7),
@@ -24,12 +24,17 @@ _PATIENCE = 300.0  # seconds: somebody may have to type a passphrase
 
 
 class Door(NamedTuple):
-    """One agent: ``kind`` ``ssh`` or ``openpgp``, the path of its socket, and the key blobs or keygrips it may be asked
-    for."""
+    """One agent: ``kind`` is ``ssh`` or ``openpgp`` to sign with, or ``login``; its socket; ``allowed``: the
+    key blobs or keygrips it may be asked for, for logins what ``place`` makes of each host key and user."""
 
     kind: str
     socket: bytes
     allowed: tuple[bytes, ...]
+
+
+def place(host_key: bytes, user: bytes) -> bytes:
+    """Where a login is allowed."""
+    return agents.packed(host_key) + user
 
 
 class Relay:
@@ -69,6 +74,19 @@ def ask_for_keys(path: bytes, patience: float = 1.0) -> tuple[bytes, ...]:
             return agents.ssh_keys(_message(agent))
         except (OSError, agents.Malformed):
             return ()
+
+
+def verifies(path: bytes, host_key: bytes, patience: float = 1.0) -> bool:
+    """Whether an ssh-agent refuses to bind a session that the host has not signed. One that cannot bind refuses too."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+        agent.settimeout(patience)
+        try:
+            agent.connect(path)
+            forged = agents.packed(b"ssh-ed25519") + agents.packed(bytes(64))
+            agent.sendall(agents.packed(agents.binding(host_key, bytes(32), forged)))
+            return _message(agent)[0] != agents.SUCCESS
+        except (OSError, agents.Malformed):
+            return False
 
 
 def _become(listener: socket.socket, supervisor: int, door: Door) -> NoReturn:
@@ -132,6 +150,32 @@ def _ssh(client: socket.socket, agent: socket.socket, allowed: tuple[bytes, ...]
         answer = _message(agent)
         if message[0] == agents.REQUEST_IDENTITIES:
             answer = agents.ssh_identities(answer, key)
+        client.sendall(agents.packed(answer))
+
+
+def _login(client: socket.socket, agent: socket.socket, allowed: tuple[bytes, ...]) -> None:
+    """Logins in sessions that the agent has bound to one of the hosts: it verifies that the host's key signed the
+    session id, so the signature is of no use anywhere else, whoever asks for it."""
+    sessions: dict[bytes, bytes] = {}  # host key by session id
+    while True:
+        message = _message(client)
+        bound = agents.ssh_binding(message)
+        asked = agents.ssh_login(message)
+        if bound is not None:
+            passes = any(each.startswith(agents.packed(bound[0])) for each in allowed)
+        elif asked is not None:
+            session, user, named = asked
+            host_key = sessions.get(session, b"")
+            passes = named in (b"", host_key) and place(host_key, user) in allowed
+        else:
+            passes = message == bytes([agents.REQUEST_IDENTITIES])
+        if not passes:
+            client.sendall(agents.packed(bytes([agents.FAILURE])))
+            continue
+        agent.sendall(agents.packed(message))
+        answer = _message(agent)
+        if bound is not None and answer == bytes([agents.SUCCESS]):
+            sessions[bound[1]] = bound[0]
         client.sendall(agents.packed(answer))
 
 
@@ -204,4 +248,8 @@ def _answer(ours: _Lines, theirs: _Lines) -> None:
             theirs.put(b"END" if reply == b"END" else b"CAN")
 
 
-_HANDLERS: dict[str, Callable[[socket.socket, socket.socket, tuple[bytes, ...]], None]] = {"ssh": _ssh, "openpgp": _gpg}
+_HANDLERS: dict[str, Callable[[socket.socket, socket.socket, tuple[bytes, ...]], None]] = {
+    "ssh": _ssh,
+    "openpgp": _gpg,
+    "login": _login,
+}

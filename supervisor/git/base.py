@@ -210,12 +210,19 @@ def _leads_to(kind: str, content: bytes, wanted: str) -> str:
 
 
 def parse_tree(raw: bytes, width: int) -> dict[bytes, Entry]:
-    """Name -> entry of a raw tree object; ``width`` is the length of a binary object id (20 or 32)."""
+    """Name -> entry of a raw tree object; ``width`` is the length of a binary object id (20 or 32). Raises ``GitError``
+    for what git fsck calls a bad tree: of two entries with one name each reader may see another."""
     found: dict[bytes, Entry] = {}
     position = 0
-    while position < len(raw):
-        space = raw.index(b" ", position)
-        zero = raw.index(b"\0", space)
-        found[raw[space + 1 : zero]] = Entry(int(raw[position:space], 8), raw[zero + 1 : zero + 1 + width].hex())
-        position = zero + 1 + width
+    try:
+        while position < len(raw):
+            space = raw.index(b" ", position)
+            zero = raw.index(b"\0", space)
+            name, end = raw[space + 1 : zero], zero + 1 + width
+            if name in found or end > len(raw):
+                raise ValueError("a name twice, or no whole id")
+            found[name] = Entry(int(raw[position:space], 8), raw[zero + 1 : end].hex())
+            position = end
+    except ValueError as error:
+        raise GitError("a tree is damaged", f"{error}: git fsck names it", None) from error
     return found

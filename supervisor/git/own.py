@@ -31,7 +31,8 @@ def make_own(folder: Path, common_dir: Path, object_format: str) -> Path:
         (folder / "config").write_text(config)
         (folder / "objects/info/alternates").write_bytes(_quoted(os.fsencode(common_dir / "objects")) + b"\n")
         # Last: with a HEAD it is complete.
-        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        (folder / "HEAD.new").write_text("ref: refs/heads/none\n")
+        (folder / "HEAD.new").rename(folder / "HEAD")  # half of one would be there for ever
     except OSError as error:
         raise StopRun("cannot make govrun's own git directory", str(error), "free space in the state folder") from error
     refresh(folder, common_dir)

@@ -39,7 +39,7 @@ class Keyring(NamedTuple):
 def wanted(tree: Path, git_dirs: Sequence[Path], environ: Mapping[str, str]) -> Wanted | None:
     """What commits or tags of ``tree`` are signed with; None where they are not. Costs a process only where a
     configuration file speaks of signing."""
-    if not any(map(_speaks_of_signing, _files(git_dirs, environ))):
+    if not any(map(_speaks_of_signing, config_files(git_dirs, environ))):
         return None
     found = _configuration(tree, environ)
     if not any(found.get(key, "").lower() in _TRUE for key in ("commit.gpgsign", "tag.gpgsign")):
@@ -51,7 +51,7 @@ def wanted(tree: Path, git_dirs: Sequence[Path], environ: Mapping[str, str]) -> 
     return Wanted(kind, key, found.get(f"gpg.{kind}.program", usual))
 
 
-def _files(git_dirs: Sequence[Path], environ: Mapping[str, str]) -> list[Path]:
+def config_files(git_dirs: Sequence[Path], environ: Mapping[str, str]) -> list[Path]:
     home = Path(environ.get("HOME") or "/nonexistent")
     given = environ.get("XDG_CONFIG_HOME", "")
     xdg = Path(given) if given.startswith("/") else home / ".config"
@@ -71,7 +71,7 @@ def _configuration(tree: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The last value of each key; a key without one reads ``true``. Empty when git does not answer."""
     from supervisor.git.program import find_git
 
-    told = _ask([find_git(), "-C", str(tree), "config", "--null", "--get-regexp", _KEYS], environ)
+    told = ask([find_git(), "-C", str(tree), "config", "--null", "--get-regexp", _KEYS], environ)
     found: dict[str, str] = {}
     for entry in (told or b"").decode("utf-8", "surrogateescape").split("\0"):
         key, newline, value = entry.partition("\n")
@@ -80,7 +80,7 @@ def _configuration(tree: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _ask(argv: Sequence[str], environ: Mapping[str, str]) -> bytes | None:
+def ask(argv: Sequence[str], environ: Mapping[str, str]) -> bytes | None:
     """Standard output; None when the program fails, takes too long or is not there."""
     import subprocess  # most starts ask for nothing
 
@@ -138,9 +138,9 @@ def gpg_public(program: str, key: str, environ: Mapping[str, str]) -> Keyring | 
     several fit: which of them a run may sign with is not for it to choose."""
     # After "--", since the key may come from the repository: --homedir=… would have gpg start a program of its choice.
     plain = [program, "--batch", "--no-tty"]
-    listed = _ask([*plain, "--with-colons", "--with-keygrip", "--list-keys", "--", key], environ)
-    public = _ask([*plain, "--export", "--", key], environ)
-    folders = _ask([program.replace("gpg", "gpgconf"), "--list-dirs", "agent-socket"], environ)
+    listed = ask([*plain, "--with-colons", "--with-keygrip", "--list-keys", "--", key], environ)
+    public = ask([*plain, "--export", "--", key], environ)
+    folders = ask([program.replace("gpg", "gpgconf"), "--list-dirs", "agent-socket"], environ)
     grips = _signing_grips((listed or b"").decode("utf-8", "replace"), exact=key.endswith("!"))
     if not (public and folders and grips):
         return None

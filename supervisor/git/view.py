@@ -38,9 +38,14 @@ class View:
     def files(self, excludes: Iterable[Path] = ()) -> list[bytes]:
         """Paths relative to the top, sorted: in the index, or untracked and not ignored (gitignore(5); ``excludes``
         are further files of patterns). Submodules are among them as folders."""
-        words: list[str | bytes] = ["--work-tree=" + os.fsdecode(self._top), "-C", self._top]
-        words += ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        words += [f"--exclude-from={path}" for path in excludes]
+        return self._listed("--cached", "--others", "--exclude-standard", *(f"--exclude-from={p}" for p in excludes))
+
+    def tracked(self) -> list[bytes]:
+        """Those of them that are in the index."""
+        return self._listed("--cached")
+
+    def _listed(self, *choice: str) -> list[bytes]:
+        words: list[str | bytes] = ["--work-tree=" + os.fsdecode(self._top), "-C", self._top, "ls-files", "-z", *choice]
         try:
             raw = self.git.run(words)
         except GitError as error:

@@ -18,7 +18,7 @@ NOTES = "notes.jsonl"
 _MOST = 200  # entries of a list
 _MOST_KEYS = 1000  # invariants, and pairs of what was refused and by which
 _LONGEST = 400
-LISTS = ("refs", "commits", "reverts", "external", "divergence", "kills", "gaps", "unwritten")
+LISTS = ("refs", "commits", "reverts", "external", "divergence", "kills", "gaps", "state", "unwritten")
 
 
 class Some:
@@ -40,7 +40,8 @@ def _short(value: object) -> object:
 
 @dataclass
 class Account:
-    """``invariants`` by id; ``refused`` by (invariant, kind, what); ``lists`` as ``LISTS`` names them."""
+    """``invariants`` by id; ``refused`` by (invariant, kind, what); ``lists`` as ``LISTS`` names them. ``standing``:
+    what the end of the run says of each invariant, empty while there is none."""
 
     report: Report
     live: bool
@@ -48,6 +49,7 @@ class Account:
     invariants: dict[str, Record] = field(default_factory=dict)
     refused: dict[tuple[str, str, str], Record] = field(default_factory=dict)
     lists: Mapping[str, Some] = field(default_factory=lambda: {name: Some() for name in LISTS})
+    standing: dict[str, Record] = field(default_factory=dict)
     ref: str = ""  # where the repository keeps the record of the run
     beyond: dict[str, int] = field(default_factory=dict)  # what a table had no room for, by its name
 
@@ -62,7 +64,7 @@ def account(folder: Path) -> Account:
     found, known = Account(reader.report, is_live(folder)), Acts(reader)
     for record in records_of(reader):
         _take(found, record, known.cause_of(record))
-    for line in _notes(folder):
+    for line in notes_of(folder):
         _take_note(found, line)
     found.report = reader.report
     return found
@@ -81,8 +83,13 @@ def _take(found: Account, record: Record, cause: Record | None) -> None:
         spoke = {name: record.get(name) for name in ("invariant", "message")}
         theirs = {name: op.get(name) for name in ("path", "target", "reason", "more", "ref", "old", "new")}
         found.lists["divergence" if op.get("divergence") else "external"].add(entry | theirs | spoke)
+    elif kind == "state" and op.get("call") == "changed":
+        digests = {name: record.get(name) for name in ("pre", "post")}
+        found.lists["state"].add(entry | {"path": op.get("path")} | digests)
     elif kind == "gap":
         found.lists["gaps"].add(entry | {name: op.get(name) for name in ("reason", "detail")})
+    elif kind == "run.end":
+        _stand(found, op.get("invariants"))
     if record.get("verdict") == "kill" and not is_note(record):
         found.lists["kills"].add(entry | {name: record.get(name) for name in ("invariant", "message")})
     if "how" in op:
@@ -90,6 +97,13 @@ def _take(found: Account, record: Record, cause: Record | None) -> None:
         told["path"] = told["path"] or op_of(cause or {}).get("path")
         rule = (cause or record).get("invariant")
         found.lists["reverts"].add(entry | {"invariant": rule} | told | {"kept": _lies(op.get("quarantine"))})
+
+
+def _stand(found: Account, told: object) -> None:
+    """What the run says of each invariant at its end."""
+    for name, each in told.items() if isinstance(told, dict) else ():
+        if isinstance(each, dict) and len(found.standing) < _MOST_KEYS:
+            found.standing[str(name)[:_LONGEST]] = {str(key): value for key, value in each.items()}
 
 
 def _lies(place: object) -> bool:
@@ -149,7 +163,8 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _notes(folder: Path) -> Iterator[Record]:
+def notes_of(folder: Path) -> Iterator[Record]:
+    """The lines of ``notes.jsonl`` that can be read."""
     try:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         with os.fdopen(os.open(folder / NOTES, flags), "rb") as file:

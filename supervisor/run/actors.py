@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from supervisor.git.commandline import command_of
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.surfaces.attempt import Attempt
 from supervisor.surfaces.files import Call
-from supervisor.vocabulary.events import FsEvent
+from supervisor.vocabulary.events import FsEvent, Target
+
+if TYPE_CHECKING:
+    from supervisor.run.holds import Holds
 
 
 def told_whole(
-    call: Call, attempt: Attempt, policy: CompiledPolicy, git_tools: tuple[bytes, ...], *, counted: bool
+    call: Call,
+    attempt: Attempt,
+    policy: CompiledPolicy,
+    git_tools: tuple[bytes, ...],
+    names: Callable[[Target], set[bytes]],
+    holds: Holds | None,
+    *,
+    counted: bool,
 ) -> Attempt:
-    """The attempt with all facts about its actor. ``counted``: whether changes are counted."""
+    """The attempt with all facts about its actor. ``counted``: whether changes are counted; ``names``: all names of a
+    file that are known to be the run's; ``holds``: what must not change while something is applied."""
     event = attempt.event
     if not isinstance(event, FsEvent):
         return attempt
@@ -27,6 +41,10 @@ def told_whole(
         from supervisor.run.windows import moves
 
         event = event._replace(carried=moves(event.actor.argv))
+    if policy.remediation and event.target.nlink > 1:
+        event = event._replace(names=tuple(sorted(names(event.target) - {event.target.path})))
+    if holds is not None:
+        event = holds.marked(event)
     return attempt if event is attempt.event else attempt._replace(event=event)
 
 

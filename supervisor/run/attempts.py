@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from supervisor.decide import decide
 from supervisor.inspection.reading import DATABASE
 from supervisor.invariants import content
 from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.run.facts import database_of
 from supervisor.surfaces.reading import MOST
 from supervisor.vocabulary.content import Findings, Statement
 from supervisor.vocabulary.errors import UsageError
@@ -34,8 +36,10 @@ from supervisor.vocabulary.verdicts import ALLOWED, Verdict
 if TYPE_CHECKING:
     from supervisor.inspection.looks import Looks
     from supervisor.inspection.worker import Inspector
+    from supervisor.invariants.data import DataRule
 
 FORMS = ("exec", "write", "connect", "query")
+_REMOTES = b'[remote "origin"]\n\turl = origin\n'
 _NOBODY = Actor(0, 0, 0, b"", (), 0)
 
 
@@ -98,15 +102,25 @@ class Attempts:
             raise UsageError("a command line is empty", "it names no program", "write one")
         program = b"/usr/bin/" + argv[0].rpartition(b"/")[2]
         event = ExecEvent(_NOBODY, Target(program, Kind.FILE), argv[0], argv, self._policy.tree, "stop")
-        found = normal.commands(argv, program, dict, self._policy.tree, lambda _path: None)
+        found = normal.commands(argv, program, dict, self._policy.tree, self._small)
         event = event._replace(installs=installation(argv, program), commands=found)
+        if self._policy.tools and self._policy.tools.servers is not None:
+            from supervisor.commands.servers import added
+
+            event = event._replace(servers=added(argv, program, b"", lambda _name: True))
         client = databases.client(argv, program, dict)
         if client is not None:
             statements = list(client.fixed())
             for each in client.texts:
                 statements += self._statements(client.dialect, each)
-            event = event._replace(statements=tuple(statements), database=client.place)
+            event = event._replace(statements=tuple(statements), database=database_of(client, event.cwd))
         yield event
+
+    def _small(self, path: bytes) -> bytes | None:
+        """A small file that a command line leaves something to: of the repository, where a rule asks what is pushed, a
+        remote called origin."""
+        pushes = self._policy.branching and self._policy.branching.judges_commands
+        return _REMOTES if pushes and path == self._policy.tree + b"/.git/config" else None
 
     def _write(self, text: str) -> Iterator[Event]:
         name, colon, body = text.partition(":")
@@ -150,12 +164,19 @@ class Attempts:
 
     def _query(self, text: str) -> Iterator[Event]:
         for rule in self._policy.data.rules if self._policy.data else ():
-            for host in rule.hosts:
-                found = tuple(self._statements(rule.scheme, text))
+            places = [f"{rule.scheme}://{host.entry.value}" for host in rule.hosts]
+            for place in places or self._matched(rule):
+                found = tuple(self._statements(rule.scheme or "sqlite", text))
                 yield ExecEvent(
                     _NOBODY, Target(b"/usr/bin/psql", Kind.FILE), b"psql", (b"psql",), self._policy.tree, "stop",
-                    statements=found, database=f"{rule.scheme}://{host.entry.value}",
+                    statements=found, database=place,
                 )  # fmt: skip
+
+    def _matched(self, rule: DataRule) -> Iterator[str]:
+        """A database file for each pattern of a rule."""
+        for base, globs in ((self._policy.tree, rule.paths), (self._policy.home, rule.home)):
+            for entry in globs.entries:
+                yield f"{os.fsdecode(base)}/{re.sub(r'[*]+|[?]', 'x', entry.value.strip('/'))}"
 
     def _statements(self, dialect: str, text: str) -> tuple[Statement, ...]:
         found = self._worker().inspect(DATABASE + dialect, b"", text.encode("utf-8", "surrogateescape"))

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from supervisor.invariants.limits import in_words
 from supervisor.profile.model import Entry, Profile, Rule, Scope
+from supervisor.profile.rulevalues import COMMAND_CLASSES
 from supervisor.run.checking import Here, policy_here
 from supervisor.vocabulary.errors import GovrunError, UsageError
 from supervisor.vocabulary.policy import Coverage, Invariant
 
 MOST_LINES = 40
 NAMES = ("AGENTS.md", "CLAUDE.md", "GEMINI.md", ".github/copilot-instructions.md")
+_OF_COMMANDS = ("command", "deploy")
 _LONGEST = 320  # characters of a line
 _MOST_FILE = 1 << 20
 _BLOCK = re.compile(
@@ -150,7 +153,14 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _lines(here: Here) -> Iterator[str]:
     profile = here.profile
-    found = [*_scope(profile.scope), *(_rule(rule, here.policy.invariants[rule.id]) for rule in profile.rules)]
+    found = [*_scope(profile.scope)]
+    for rule in profile.rules:
+        whole, answered = _answered(rule, profile)
+        left = tuple(each for each in _elements(rule, "deny") if _class_of(each) not in whole)
+        if whole and not left:
+            continue  # the repository has answered all of it
+        told = rule._replace(fields={**rule.fields, "deny": left}) if whole else rule
+        found.append(_rule(told, here.policy.invariants[rule.id], answered))
     found += _contracts(profile)
     room = MOST_LINES - 6
     if len(found) > room:
@@ -167,12 +177,39 @@ def _scope(scope: Scope) -> Iterator[str]:
         yield f"- write only {_named(layer)}"
     if scope.protect:
         yield f"- never write {_named(scope.protect)}"
+    for layer in scope.read:
+        yield f"- of the tree read only {_named(layer)}"
     if scope.hide:
         yield f"- not readable: {_named(scope.hide)}"
     for layer in scope.hosts:
         yield f"- connect only to {_named(layer)}" if layer else "- no network"
     for layer in scope.commands:
         yield f"- start only {_named(layer)}"
+    for key, told in (("branches", "move only the branches"), ("push", "push only")):
+        if key in scope.sources:
+            yield f"- {told} {_named(getattr(scope, key))}"
+    for key in ("pull_requests", "commits"):
+        if key in scope.sources:
+            said = (f"{name} {_value(value)}" for name, value in getattr(scope, key).items())
+            yield f"- {key.replace('_', ' ')}: {'; '.join(said)}"
+    yield from _rest(scope)
+
+
+def _rest(scope: Scope) -> Iterator[str]:
+    told = (("executables", "of what a run makes or changes, execute only"), ("mcp", "add only these tool servers:"))
+    for key, words in told:
+        listed = scope.tools.get(key)
+        if isinstance(listed, tuple):
+            yield f"- {words} {', '.join(str(getattr(each, 'value', each)) for each in listed) or 'nothing'}"
+    if "state" in scope.sources:
+        yield f"- each change of what you remember is recorded: {_named(scope.state)}"
+    limits = [in_words(key, float(most)) for key in ("processes", "cpu") if (most := getattr(scope, key)) is not None]
+    sizes = (("memory", "of memory"), ("disk", "written to disk"))
+    limits += [f"{in_words(key, most)} {what}" for key, what in sizes if (most := getattr(scope, key)) is not None]
+    if scope.files is not None:
+        limits.append(f"{scope.files} open files of a process")
+    if limits:
+        yield f"- a run uses at most {'; '.join(limits)}"
     if scope.timeout is not None:
         yield f"- a run ends after {scope.timeout:g} s"
 
@@ -188,15 +225,71 @@ def _named(entries: tuple[Entry, ...]) -> str:
     return ", ".join([*own, *(f"{count} patterns of {name}" for name, count in packs.items())]) or "nothing"
 
 
-def _rule(rule: Rule, invariant: Invariant) -> str:
-    parts = [f"- **{rule.id}**: {'; '.join(_said(rule))}"]
+def _answered(rule: Rule, profile: Profile) -> tuple[frozenset[str], str]:
+    """What other rules of the repository allow of what a pack asks about, as ``invariants.actions`` has it: the classes
+    that are allowed wherever they act, and in words what is allowed else."""
+    if rule.kind not in _OF_COMMANDS or not rule.layer.startswith("pack:") or rule.then != "ask":
+        return frozenset(), ""
+    denied = frozenset(_class_of(each) for each in _elements(rule, "deny")).intersection(COMMAND_CLASSES)
+    whole: set[str] = set()
+    found = []
+    for other in profile.rules:
+        if other.kind not in _OF_COMMANDS or other.layer.startswith("pack:"):
+            continue
+        listed = [each for each in _elements(other, "allow") if _class_of(each) in {*denied, "*"}]
+        free = [each for each in listed if _is_whole(each) and not other.paths and not other.exempt]
+        for each in free:
+            whole |= denied if _class_of(each) == "*" else {_class_of(each)}
+        if rest := [each for each in listed if each not in free]:
+            where = f" in {_value(other.paths)}" if other.paths else ""
+            where += f" but not in {_value(other.exempt)}" if other.exempt else ""
+            found.append(f"{_value(rest)}{where} ({other.id})")
+    return frozenset(whole), "; ".join(found)
+
+
+def _elements(rule: Rule, key: str) -> tuple[object, ...]:
+    listed = rule.fields.get(key)
+    return tuple(listed) if isinstance(listed, tuple | list) else ()
+
+
+def _class_of(element: object) -> str:
+    return str(element.get("class", "")) if isinstance(element, Mapping) else str(element)
+
+
+def _is_whole(element: object) -> bool:
+    """Whether it names a class at every target."""
+    target = element.get("target", "*") if isinstance(element, Mapping) else "*"
+    return target == "*" and _class_of(element) in {*COMMAND_CLASSES, "*"}
+
+
+def _allows(rule: Rule, invariant: Invariant) -> str:
+    """Of a rule about commands that only allows: the rest of what it names is denied, where there is one."""
+    listed = _elements(rule, "allow")
+    whole = {_class_of(each) for each in listed if _is_whole(each)}
+    rest = {_class_of(each) for each in listed if _class_of(each) in COMMAND_CLASSES} - whole
+    for each in listed:
+        words = str(each["exec"]) if isinstance(each, Mapping) and "exec" in each else str(each)
+        if words not in COMMAND_CLASSES and (not isinstance(each, Mapping) or "exec" in each):
+            rest.add(words.split()[0] if words.split() else words)
+    refused = (
+        f"; all else of {', '.join(sorted(rest))} is {_answer(rule, invariant)}" if rest and "*" not in whole else ""
+    )
+    return f"allowed: {_value(listed)}{refused}"
+
+
+def _rule(rule: Rule, invariant: Invariant, answered: str) -> str:
+    allows = rule.kind in _OF_COMMANDS and "deny" not in rule.fields
+    parts = [f"- **{rule.id}**: {_allows(rule, invariant) if allows else '; '.join(_said(rule))}"]
+    if answered:
+        parts.append(f"allowed here: {answered}")
     if rule.paths:
         parts.append(f"in {_value(rule.paths)}")
     if rule.exempt:
         parts.append(f"but not in {_value(rule.exempt)}")
     if rule.use:
         parts.append(f"instead: {rule.use}")
-    parts.append(f"({_answer(rule, invariant)})")
+    if not allows:
+        parts.append(f"({_answer(rule, invariant)})")
     if rule.adr is not None:
         parts.append(f"ADR {rule.adr.id or rule.adr.ref} {rule.adr.path}".rstrip())
     elif rule.why:
@@ -231,11 +324,15 @@ def _answer(rule: Rule, invariant: Invariant) -> str:
     return _ANSWERS.get(rule.then or "deny", rule.then or "refused")
 
 
+_WHEN = {"start": "before anything starts", "checkpoint": "after each change", "commit": "before each commit"}
+
+
 def _contracts(profile: Profile) -> Iterator[str]:
     for contract in profile.contracts:
         if command := contract.fields.get("run"):
             words = command if isinstance(command, tuple | list) else (command,)
-            yield f"- has to pass at the end: `{' '.join(map(str, words))}` ({contract.id})"
+            moment = _WHEN.get(str(contract.fields.get("when")), "at the end")
+            yield f"- has to pass {moment}: `{' '.join(map(str, words))}` ({contract.id})"
 
 
 def _plain(line: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from supervisor.decide import decide
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
 from supervisor.git.layout import Repository
 from supervisor.git.view import View
-from supervisor.inspection.kinds import SCRIPT, is_lock, is_unpacked
+from supervisor.inspection.kinds import SCRIPT, VENDORED, is_lock, is_unpacked
 from supervisor.inspection.looks import MOST_TEXT, Looks
 from supervisor.inspection.reading import TEXT
 from supervisor.inspection.worker import Inspector
@@ -36,9 +37,10 @@ from supervisor.run.compose import (
     place_of,
     working_directory,
 )
-from supervisor.run.contents import VENDORED
 from supervisor.run.examples import require_examples, unchecked
 from supervisor.run.graphs import Graphs
+from supervisor.run.judgement import Source
+from supervisor.run.sources import Sources, cache_folder
 from supervisor.surfaces.reading import MOST, begins_script, read_whole
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 from supervisor.vocabulary.errors import GovrunError, UsageError
@@ -103,7 +105,8 @@ def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Chec
             commit = view.commit(base) if base and view is not None else ""
             files, unreadable = _listed(place.tree, view, environ)
             require_examples(policy, profile, lambda: files)
-            checker = _Checker(policy, place.tree, unreadable, opened)
+            cache = cache_folder(state_path(environ))
+            checker = _Checker(policy, place.tree, unreadable, opened, cache)
             held = list(checker.held(files, wanted))
             before = checker.versions(view, commit) if commit and view is not None else None
             found = checker.judge(held, before)
@@ -131,7 +134,9 @@ def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Chec
 def _of_content(policy: CompiledPolicy) -> list[tuple[Invariant, bool]]:
     """The rules that speak of content, and whether what is there already is tolerated."""
     sets = (policy.dependencies, policy.boundaries, policy.documents, policy.secrets)
-    return [(rule.invariant, rule.frozen) for found in sets if found for rule in found.rules]
+    found = [(rule.invariant, rule.frozen) for found in sets if found for rule in found.rules]
+    servers = policy.tools and policy.tools.servers is not None
+    return [*found, (policy.invariant("scope.tools"), True)] if servers else found
 
 
 class Here(NamedTuple):
@@ -223,14 +228,13 @@ class _Checker:
     """Reads, and asks the one decision function."""
 
     def __init__(
-        self, policy: CompiledPolicy, tree: Path, unreadable: list[tuple[bytes, str]], opened: ExitStack
+        self, policy: CompiledPolicy, tree: Path, unreadable: list[tuple[bytes, str]], opened: ExitStack, cache: Path
     ) -> None:
         self._policy = policy
         self._tree = os.fsencode(tree)
         self._unreadable = unreadable
         self._opened = opened
-        self._inspector = Inspector(contents.wanted(policy))
-        self._started = False
+        self._cache = cache
         self._looks = Looks(policy)
         self._graphs = Graphs(policy)
         self._folders: dict[bytes, bool] = {}
@@ -242,19 +246,28 @@ class _Checker:
         cycles are forbidden."""
         if not self._rules:
             return
-        for path in paths:
-            asked = wanted(path)
-            if not asked and not self._graphs.holds(path):
-                continue
-            found = self._held(path, asked=asked)
-            if found is not None:
-                if self._graphs.holds(path):
-                    self._graphs.put(path, found.now.references)
-                if asked:
-                    yield found
+        sources = Sources(contents.wanted(self._policy), self._cache)
+        self._opened.callback(sources.close)
+        ahead: deque[tuple[bytes, str, bool]] = deque()
+
+        def begun() -> Iterator[Source | Findings]:
+            for path in paths:
+                asked = wanted(path)
+                found = self._source(path, asked=asked) if asked or self._graphs.holds(path) else None
+                if found is not None:
+                    ahead.append((path, found[0], asked))
+                    yield found[1]
+
+        for found in sources.findings(begun()):
+            path, kind, asked = ahead.popleft()
+            if self._graphs.holds(path):
+                self._graphs.put(path, found.references)
+            if asked:
+                yield _Held(path, kind, found)
         self._graphs.whole()
 
-    def _held(self, path: bytes, *, asked: bool) -> _Held | None:
+    def _source(self, path: bytes, *, asked: bool) -> tuple[str, Source | Findings] | None:
+        """Its kind, and what has to be read for what it says, or that at once."""
         kind = self._looks.kind(path)
         if kind is None or any(part in b"/" + path for part in VENDORED) or is_unpacked(kind, path):
             return None
@@ -270,18 +283,21 @@ class _Checker:
         self.read += asked
         if (content is None or len(content) > MOST_TEXT) and kind in (SCRIPT, TEXT):
             return None
+        if content is None:
+            return kind, _TOO_LARGE
         locks = is_lock(kind) and bool(self._policy.dependencies)
-        if locks or content is None or self._looks.may_concern(kind, path, content):
-            return _Held(path, kind, self._inspect(kind, path, content))
-        return None
+        return (kind, Source(path, kind, content)) if locks or self._looks.may_concern(kind, path, content) else None
 
     def _is_inside(self, path: bytes) -> bool:
         """Whether no folder on the way is a link to elsewhere."""
         folder = path.rpartition(b"/")[0]
-        if folder not in self._folders:
-            whole = self._tree + b"/" + folder if folder else self._tree
-            self._folders[folder] = os.path.realpath(whole) == whole
-        return self._folders[folder]
+        if folder and folder not in self._folders:
+            try:
+                here = stat.S_ISDIR(os.lstat(self._tree + b"/" + folder).st_mode)
+            except OSError:
+                here = False
+            self._folders[folder] = here and self._is_inside(folder)
+        return not folder or self._folders[folder]
 
     def _content(self, path: bytes, kind: str) -> bytes | None:
         """None: too large. Errors: OSError, ``FileNotFoundError`` also for what is no regular file."""
@@ -296,26 +312,19 @@ class _Checker:
         finally:
             os.close(fd)
 
-    def _inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:
-        if content is None:
-            return _TOO_LARGE
-        if not self._started:
-            self._started = True
-            self._inspector.start()
-            self._opened.callback(self._inspector.close)
-        return self._inspector.inspect(kind, path, content)
-
     def versions(self, view: View, commit: str) -> Callable[[_Held], Findings]:
         """What the version of a file in ``commit`` says. Errors of what is asked: ``GovrunError``."""
         objects = Objects(view.git, timeout=_PATIENCE)
         self._opened.callback(objects.close)
+        inspector = Inspector(contents.wanted(self._policy))
+        self._opened.callback(inspector.close)
 
         def before(held: _Held) -> Findings:
             entry = objects.entry(commit, held.path)
             if entry is None or entry.mode in (TREE, GITLINK, SYMLINK):
                 return NOTHING_FOUND
             found = objects.get(entry.id, limit=MOST)
-            return self._inspect(held.kind, held.path, found[2]) if found is not None else NOTHING_FOUND
+            return inspector.inspect(held.kind, held.path, found[2]) if found is not None else NOTHING_FOUND
 
         return before
 

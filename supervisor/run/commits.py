@@ -10,14 +10,17 @@ from pathlib import Path
 from supervisor.decide import decide
 from supervisor.git import refs as git_refs
 from supervisor.git.base import GITLINK, SYMLINK, TREE, Entry, Objects, TooLarge
+from supervisor.git.commits import header
 from supervisor.git.index import staged
-from supervisor.git.layout import is_object_id
+from supervisor.git.layout import is_object_id, packed, read_small
 from supervisor.inspection.kinds import INSTALLED, SCRIPT
+from supervisor.invariants.gitdir import holds_history, is_record
 from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
 from supervisor.run.contents import Contents
 from supervisor.run.fetches import Fetches
 from supervisor.run.judgement import Judgement
 from supervisor.run.prior import Prior
+from supervisor.run.reached import Reached
 from supervisor.run.refs import head_commit
 from supervisor.surfaces.contents import plain_content
 from supervisor.surfaces.paths import Refused
@@ -35,10 +38,12 @@ _MOST_COMMITS = 2_000
 _NOWHERE = Identity(0, 0, 0, 0, 0)
 _NOBODY = Actor(0, 0, 0, b"", (), 0)
 _DEEPEST = 256
+_MOST_NOTES = 64
 
 
 class Commits:
-    """``refs``: {ref: object id} at the start, and with it the commits that need no look."""
+    """``refs``: {ref: object id} at the start, and with it the commits that need no look.
+    ``history``: what the refs among them lead to that hold history."""
 
     def __init__(
         self,
@@ -49,6 +54,8 @@ class Commits:
         fetches: Fetches,
         refs: dict[str, str],
         head: str,
+        reached: Reached,
+        history: Reached,
     ) -> None:
         self._policy = policy
         self._contents = contents
@@ -61,22 +68,30 @@ class Commits:
         self._tree = policy.tree
         self._refs = dict(refs)
         self._head = head
+        self._reached, self._history = reached, history
         self._known = {commit for commit in (head, *refs.values()) if commit}
+        self._own_commits: set[str] = set()
+        self._let_be: dict[str, list[Judgement]] = {}  # by what a ref is set to; emptied once it is set
+        self._named: dict[str, str] = {}  # by tags of the run: id of the tag, and of the commit that it names
+        self.brought: dict[str, str] = {}  # the run's own commits that the act judged last would set, and a ref of each
 
     def before(self, event: FsEvent, act: PathAct) -> tuple[Judgement | None, PathAct]:
         """The first violation that a rename onto a ref, or onto packed-refs, would bring; and the act in which just
         the value that was judged lands. Raises ``Refused``."""
+        self.brought = {}
         path = event.other.path if event.op is FsOp.RENAME and event.other is not None else b""
         if not path.startswith((self._common, self._own)):
             return None, act
         if path == self._common + b"packed-refs":
-            updates = dict(_packed(act.replace or b""))
+            updates = {ref: new for ref, new in _packed(act.replace or b"") if not self._is_published(ref, new)}
         elif ref := ref_at(self._git, path):
             content = plain_content(b"/proc/self/fd/%d" % act.handle, 4096, follow=True)
             new = content.strip().decode("ascii", "replace")
             updates = {ref: new} if is_object_id(new) else {}
             if new.startswith("ref:"):
                 _check_symbolic(ref, new[4:].strip())
+            elif not updates:
+                raise Refused(f"{ref} would hold no object id")  # git passes over what follows one after a space
             act = act._replace(replace=content)
         else:
             return None, act
@@ -84,16 +99,47 @@ class Commits:
             found = self._update(event, name, new)
             if found is not None:
                 return found, act
+            if self._contents is not None and new in self._let_be:
+                self._tell_once_set(new, self._contents)
+        # What is stashed is put aside, and nobody's commit before another ref gets it.
+        tips = ((ref, self._named.get(new, new)) for ref, new in updates.items() if ref != "refs/stash")
+        self.brought = {tip: ref for ref, tip in tips if tip in self._own_commits}
         return None, act
+
+    def _is_published(self, ref: str, new: str) -> bool:
+        """Whether a ref of govrun's own has this value, or had it a moment ago: its publisher goes on meanwhile. No run
+        can write such a ref itself."""
+        if not is_record(os.fsencode(ref)):
+            return False
+        common = Path(os.fsdecode(self._git.common))
+        try:
+            loose = (read_small(common / ref) or "").strip()
+            if not loose:
+                return packed(common).get(ref, "") == new
+            # A file of its own goes before what is packed: no older value comes back thereby.
+            return any(at == new for at in self._before(loose))
+        except GovrunError as error:
+            raise Refused(f"{ref} cannot be judged: {error.what}: {error.why}") from error
+
+    def _before(self, tip: str) -> Iterator[str]:
+        """``tip`` and what it was built on, as far as notes are written while a git packs refs."""
+        for _ in range(_MOST_NOTES):
+            yield tip
+            found = self._objects.get(tip) if is_object_id(tip) else None
+            parents = header(found[2]).parents if found is not None and found[1] == "commit" else ()
+            if not parents:
+                return
+            tip = parents[0]
 
     def _update(self, event: FsEvent, ref: str, new: str) -> Judgement | None:
         if ref.startswith("refs/remotes/") and new not in self._known and self._fetches.brings(event, new):
-            self._prior.fetched(new)
+            self._prior.fetched(new, ref)
             self._known.add(new)
-        if new in self._known:
-            self._note(ref, new)
-            return None
         try:
+            if new in self._known or self._was_there(new):
+                self._take_up(ref, new)
+                self._note(ref, new)
+                return None
             found = self._commits(event, ref, new)
             if found is not None and self.learn():
                 found = self._commits(event, ref, new)
@@ -102,6 +148,13 @@ class Commits:
         if found is None:
             self._note(ref, new)
         return found
+
+    def _tell_once_set(self, new: str, contents: Contents) -> None:
+        """What a rule only warns of is told when the ref is set: the act may fail, or wait and come again."""
+        if self._let_be[new]:
+            contents.landing.let_be.append(self._let_be[new])
+        else:
+            del self._let_be[new]  # told
 
     def staged(self) -> Iterator[Judgement]:
         """What the index holds beyond the checked-out commit and a commit of the run could not have. Raises
@@ -122,7 +175,7 @@ class Commits:
         for ref, tip in news:
             self._refs[ref] = tip
             self._known.add(tip)
-            self._prior.fetched(tip)
+            self._prior.fetched(tip, ref)
         return bool(news)
 
     def _note(self, ref: str, new: str) -> None:
@@ -135,6 +188,7 @@ class Commits:
         """Every commit that comes with ``new`` is compared with its first parent: what a later one takes back stays in
         the history. An object that is no commit is compared with nothing."""
         seen: set[tuple[bytes, str]] = set()
+        let_be: list[Judgement] = []
         fresh = list(self._fresh(new))
         if len(fresh) > _MOST_COMMITS:
             raise Refused(f"{ref} would bring more than {_MOST_COMMITS} commits at once")
@@ -150,12 +204,41 @@ class Commits:
                 judged = judged or self._content(event, ref, relative, entry, commit)
                 if judged is not None and judged.verdict.blocks:
                     return judged
+                let_be += [judged] if judged is not None and judged.verdict.matches else []
+        if let_be:
+            self._let_be[new] = [each._replace(content=b"") for each in let_be]
         self._known.update(commit for commit, _ in fresh)
+        self._own_commits.update(commit for commit, _ in fresh)
+        if fresh and fresh[0][0] != new:
+            self._named[new] = fresh[0][0]
         return None
 
+    def _take_up(self, ref: str, new: str) -> None:
+        """What lay aside at the start, in a stash, and comes into the history now, is shown as the run's own: a run
+        before this one may have put it there."""
+        history = self._prior.history
+        if new in history or len(history) == len(self._prior.tips) or not holds_history(ref):
+            return
+        if self._named.get(new, new) in self._own_commits:
+            return
+        found = self._objects.get(new + "^{commit}")
+        if found is not None and not self._history.has(found[0], header(found[2]).date):
+            self._own_commits.add(found[0])
+            self._named[new] = found[0]
+
+    def _was_there(self, new: str) -> bool:
+        """Whether a ref led to this commit, or to the one that a tag names, at the start."""
+        found = self._objects.get(new + "^{commit}")
+        return found is not None and self._is_old(found[0], *header(found[2]))
+
+    def _is_old(self, commit: str, parents: tuple[str, ...], date: int) -> bool:
+        if not self._reached.is_near and parents and all(parent in self._known for parent in parents):
+            return False  # as most commits are that a run makes
+        return self._reached.has(commit, date)
+
     def _fresh(self, tip: str) -> Iterator[tuple[str, list[str]]]:
-        """(commit, parents) of each commit below ``tip`` that was not known."""
-        pending, seen = [tip], set(self._known)
+        """(commit, parents) of each commit below ``tip`` that was not known, and that no ref led to at the start."""
+        pending, seen, known = [tip], set(self._known), len(self._known)
         while pending:
             commit = pending.pop()
             if commit in seen:
@@ -164,10 +247,13 @@ class Commits:
             found = self._objects.get(commit + "^{commit}")
             if found is None:
                 continue  # a tree or blob that a ref points to
-            parents = _parents(found[2])
-            yield found[0], parents
+            parents, date = header(found[2])
+            if self._is_old(found[0], parents, date):
+                self._known.add(found[0])
+                continue
+            yield found[0], list(parents)
             pending += parents
-            if len(seen) - len(self._known) > _MOST_COMMITS + 1:
+            if len(seen) - known > _MOST_COMMITS + 1:
                 return
 
     def _placed(self, event: FsEvent, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
@@ -193,7 +279,8 @@ class Commits:
         words = [word for word in event.actor.argv[1:] if not word.startswith(b"-")]
         if event.git_tool and words[:1] and words[0] in _CARRIES:
             return list(self._prior.tips)
-        return [parent for _, parents in self._fresh(commit) for parent in parents if parent in self._known]
+        fresh = list(self._fresh(commit))
+        return [parent for _, parents in fresh for parent in parents if parent in self._known]
 
     def _lies_there(self, path: bytes, entry: Entry | None) -> bool:
         """Whether the commit takes up what lies in the tree, or that nothing does: the run could not have brought that
@@ -255,11 +342,6 @@ class Commits:
                 yield from self._changed(inner, entry.id, folder + name + b"/", depth + 1)
             else:
                 yield folder + name, entry
-
-
-def _parents(commit: bytes) -> list[str]:
-    head = commit.split(b"\n\n", 1)[0].split(b"\n")
-    return [line[7:].decode("ascii", "replace") for line in head if line.startswith(b"parent ")]
 
 
 def _check_symbolic(ref: str, target: str) -> None:

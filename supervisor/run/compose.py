@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,10 @@ from supervisor.invariants.dependency import is_judged
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.places import is_under
 from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
-from supervisor.profile.model import AgentPack, Entry, Profile
+from supervisor.profile.model import AgentPack, Entry, Profile, Scope
 from supervisor.vocabulary.errors import UsageError
 from supervisor.vocabulary.host import HostFacts
+from supervisor.vocabulary.limits import KEYS, LimitFacts
 
 if TYPE_CHECKING:
     from supervisor.run.baselocks import Locks
@@ -236,9 +238,10 @@ def compile_for(
     *,
     verified: bool = True,
     locks: Locks | None = None,
+    own: bool = True,
 ) -> CompiledPolicy:
-    """The policy of a run at ``place``. ``verified``: what is executed can be looked at before it runs. ``locks``:
-    what ``base_locks`` found."""
+    """The policy of a run at ``place``. ``own``: it may have a cgroup of its own. ``verified``: what is executed
+    can be looked at before it runs. ``locks``: what ``base_locks`` found."""
     repository = place.repository
     git = None
     if repository is not None:
@@ -261,18 +264,50 @@ def compile_for(
         verified=verified,
         locked=locks.named if locks is not None else frozenset(),
         with_lock=locks.ecosystems if locks is not None else frozenset(),
+        limits=_limit_facts(profile.scope, own=own),
     )
-    return compile_policy(_resolved(profile, home), context)
+    return compile_policy(_resolved(profile, home, str(place.tree)), context)
 
 
-def _resolved(profile: Profile, home: Path) -> Profile:
+def _limit_facts(scope: Scope, *, own: bool) -> LimitFacts:
+    """What this machine can hold of the limits that are set; nothing is loaded where there are none."""
+    if not any(key in scope.sources for key in KEYS):
+        return LimitFacts()
+    from supervisor.run.limiting import facts
+
+    return facts(scope, own=own)
+
+
+def _resolved(profile: Profile, home: Path, tree: str) -> Profile:
     """Hidden folders by the name they are written with and by where it leads: the kernel hides inodes, and dotfile
-    managers put symbolic links there."""
+    managers put symbolic links there. ``/name/**`` is the tree's own, as everywhere, where it has one, and a folder of
+    the machine where that has one."""
     found = []
     for entry in profile.scope.hide:
-        found.append(entry)
         path, folder = _state_path(entry.value, home)
+        rooted = entry.value.startswith("/") and not path.startswith(tree + "/")
+        if rooted and folder and (os.path.lexists(tree + path) or not os.path.isdir(path)):
+            found.append(entry._replace(value=path[1:] + "/**"))
+            found += _led_to(found[-1], tree)
+            if not os.path.isdir(path):
+                continue
+        found.append(entry)
         real = os.path.realpath(path)
         if path.startswith("/") and real != path and os.path.isdir(real):
             found.append(entry._replace(value=real + "/**" if folder else real))
+        found += _led_to(entry, tree)
     return profile._replace(scope=profile.scope._replace(hide=tuple(found)))
+
+
+def _led_to(entry: Entry, tree: str) -> list[Entry]:
+    """Where a name of the tree leads that is reached through a symbolic link: paths are judged as they resolve."""
+    bare = entry.value.removesuffix("/**").strip("/")
+    if entry.value.startswith("~") or "/" not in entry.value.rstrip("/") or any(sign in bare for sign in "*?[\\"):
+        return []
+    path = os.path.join(tree, bare)
+    real = os.path.realpath(path)
+    if real == path or not os.path.exists(real):
+        return []
+    if real.startswith(tree + "/"):
+        return [entry._replace(value=re.sub(r"([*?\[\]\\])", r"\\\1", real[len(tree) :]))]
+    return [entry._replace(value=real + "/**")] if os.path.isdir(real) else []

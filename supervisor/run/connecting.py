@@ -30,12 +30,13 @@ def connecting(judge: Judge, parts: Parts, policy: CompiledPolicy, call: Call) -
     event, act = result
     state = judge.state_of(event)
     verdict = decide(policy, state, event)
-    if verdict.blocks and parts.signers is not None:  # where hosts names the agent, nothing is in between
-        event = parts.signers.seen(call, event)
-        verdict = decide(policy, state, event)
-        act = act if verdict.blocks else parts.signers.led(act)
+    for agent in parts.relayed:
+        if verdict.blocks:  # where hosts names the agent, nothing is in between
+            event = agent.seen(call, event)
+            verdict = decide(policy, state, event)
+            act = act if verdict.blocks else agent.led(act)
     if not verdict.blocks and event.op == "bind" and event.unix[:1] == b"/":
-        verdict = _bind_path(parts, policy, call, event) or verdict
+        verdict = _bind_path(parts, policy, call, event, state.now) or verdict
     if verdict.blocks and not parts.asking.passes(event, verdict, final=True):
         enforce_network.release(act)
         return judge.asked(call, event, verdict)
@@ -52,9 +53,9 @@ def connecting(judge: Judge, parts: Parts, policy: CompiledPolicy, call: Call) -
     return judge.finish(event, seq, done)
 
 
-def _bind_path(parts: Parts, policy: CompiledPolicy, call: Call, event: NetEvent) -> Verdict | None:
+def _bind_path(parts: Parts, policy: CompiledPolicy, call: Call, event: NetEvent, now: float) -> Verdict | None:
     """The file that a UNIX socket appears as is judged like any other creation."""
     target = Target(event.unix, Kind.ABSENT, made=parts.made.contains(event.unix))
     creation = parts.files.exposed(FsEvent(call.actor, FsOp.CREATE, "bind", target, makes=Kind.SOCKET))
-    verdict = decide(policy, NO_STATE, creation)
+    verdict = decide(policy, NO_STATE._replace(now=now), creation)
     return verdict if verdict.blocks else None

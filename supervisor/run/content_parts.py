@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from supervisor.enforce.revert import Reverter
 from supervisor.inspection.looks import Looks
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants.content import wanted
-from supervisor.invariants.policy import CompiledPolicy
+from supervisor.invariants.policy import CompiledPolicy, GitDir
 from supervisor.run.commits import Commits
 from supervisor.run.contents import Contents
 from supervisor.run.external import Touched
@@ -21,7 +21,9 @@ from supervisor.run.fetches import Fetches
 from supervisor.run.graphs import Graphs
 from supervisor.run.guarded import Guarded
 from supervisor.run.judgement import Tools
+from supervisor.run.letting import LetBe
 from supervisor.run.prior import Prior
+from supervisor.run.reached import Reached
 from supervisor.run.record import Recorder
 from supervisor.run.takeback import TakeBack, folders
 from supervisor.surfaces.holders import is_held, processes
@@ -36,14 +38,18 @@ from supervisor.vocabulary.verdicts import Verdict
 
 if TYPE_CHECKING:
     from supervisor.run.guarding import Guarding
+    from supervisor.run.judgement import Source
     from supervisor.run.order import Order
+    from supervisor.run.refguard import RefGuard
+    from supervisor.vocabulary.content import Findings
 
 _PATIENCE = 5.0  # seconds for one file
 
 
 class ContentParts(NamedTuple):
-    """``contents`` judges files (None where no rule speaks of content), ``commits`` ref updates and ``guarded`` files
-    under protection that git replaces (None without a repository)."""
+    """``contents`` judges files (None where no rule speaks of content), ``commits`` ref updates by what they bring and
+    ``guarded`` files under protection that git replaces (None without a repository), ``refs`` ref updates by name and
+    by what commits say of themselves (None where no rule does)."""
 
     contents: Contents | None
     commits: Commits | None
@@ -54,6 +60,7 @@ class ContentParts(NamedTuple):
     folder: Path
     say: Callable[[str], None]
     prior: Prior | None
+    refs: RefGuard | None = None
 
     def settle(self, *, final: bool = False) -> None:
         """Judge every change known by now; ``final``: nobody of the run is left. Errors: ``StopRun``."""
@@ -91,6 +98,7 @@ def content_parts(
     recorder: Recorder,
     explainer: Explainer,
     stop: Callable[[Verdict], None],
+    pause: Callable[[Verdict], None],
     guarding: Guarding | None,
 ) -> ContentParts:
     """Put together what judges content. Errors: ``StopRun``."""
@@ -100,6 +108,8 @@ def content_parts(
     def acted(path: bytes) -> None:
         touched.put_back(path)
         graphs.changed(path)
+        if contents is not None and contents.standing is not None:
+            contents.standing.changed(path)
 
     staging, quarantine = folders(order.folder)
     try:
@@ -107,34 +117,55 @@ def content_parts(
     except OSError as error:
         raise StopRun("cannot use the folders for what is taken back", str(error), "check the state folder") from error
     prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None
-    contents = commits = guarded = None
-
+    contents: Contents | None = None
+    commits = guarded = refs = None
     if inspector is not None:
         ledger = Ledger()
-        refused = guarding.refused if guarding is not None else None
-        repairs = guarding.repairs if guarding is not None else None
+        refused, repairs = (guarding.refused, guarding.repairs) if guarding is not None else (None, None)
         back = TakeBack(
-            policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, _is_alive, refused
+            policy, ledger, accepted, inspector, reverter, recorder, explainer, order.say, stop, pause, _is_alive,
+            refused,
         )  # fmt: skip
+        looks = Looks(policy)
         contents = Contents(
             Tools(
-                policy, ledger, accepted, inspector, Looks(policy), made, prior, ignored.covers, back, recorder.warned,
-                touched.seal, _theirs(order, recorder), _held_by(belongs), graphs,
-                guarding.rewritten if guarding is not None else None, repairs.passed if repairs is not None else None,
+                policy, ledger, accepted, inspector, looks, made, prior, _passed_over(looks, ignored), back,
+                LetBe(recorder, explainer, order.say, _is_alive), touched.seal, _theirs(order, recorder),
+                _held_by(belongs), graphs, guarding.rewritten if guarding is not None else None,
+                repairs.passed if repairs is not None else None, back.put_back,
             )
         )  # fmt: skip
+        if repairs is not None:
+            contents.standing = repairs.counting(contents)
         if graphs:
             _begin(graphs, contents, order)
-        for number in (1, 2):
-            _hand_over(contents, number)
+        _hand_over(contents, 1)
+        _hand_over(contents, 2)
     if policy.git is not None and prior is not None:
-        fetches = Fetches(policy, policy.git, order.environment)
-        commits = Commits(policy, contents, prior, policy.git, fetches, order.refs, order.base)
+        commits, refs = _of_git(order, policy.git, prior, contents)
         guarded = Guarded(
             policy, accepted, reverter, prior, policy.git, recorder, explainer, order.say, stop, _is_alive,
             commits.learn,
         )  # fmt: skip
-    return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior)
+    return ContentParts(contents, commits, guarded, inspector, accepted, reverter, order.folder, order.say, prior, refs)
+
+
+def _of_git(order: Order, git: GitDir, prior: Prior, contents: Contents | None) -> tuple[Commits, RefGuard | None]:
+    """What judges commits, and the refs that lead to them where a rule asks."""
+    policy, reached = order.policy, Reached(prior.objects, prior.tips)
+    history = Reached(prior.objects, prior.history)
+    fetches = Fetches(policy, git, order.environment)
+    commits = Commits(policy, contents, prior, git, fetches, order.refs, order.base, reached, history)
+    if not policy.branching:
+        return commits, None
+    from supervisor.run.refguard import RefGuard
+
+    return commits, RefGuard(policy, git, prior.objects, prior.history, history, fetches, commits.learn)
+
+
+def _passed_over(looks: Looks, ignored: Ignored) -> Callable[[bytes], bool]:
+    """What is not looked at because git ignores it: not what agents read their tools from, ignored or not."""
+    return lambda path: not looks.is_agents(path) and ignored.covers(path)
 
 
 def _begin(graphs: Graphs, contents: Contents, order: Order) -> None:
@@ -146,7 +177,13 @@ def _begin(graphs: Graphs, contents: Contents, order: Order) -> None:
         paths = tree_paths(order.policy, order.oracles.repository, order.environment)
     except GovrunError as error:
         raise StopRun("cannot list the files of the tree", error.why, error.fix) from error
-    graphs.begin(paths, tolerated.first, tolerated.now, order.say)
+
+    def read(sources: Iterable[Source | Findings]) -> Generator[Findings, None, None]:
+        from supervisor.run.sources import cache_folder, findings  # when it is first needed
+
+        return findings(wanted(order.policy), cache_folder(Path(os.fsdecode(order.policy.state))), sources)
+
+    graphs.begin(paths, tolerated.first, tolerated.now, order.say, read)
 
 
 def _theirs(order: Order, recorder: Recorder) -> Callable[[bytes, Verdict], None]:

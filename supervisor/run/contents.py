@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from supervisor.decide import decide
 from supervisor.inspection.growing import fixed_part
-from supervisor.inspection.kinds import INSTALLED, SCRIPT, is_source, is_unpacked
+from supervisor.inspection.kinds import INSTALLED, SCRIPT, VENDORED, is_source, is_unpacked
 from supervisor.inspection.looks import MOST_TEXT
 from supervisor.inspection.reading import TEXT
 from supervisor.invariants.places import Zone, locate
@@ -34,9 +34,8 @@ from supervisor.vocabulary.verdicts import Verdict
 from supervisor.vocabulary.versions import Identity, Version
 
 if TYPE_CHECKING:
-    from supervisor.run.prior import Prior
+    from supervisor.run.standing import Standing
 
-VENDORED = (b"/node_modules/", b"/site-packages/", b"/dist-packages/")
 _WRITES = os.O_WRONLY | os.O_RDWR
 _MOST_PASSED = 50_000
 _MANY = 1 << 20  # writers that nobody counted
@@ -52,10 +51,11 @@ class Contents:
         self._inside = tools.policy.tree + b"/"
         self._versions = tools.policy.dependencies.asks_versions()
         self.graphs = tools.graphs
+        self.standing: Standing | None = None  # where a rule bounds fixes
         self.ledger = tools.ledger
         self.looks = tools.looks
         self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
-        self._landing = Landing(self, tools.policy, tools.prior, tools.passed)
+        self.landing = Landing(self, tools.policy, tools.prior, tools.passed, tools.observed)
         # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
         self._passed: set[tuple[bytes, str]] = set()
         self.theirs: set[bytes] = set()  # files that somebody else changed against a rule
@@ -84,8 +84,10 @@ class Contents:
         """What the act would bring that breaks a rule, and what is to be put back if what the process writes breaks one
         (None: its content plays no part). Errors: ``Refused``, OSError."""
         self.graphs.settled(happened=False)  # what was tried before has been told, if it happened
+        if self.standing is not None:
+            self.standing.settled(happened=False)
         if isinstance(act, PathAct) and (event.op in (FsOp.RENAME, FsOp.LINK) or event.makes is Kind.LINK):
-            return self._landing.before(event, act), None
+            return self.landing.before(event, act), None
         if event.op in (FsOp.WRITE, FsOp.CREATE):
             version = self._opening(event, act)
             if version is not None:
@@ -102,12 +104,13 @@ class Contents:
             makes = event.makes is Kind.FILE and writes and self.kind(target.path) is not None
             if makes:
                 self.tolerated.touch(target.path)
-            return (self.tolerated.removed(event) or self._tools.accepted.absent(target.path)) if makes else None
+                return self.tolerated.removed(event, target) or self._tools.accepted.absent(target.path)
+            return None
         if target.kind is not Kind.FILE or not (writes or (isinstance(act, PathAct) and act.call == "truncate")):
             return None
         known = self.ledger.get(target.dev, target.ino)
         if known is not None:  # what was written until now is a version of its own
-            self._look(known)
+            self.look(known)
             if self.ledger.get(target.dev, target.ino) is known:
                 return known.accepted
             if not leads_to(target.path, (target.dev, target.ino)):
@@ -127,9 +130,14 @@ class Contents:
             os.close(fd)
         return version
 
+    def put_back(self, path: bytes, version: Version) -> None:
+        """What lay at ``path`` comes back there, where there is nothing now."""
+        if self._tools.put_back is not None:
+            self._tools.put_back(path, version)
+
     def check_link(self, path: bytes, text: bytes) -> None:
         """A symbolic link that a commit brings. Errors: ``Refused``."""
-        self._landing.check_link(path, text)
+        self.landing.check_link(path, text)
 
     def reserve(self, count: int) -> None:
         """Make sure that so many more files can be kept in sight: what has no writer goes, then what has been looked at
@@ -148,7 +156,7 @@ class Contents:
         """The act has been done: what can be written to is kept in sight. ``fd``: what the process is going to get, or
         -1. Errors: OSError, then it must not get it."""
         if event.op in (FsOp.RENAME, FsOp.LINK, FsOp.UNLINK):
-            self._landing.after(event)
+            self.landing.after(event)
         elif version is not None and fd >= 0:
             # Only what is open for reading too can be mapped shared and writable (mmap(2), EACCES).
             may_map = flags & os.O_ACCMODE == os.O_RDWR
@@ -196,16 +204,17 @@ class Contents:
     def closed(self) -> None:
         """Look at what nobody writes to any more. The rest is looked at when a command or a commit depends on it."""
         for entry in self.ledger.closed():
-            self._look(entry)
+            self.look(entry)
 
     def settle(self, *, final: bool = False) -> None:
         """Judge every change known by now. ``final``: nobody of the run is left, half a text stays as it is."""
         if len(self.ledger):
             self.ledger.closed()
             for entry in self.ledger:
-                self._look(entry, final=final)
+                self.look(entry, final=final)
 
-    def _look(self, entry: Written, *, final: bool = False) -> None:
+    def look(self, entry: Written, *, final: bool = False) -> None:
+        """Judge one of the ledger's."""
         if self.ledger.get(*entry.key) is not entry:
             return
         written = entry.is_written()  # asked first: without a writer, what is read next stays
@@ -223,7 +232,7 @@ class Contents:
 
     def _judge_names(self, entry: Written, now: Identity, *, growing: bool) -> bool:
         """Judge the content under each judged name it has. False: nothing is left to be kept in sight."""
-        names = list(self._judged(self._names(entry)))
+        names = list(self._judged(self.names(entry)))
         if all(kind == SCRIPT for _, kind in names) and not begins_script(entry.fd):
             entry.seen, entry.digest = now, b""
             return True
@@ -238,6 +247,8 @@ class Contents:
             shown = fixed_part(kind, content) if growing and content is not None else content
             found = self._judged_as(entry, shown, name, kind, identity, growing=growing)
             right += [(name, found)] if breaks_nothing(found) else []
+            if self.standing is not None and (found is None or not found.verdict.blocks):
+                self.standing.put(name, found.event if found is not None else None, whole=not growing)
             if found is None:
                 unsure |= shown != content and self._tools.looks.may_concern(kind, name, content or b"")
                 continue
@@ -263,7 +274,7 @@ class Contents:
         self._tell_rewritten(entry, names, content, growing=growing)
         if self._tools.passed is not None and not growing:
             for name, found in right:
-                self._tools.passed(name, entry.actor, found)
+                self._tools.passed(name, entry.actor, found, by_git=entry.git_tool)
         entry.seen, entry.digest, entry.closings = now, digest, 0
         if content and entry.is_written():  # empty: cut by the shell for a command that has not written yet
             self._accept(entry, content)
@@ -303,7 +314,8 @@ class Contents:
         except Refused:
             return  # then to the version before, which was accepted too
 
-    def _names(self, entry: Written) -> set[bytes]:
+    def names(self, entry: Written) -> set[bytes]:
+        """By which it is known."""
         info = os.fstat(entry.fd)
         path = entry.path()
         target = Target(path, Kind.FILE, info.st_dev, info.st_ino, info.st_nlink)
@@ -335,6 +347,8 @@ class Contents:
             found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=True, landing=False, taken=NOTHING_FOUND)
         finally:
             os.close(fd)
+        if self.standing is not None:
+            self.standing.theirs(path, found.event.now if found is not None else NOTHING_FOUND)
         if found is None:
             return None
         self._lead(found)
@@ -351,6 +365,8 @@ class Contents:
     def take_as_theirs(self, path: bytes, found: Findings) -> None:
         """Somebody else broke a rule there: let be in the file, and not taken up by a commit."""
         self.theirs.add(path)
+        if self.standing is not None:
+            self.standing.theirs(path, found)
         self.tolerated.said(path, found)
 
     # -- judging --------------------------------------------------------------------------------------------------
@@ -396,9 +412,10 @@ class Contents:
         in it concerns a rule. While it is being written (``whole`` False) a text that does not parse may still become
         something else."""
         tools, path = self._tools, target.path
-        if content is not None and not tools.looks.may_concern(kind, path, content):
+        concerns = content is None or tools.looks.may_concern(kind, path, content)
+        if not concerns and (self.standing is None or commit or not self.standing.waits(path)):
             return None
-        now = self.inspect(kind, path, content)
+        now = self.inspect(kind, path, content) if concerns else NOTHING_FOUND
         if not whole and now.pending:
             now = Findings(pending=now.pending)
         # What somebody else has just broken is theirs, but a commit of the run does not take it up.
@@ -407,36 +424,18 @@ class Contents:
         prior = self.tolerated.prior(path)
         event = ContentEvent(actor, target, now, before, prior, whole, landing, commit)
         state = self.graphs.state(path)
+        if self.standing is not None and not commit:
+            state = self.standing.state(state, path, content, identity)
         verdict = decide(self._policy, state, event)
-        if verdict.blocks and git_tool and tools.prior is not None:
+        if verdict.matches and git_tool and tools.prior is not None:
             # What other people committed may come back through git, and is theirs.
-            theirs = prior.joined(self._theirs(tools.prior, path, kind, content))
+            theirs = prior.joined(tools.prior.brought(self._inside, path, kind, content, self.inspect))
             if theirs != prior:
                 event = event._replace(prior=theirs)
                 verdict = decide(self._policy, state, event)
                 if not verdict.blocks:
                     self.tolerated.came(path, theirs)
         return Judgement(event, verdict, kind, content or b"", identity)
-
-    def _theirs(self, prior: Prior, path: bytes, kind: str, content: bytes | None) -> Findings:
-        def read(kind: str, content: bytes | None) -> Findings:
-            return self.inspect(kind, path, content)
-
-        nested = self._nested(path)
-        if nested:
-            # A work tree inside this one: only exactly what others committed, at the path it has there.
-            same = content is not None and prior.has(path[len(nested) + 1 :], content)
-            return read(kind, content) if same else NOTHING_FOUND
-        return prior.says(path[len(self._inside) :], kind, content, read)
-
-    def _nested(self, path: bytes) -> bytes:
-        """The root of the innermost work tree below this one that holds ``path``, empty when there is none."""
-        folder = path.rpartition(b"/")[0]
-        while len(folder) >= len(self._inside):
-            if os.path.lexists(folder + b"/.git"):
-                return folder
-            folder = folder.rpartition(b"/")[0]
-        return b""
 
     def inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:
         """What a version says."""

@@ -8,22 +8,38 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from supervisor.kernel import process
+from supervisor.run import standings
+from supervisor.run.standings import Standing
+from supervisor.vocabulary.events import ExecEvent
 
 _MOST = 512  # programs that are followed at once, a descriptor each
+_FARTHEST = 512  # generations that are looked through
+
+
+class Command(NamedTuple):
+    """``reads``: it only asks. ``answers``: exit statuses of it that are no failure. ``counts``: the agent has started
+    it, and not something that the agent started."""
+
+    words: tuple[str, ...]
+    reads: bool
+    answers: frozenset[int] = frozenset()
+    counts: bool = True
 
 
 class _Followed(NamedTuple):
     pid: int
     pidfd: int
-    words: tuple[str, ...]
-    reads: bool
+    command: Command
+    standing: Standing
 
 
 class Endings:
-    """``told`` gets the command line, its wait status as an exit code (negative: by that signal), and whether it only
-    reads. A program that executes another one goes on under the new command line."""
+    """``told`` gets the command and its wait status as an exit code (negative: by that signal). A program that executes
+    another one goes on under the new command line. ``supervisor``: the process id whose child the agent process is."""
 
-    def __init__(self, told: Callable[[tuple[str, ...], int, bool], None]) -> None:
+    def __init__(self, told: Callable[[Command, int], None], supervisor: int) -> None:
+        self._supervisor = supervisor
+        self._root = 0
         self._told = told
         self._ready = select.epoll()
         self._followed: dict[int, _Followed] = {}  # by descriptor
@@ -33,11 +49,13 @@ class Endings:
         """Readable when a program has ended."""
         return self._ready.fileno()
 
-    def started(self, pid: int, words: tuple[str, ...], *, reads: bool) -> None:
+    def started(self, pid: int, event: ExecEvent, command: Command) -> None:
         """A program runs as ``pid``. Beyond the most that can be followed, it is not counted."""
         if pid in self._by_pid:
             fd = self._by_pid[pid]
-            self._followed[fd] = self._followed[fd]._replace(words=words, reads=reads)
+            before = self._followed[fd].standing
+            now = standings.root(event) if pid == self._root else standings.replaced(before, event)
+            self._followed[fd] = _Followed(pid, fd, command._replace(counts=now.counts), now)
             return
         if len(self._followed) >= _MOST:
             return
@@ -46,7 +64,11 @@ class Endings:
         except OSError:
             return  # gone already
         self._ready.register(pidfd, select.EPOLLIN | select.EPOLLET)
-        self._followed[pidfd] = _Followed(pid, pidfd, words, reads)
+        if self._root == 0:
+            self._root, now = pid, standings.root(event)
+        else:
+            now = standings.below(self._above(pid), event)
+        self._followed[pidfd] = _Followed(pid, pidfd, command._replace(counts=now.counts), now)
         self._by_pid[pid] = pidfd
 
     def turn(self) -> None:
@@ -58,7 +80,21 @@ class Endings:
                 continue  # its parent is about to take its status, and then the kernel tells it
             self._forget(found)
             if status is not None:
-                self._told(found.words, os.waitstatus_to_exitcode(status), found.reads)
+                self._told(found.command, os.waitstatus_to_exitcode(status))
+
+    def _above(self, pid: int) -> Standing | None:
+        """Of the program that the process was started by; None: it has lost its parents."""
+        at = pid
+        for _ in range(_FARTHEST):
+            try:
+                at = process.parent_of(at)
+            except OSError:
+                return None  # it ended meanwhile
+            if at == self._supervisor or at <= 1:
+                return None
+            if at in self._by_pid:
+                return self._followed[self._by_pid[at]].standing
+        return None
 
     def _forget(self, found: _Followed) -> None:
         self._ready.unregister(found.pidfd)

@@ -4,9 +4,10 @@ An episode is opened by a deny or a revert and known by (invariant, subject). Ev
 subject, or runs a known fixer, is an attempt, whether or not it changes anything. One that is opened by an attempt of
 another has that as its parent: fix, break, fix is a chain.
 
-It ends ``fixed`` (the subject passes by an act of the agent), ``exhausted`` (no attempts are left), ``superseded``
-(somebody else has changed the subject or the rule) or ``abandoned`` (the run is over, or nothing was attempted during
-``IDLE`` actions). An exhausted one goes on to refuse attempts; it is never forgotten to make room.
+It ends ``fixed`` (the subject passes by an act of the agent, or is a file that it has removed), ``exhausted`` (no
+attempts are left), ``superseded`` (somebody else has changed the subject or the rule) or ``abandoned`` (the run is
+over, or nothing was attempted during ``IDLE`` actions). An exhausted one goes on to refuse attempts; it is never
+forgotten to make room.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _MOST_SPENT = 4096
 _MOST_ENDED = 1000
 _MOST_GATES = 32
 _MOST_ACTIONS = 256
+_MOST_BOUND = 1024
 
 
 class Ended(NamedTuple):
@@ -92,6 +94,10 @@ class Episodes:
         self._untold: list[_Episode] = []
         self._counts = dict.fromkeys(Ended._fields, 0)
         self._subjects: dict[Subject, dict[tuple[str, Subject], None]] = {}  # of open ones
+        self._gone: dict[tuple[str, Subject], int] = {}  # files that this action has removed
+        self._left: dict[tuple[str, Subject], EpisodeState] = {}  # fixed by removing the file
+        # By action: what it was an attempt of, and is over.
+        self._bound: dict[int, dict[tuple[str, Subject], EpisodeState]] = {}
         self._causes: dict[int, list[str]] = {}  # action -> the episodes that it attempts
         self._parents: dict[str, str] = {}
         self._number = 0
@@ -119,6 +125,7 @@ class Episodes:
             return ""
         key = (invariant, subject)
         known = self._open.get(key) or self._spent.get(key)
+        self._gone.pop(key, None)
         if known is not None:
             gate = known.gate(action)
             if gate is not None:
@@ -128,11 +135,14 @@ class Episodes:
             self._end(next(iter(self._open)), "abandoned", tree)
         self._number += 1
         ident = f"{self._prefix}{self._number}"
-        parent = next(iter(self._causes.get(action, ())), "")
+        before = self._left.pop(key, None)
+        parent = next(iter(self._causes.get(action, ())), before.id if before is not None else "")
         state = EpisodeState(
             ident,
             invariant,
             subject,
+            # The file is back, and breaks the rule again: whoever moves it away first does not begin anew.
+            attempts=before.attempts + 1 if before is not None else 0,
             begun=action,
             parent=parent,
             named=tuple(named),
@@ -147,6 +157,10 @@ class Episodes:
         self._states = None
         return ident
 
+    def waits(self, invariant: str, subject: Subject) -> bool:
+        """Whether the episode is open, or has used its attempts up."""
+        return (invariant, subject) in self._open or (invariant, subject) in self._spent
+
     def action(
         self,
         number: int,
@@ -154,28 +168,34 @@ class Episodes:
         touched: Iterable[bytes | Subject] = (),
         *,
         tree: str = "",
+        only: str = "",
     ) -> tuple[str, ...]:
         """The action goes on, with a command or by touching paths (or other subjects). Returns the ids of the episodes
         that it is an attempt of by now, those that it has ended among them.
+
+        ``only``: it is govrun's own fixer of this episode, whatever its name is.
 
         To be told of every act once it has been judged, refused ones too; an action counts once however often. The
         first act that comes after the last attempt ends an episode as exhausted.
         """
         if number > self._action:
             self._action = number
+            self._removed(tree)
             self._abandon(tree)
         subjects = {each if isinstance(each, Subject) else Subject("path", each) for each in touched}
         if words:
             subjects.add(subject_of(words))
         fixer = bool(words) and bool(self._open) and is_fixer(self._rules, words)
         keys = list(self._open) if fixer else [key for each in subjects for key in self._subjects.get(each, ())]
+        if only:
+            keys = [key for key, each in self._open.items() if each.state.id == only]
         for key in keys:
             if number > self._open[key].state.begun:
-                self._attempt(key, self._open[key], number, words, tree)
+                self._attempt(key, self._open[key], number, words, tree, fixer=bool(only))
         return tuple(self._causes.get(number, ()))
 
     def _attempt(
-        self, key: tuple[str, Subject], episode: _Episode, number: int, words: Sequence[str], tree: str
+        self, key: tuple[str, Subject], episode: _Episode, number: int, words: Sequence[str], tree: str, *, fixer: bool
     ) -> None:
         state = episode.state
         if number in state.actions or episode.gate(number) is not None:
@@ -187,7 +207,8 @@ class Episodes:
         episode.state = state._replace(attempts=state.attempts + 1, actions=actions)
         episode.last = number
         gate: dict[str, Any] = {"action": number, "gate": state.invariant, "result": "none"}
-        episode.gates.append(gate | ({"command": " ".join(words)[:200]} if words else {}))
+        shown = {"command": " ".join(words)[:200]} if words else {}
+        episode.gates.append(gate | shown | ({"fixer": True} if fixer else {}))
         del episode.gates[:-_MOST_GATES]
         if number not in self._causes:
             if len(self._causes) >= _MOST_ACTIONS:
@@ -219,6 +240,43 @@ class Episodes:
         self._end((invariant, subject), "fixed", tree)
         return True
 
+    def find(self, ident: str) -> EpisodeState | None:
+        """An open episode by its id."""
+        return next((each.state for each in self._open.values() if each.state.id == ident), None)
+
+    def tried(self, ident: str, words: Sequence[str], tree: str, *, ran: bool) -> str:
+        """Govrun's fixer of the episode has ended; one that never ``ran`` is an attempt all the same. How the episode
+        ended; ``open``: it goes on, since attempts are left."""
+        key = next((key for key, each in self._open.items() if each.state.id == ident), None)
+        if key is None:
+            return next((each.outcome for each in reversed(self._ended) if each.state.id == ident), "abandoned")
+        episode = self._open[key]
+        if not ran:
+            gate = {"action": 0, "gate": episode.state.invariant, "result": "none", "fixer": True}
+            episode.gates.append(gate | {"command": " ".join(words)[:200]})
+            del episode.gates[:-_MOST_GATES]
+            episode.state = episode.state._replace(attempts=episode.state.attempts + 1)
+            self._states = None
+        if self._most and episode.state.attempts >= self._most:
+            self._end(key, "exhausted", tree)
+            return "exhausted"
+        return "open"
+
+    def removed(self, subject: Subject, action: int) -> None:
+        """The action has removed the file, or moved it away: it is fixed, unless the action makes it anew."""
+        for key in self._subjects.get(subject, ()):
+            self._gone[key] = action
+
+    def _removed(self, tree: str) -> None:
+        gone, self._gone = self._gone, {}
+        for key, action in gone.items():
+            if (episode := self._open.get(key)) is None:
+                continue
+            if self.passed(*key, tree, action):
+                self._left[key] = episode.state
+                if len(self._left) > _MOST_SPENT:
+                    del self._left[next(iter(self._left))]
+
     def superseded(self, subject: Subject | None = None, invariant: str = "", tree: str = "") -> int:
         """Somebody else has changed the subject, or a rule is no longer in force. How many episodes that ends; what is
         exhausted may be attempted again."""
@@ -235,6 +293,7 @@ class Episodes:
 
     def close(self, tree: str = "") -> None:
         """The run is over."""
+        self._removed(tree)
         for key, episode in list(self._open.items()):
             used_up = 0 < self._most <= episode.state.attempts
             self._end(key, "exhausted" if used_up else "abandoned", tree)
@@ -242,7 +301,8 @@ class Episodes:
     def snapshot(self) -> EpisodeStates:
         """What is open, and what goes on to refuse."""
         if self._states is None:
-            self._states = states_of(each.state for each in (*self._open.values(), *self._spent.values()))
+            waiting = (each.state for each in (*self._open.values(), *self._spent.values()))
+            self._states = states_of(waiting, {action: tuple(each.values()) for action, each in self._bound.items()})
         return self._states
 
     def records(self) -> list[dict[str, Any]]:
@@ -318,7 +378,15 @@ class Episodes:
         self._subjects[key[1]].pop(key)
         if not self._subjects[key[1]]:
             del self._subjects[key[1]]
+        self._gone.pop(key, None)
         episode.outcome, episode.to = outcome, tree or episode.to
+        if episode.state.fixable and outcome != "superseded":
+            for action in episode.state.actions:  # what it may touch is bounded to its end
+                bound = self._bound.setdefault(action, {})
+                if key in bound or len(bound) < _MOST_OPEN:
+                    bound[key] = episode.state
+            while len(self._bound) > _MOST_BOUND:
+                del self._bound[next(iter(self._bound))]
         self._counts[outcome] += 1
         self._ended.append(episode)
         self._untold.append(episode)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.enforce.explain import safe
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.profile.model import Profile
-from supervisor.run.attempts import Attempts
+from supervisor.profile.model import Profile, Rule
 from supervisor.vocabulary.errors import GovrunError, ProfileError
 from supervisor.vocabulary.policy import Coverage
 from supervisor.vocabulary.verdicts import Effect
+
+if TYPE_CHECKING:
+    from supervisor.run.attempts import Attempts
 
 Files = Callable[[], Iterable[bytes]]
 # What rules of other kinds say depends on what a run has done before.
@@ -46,14 +48,26 @@ def examples(policy: CompiledPolicy, profile: Profile) -> Iterator[Example]:
         for texts, denied in ((words.denied, True), (words.allowed, False)):
             yield from (Example("scope", layer, text, denied, _form(text, "exec")) for text in texts)
     for rule in profile.rules:
-        judged = rule.kind in _ASKED and policy.invariants[rule.id].coverage is not Coverage.UNENFORCEABLE
+        judged = (rule.kind in _ASKED or _is_timeless(rule)) and policy.invariants[
+            rule.id
+        ].coverage is not Coverage.UNENFORCEABLE
         other = "query" if rule.kind == "data" else "exec"
         for texts, denied in ((rule.denied, True), (rule.allowed, False)):
             yield from (Example(rule.id, rule.source, text, denied, _form(text, other), judged) for text in texts)
 
 
+def _is_timeless(rule: Rule) -> bool:
+    if rule.kind != "rule":
+        return False
+    from supervisor.invariants.expression import asks_the_clock
+
+    return not asks_the_clock(rule)
+
+
 def ask(policy: CompiledPolicy, found: Iterable[Example], files: Files | None = None) -> list[Asked]:
     """Ask each; ``files``: as ``Attempts`` has it. What cannot be asked does not hold."""
+    from supervisor.run.attempts import Attempts  # which loads the catalogue of commands
+
     attempts = Attempts(policy, files)
     try:
         return [_ask(attempts, each) for each in found]

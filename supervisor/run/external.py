@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.enforce.explain import noted
@@ -21,7 +21,11 @@ from supervisor.vocabulary.events import FsEvent, FsOp, GitConfigEvent, Kind, Ta
 from supervisor.vocabulary.versions import Identity
 
 if TYPE_CHECKING:
+    from supervisor.invariants.policy import CompiledPolicy
+    from supervisor.run.authored import Authored
     from supervisor.run.contents import Contents
+    from supervisor.run.injection import Injection
+    from supervisor.run.lineage import Lineage
 
 _Inode = tuple[int, int]
 
@@ -45,9 +49,14 @@ class Touched:
     """Names that the run changed, with the inode it left there (None: nothing). What lies below a folder that was moved
     as a whole, or at a name that govrun itself put back, is not compared. ``sealed``: files that nobody of the run can
     write to any more, as they were then. ``since``: the start, in ns since the epoch. ``given``: files that were
-    handed in as standard output or error."""
+    handed in as standard output or error. ``authored`` and ``lineage`` follow what the run does
+    anywhere, ``injection`` knows what it began with, where the policy asks for that."""
 
     def __init__(self, since: int, given: Collection[_Inode] = ()) -> None:
+        self.authored: Authored | None = None
+        self.lineage: Lineage | None = None
+        self.followed = False
+        self.injection: Injection | None = None
         self.since = since + _TICK
         self._given = given
         self.names: dict[bytes, _Inode | None] = {}
@@ -56,6 +65,28 @@ class Touched:
         self._sealed: dict[_Inode, Identity] = {}
         self._told: dict[bytes, Identity] = {}
         self.full = False
+
+    def follow(self, policy: CompiledPolicy, recorder: Recorder, start: Mapping[str, str]) -> Touched:
+        """Itself, with all that the policy asks for. ``start``: the environment that the run begins with."""
+        self.followed = bool((policy.tools and policy.tools.executables is not None) or policy.remembered)
+        if policy.injection:
+            from supervisor.run.injection import Injection
+
+            self.injection = Injection(start)
+        if policy.tools and policy.tools.executables is not None:
+            from supervisor.run.authored import Authored
+
+            self.authored = Authored(self._given)
+        if policy.remembered:
+            from supervisor.run.lineage import Lineage
+
+            self.lineage = Lineage(policy, recorder.lineage, lambda why, more: _gap(recorder, why, more))
+        return self
+
+    def over(self) -> None:
+        """Nobody of the run is left."""
+        if self.lineage is not None:
+            self.lineage.over()
 
     def add(self, target: Target, *, folder: bool = False) -> None:
         """The run has just done something at the name; ``folder``: a folder was moved there or away."""
@@ -96,6 +127,8 @@ class Touched:
 
     def put_back(self, path: bytes) -> None:
         """Govrun itself did something there."""
+        if self.authored is not None:
+            self.authored.put_back(path)
         self._whole.add(path)
         self._busy.add(path.rpartition(b"/")[0])
 
@@ -160,6 +193,8 @@ def note_theirs(
 ) -> None:
     """What somebody else changed where the run is going to (``inside``: the tree and a slash): it cannot be told apart
     later. In a folder that moves as a whole that is what is judged by its content."""
+    if touched.lineage is not None:
+        touched.lineage.before(event)
     targets = [event.target] if event.other is None else [event.target, event.other]
     if contents is not None:
         paths = [event.target.path + b"/" + each for each in event.beneath or ()]
@@ -174,6 +209,10 @@ def note_theirs(
 
 def note_touched(event: FsEvent | GitConfigEvent, inside: bytes, touched: Touched) -> None:
     """The names that an act has just changed."""
+    if touched.followed and isinstance(event, FsEvent):
+        for follows in (touched.authored, touched.lineage):
+            if follows is not None:
+                follows.landed(event)
     targets = [event.target]
     if isinstance(event, GitConfigEvent):
         targets.append(event.source)
@@ -184,6 +223,10 @@ def note_touched(event: FsEvent | GitConfigEvent, inside: bytes, touched: Touche
     for target in targets:
         if target.path.startswith(inside):
             touched.add(target, folder=moved)
+
+
+def _gap(recorder: Recorder, why: str, more: str) -> None:
+    recorder.note("gap", reason=why, detail=more)
 
 
 def report_all(found: Look, contents: Contents | None, recorder: Recorder, say: Callable[[str], None]) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from supervisor.commands.plain import is_plain, plain_command, tools
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.surfaces.contents import plain_content
+from supervisor.run.pushes import Remotes, pushing
+from supervisor.run.readable import Readable
 from supervisor.surfaces.identity import Identities
 from supervisor.surfaces.pipes import Pipes
 from supervisor.surfaces.stdin import waiting_input
@@ -16,10 +17,18 @@ from supervisor.vocabulary.commands import Command
 from supervisor.vocabulary.events import ExecEvent
 
 if TYPE_CHECKING:
+    from supervisor.commands.databases import Client
     from supervisor.inspection.worker import Inspector
 
 Environ = Callable[[], Mapping[bytes, bytes]]
 _MOST_READ = 1 << 20
+
+
+def database_of(client: Client, cwd: bytes) -> str:
+    """As an event names it: of a file the canonical path, empty for one in memory."""
+    if client.place != client.endpoint or not client.place:
+        return client.place
+    return os.fsdecode(os.path.realpath(os.path.join(cwd, os.fsencode(client.place))))
 
 
 _USUAL_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/snap/bin")
@@ -33,7 +42,8 @@ def tool_folders(environment: Mapping[str, str]) -> tuple[bytes, ...]:
 
 class Facts:
     """``changed`` says whether a file was changed since the start; ``inspector`` reads statements (None: no rule asks
-    for them); ``folders``: where tools are installed."""
+    for them); ``folders``: where tools are installed; ``ignored``: whether ignore rules cover a file. ``readable``
+    reads all that has a name of the run's."""
 
     def __init__(
         self,
@@ -42,14 +52,24 @@ class Facts:
         git_tools: tuple[bytes, ...],
         changed: Callable[[bytes], bool],
         inspector: Callable[[], Inspector] | None,
+        ignored: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._policy = policy
+        self.readable = Readable(policy, ignored)
+        refs = bool(policy.branching and policy.branching.judges_commands)
+        self._asks_for_commands = bool(policy.actions or policy.documents or policy.expressions or refs)
         self._changed = changed
         self._inspector = inspector
         self._pipes = Pipes()
         self._identities: Identities | None = None
         self._folders = folders
         self._git_tools = git_tools
+        self._remotes = Remotes(policy.git if policy.branching and policy.branching.push else None)
+
+    def inspector(self) -> Inspector:
+        """Whoever reads what commands name; started when it is first needed. Only where ``of`` found such a command."""
+        assert self._inspector is not None
+        return self._inspector()
 
     def of(self, event: ExecEvent, tid: int, environ: Environ) -> ExecEvent:
         """The event with all that the rules in force ask for. ``tid`` is the thread that executes."""
@@ -58,16 +78,28 @@ class Facts:
             from supervisor.commands.installs import installation
 
             event = event._replace(installs=installation(event.argv, event.target.path))
-        if policy.actions:
-            event = event._replace(commands=self._commands(event, tid, environ))
+        if policy.tools and policy.tools.servers is not None:
+            event = self._with_servers(event)
+        if self._asks_for_commands:
+            event = event._replace(commands=self.commands(event, tid, environ))
         if policy.data and policy.data.statements:
             event = self._with_statements(event, tid, environ)
         return event
 
-    def _commands(self, event: ExecEvent, tid: int, environ: Environ) -> tuple[Command, ...]:
+    def _with_servers(self, event: ExecEvent) -> ExecEvent:
+        from supervisor.commands.servers import added
+
+        def changed(name: bytes) -> bool:
+            return self._changed(os.path.join(event.cwd, name))
+
+        return event._replace(servers=added(event.argv, event.target.path, event.alias, changed))
+
+    def commands(self, event: ExecEvent, tid: int, environ: Environ) -> tuple[Command, ...]:
+        """What it does, in normal form."""
+
         def read(path: bytes) -> bytes | None:
             whole = path if path.startswith(b"/") else event.cwd + b"/" + path
-            return plain_content(whole, _MOST_READ, follow=True) or None
+            return self.readable.content(whole, _MOST_READ)
 
         program, identity = event.target.path, self._identity_of(event.target.path)
         if not identity and is_plain(event.argv, program):
@@ -87,16 +119,21 @@ class Facts:
             found = (*found, Command(words[0], "", words, ("pipe-to-shell",), irreversible=True))
         if event.actor.exe.startswith(self._git_tools) and any(each.classes for each in found):
             # A push that was judged starts programs of its own, which say the same once more.
-            asked = normal.commands(event.actor.argv, event.actor.exe, dict, event.cwd, read)
+            asked = normal.commands(*pushing(event.actor, self._git_tools), dict, event.cwd, read)
             found = tuple(each for each in found if not any(normal.continues(one, each) for one in asked))
         return tuple(self._as_found(each, event.cwd) for each in found)
 
     def _as_found(self, command: Command, cwd: bytes) -> Command:
-        """A target that is read from a file which the run may have written tells nothing."""
+        """A target that is read from a file which the run may have written tells nothing; of a push that says what it
+        pushes, and where, the file counts as far as it says what that means."""
         if not command.source:
             return command
         path = os.path.join(cwd, os.fsencode(command.source))
-        return command._replace(resolved=False) if self._changed(path) else command
+        if not self._changed(path) or (
+            command.push is not None and not command.push.by_default and self._remotes.same()
+        ):
+            return command
+        return command._replace(resolved=False)
 
     def _identity_of(self, path: bytes) -> str:
         if self._identities is None:
@@ -108,6 +145,7 @@ class Facts:
 
     def _with_statements(self, event: ExecEvent, tid: int, environ: Environ) -> ExecEvent:
         from supervisor.commands import databases
+        from supervisor.commands.world import Untold
         from supervisor.inspection.reading import DATABASE
 
         client = databases.client(event.argv, event.target.path, environ)
@@ -116,7 +154,10 @@ class Facts:
         texts: list[bytes | None] = [text.encode("utf-8", "surrogateescape") for text in client.texts]
         for name in client.files:
             path = os.path.join(event.cwd, os.fsencode(name))
-            texts.append(plain_content(path, _MOST_READ, follow=True) or None)
+            try:
+                texts.append(self.readable.content(path, _MOST_READ))
+            except Untold:
+                texts.append(None)
         if client.stdin:
             texts.append(waiting_input(tid, _MOST_READ))
         found = list(client.fixed())
@@ -126,4 +167,4 @@ class Facts:
                 continue
             said = self._inspector().inspect(DATABASE + client.dialect, b"", text)
             found += [client.unread()] if said.refusal else said.statements
-        return event._replace(statements=tuple(dict.fromkeys(found)), database=client.place)
+        return event._replace(statements=tuple(dict.fromkeys(found)), database=database_of(client, event.cwd))

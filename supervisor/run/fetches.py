@@ -51,6 +51,10 @@ class Fetches:
 
     def brings(self, event: FsEvent, commit: str) -> bool:
         """Whether ``commit``, which this act gives a remote's name, is other people's."""
+        return self.is_plain(event) and not was_there(self._git.common, commit, began(event.actor.start))
+
+    def is_plain(self, event: FsEvent) -> bool:
+        """Whether git fetches from where it was told to at the start, and nothing of the run's has a hand in it."""
         if not event.git_tool or not _is_plain(event.actor.argv) or not self._is_clean(event.actor.pid):
             return False
         try:
@@ -59,7 +63,7 @@ class Fetches:
         except GovrunError:
             return False
         near = any(self._is_near(value) for key, value in then if key.startswith("remote."))
-        return now == then and not near and not was_there(self._git.common, commit, began(event.actor.start))
+        return now == then and not near
 
     def _is_clean(self, pid: int) -> bool:
         """Whether nothing in its environment leads git, or what it starts, elsewhere."""

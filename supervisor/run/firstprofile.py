@@ -284,10 +284,12 @@ def _protect_lines(seen: Seen) -> list[str]:
 def _branch_lines(seen: Seen) -> list[str]:
     if not seen.branch:
         return []
-    told = (
-        f"# Commits land on the branch that is checked out (the default one here: {seen.branch}); which branches move"
-    )
-    return [told, "# is not judged yet. A branch for the work of a run: git switch -c agent/topic"]
+    return [
+        f"# Commits land on the branch that is checked out (the default one here: {seen.branch}). This keeps the",
+        "# work of a run on branches of its own (git switch -c agent/topic), in the repository and where it is pushed:",
+        '# branches = ["agent/*"]',
+        '# push = ["origin agent/*"]',
+    ]
 
 
 def _example(seen: Seen) -> list[str]:

@@ -4,7 +4,9 @@ was found, and kept up with what is accepted, moved and removed since."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from supervisor.invariants.policy import NO_STATE, CompiledPolicy, RunState
@@ -13,9 +15,18 @@ from supervisor.vocabulary.content import INSPECTOR_FAILED, Findings, Reference
 if TYPE_CHECKING:
     from supervisor.invariants.boundary import BoundaryRule
     from supervisor.invariants.edges import Graph
+    from supervisor.run.judgement import Source
 
+Read = Callable[[Iterable["Source | Findings"]], Generator[Findings, None, None]]
 MOST_SOURCES = 20_000
 MOST_SECONDS = 60.0
+
+
+def passed_on(found: Iterable[Source | Findings]) -> Generator[Findings, None, None]:
+    """For who reads nothing."""
+    for each in found:
+        assert isinstance(each, Findings)
+        yield each
 
 
 class Graphs:
@@ -53,26 +64,38 @@ class Graphs:
         """All files of the tree have been put in."""
         self.known = self._made
 
-    def fill(self, paths: Iterable[bytes], found: Callable[[bytes], Findings | None]) -> str:
-        """Put the tree in. ``found``: what the file at an absolute path says (None: there is none). What there is
-        to tell: why it was not done, or which files could not be read; else empty."""
+    def fill(
+        self, paths: Iterable[bytes], found: Callable[[bytes], Source | Findings | None], read: Read = passed_on
+    ) -> str:
+        """Put the tree in. ``found``: what the file at an absolute path says, or what ``read`` has to find that of
+        (None: there is none). What there is to tell: why it was not done, or which files could not be read; else
+        empty."""
         begun = time.monotonic()
         held = [path for path in paths if self.holds(path)]
         told = "what would close a cycle cannot be told, and new references between parts are refused"
         if len(held) > MOST_SOURCES:
             return f"{len(held)} files are more than the {MOST_SOURCES} whose references are followed: {told}"
         unread = []
-        for path in held:
-            whole = self._whole(path)
-            said = found(whole) if whole not in self._spoken else None
-            if said is not None:
-                self._filled(whole, said.references)
+        ahead: deque[bytes] = deque()
+
+        def asked() -> Iterator[Source | Findings]:
+            for path in held:
+                whole = self._whole(path)
+                said = found(whole) if whole not in self._spoken else None
+                if said is not None:
+                    ahead.append(path)
+                    yield said
+
+        with closing(read(asked())) as answers:
+            for said in answers:
+                path = ahead.popleft()
+                self._filled(self._whole(path), said.references)
                 if said.refusal.startswith(INSPECTOR_FAILED):  # which says nothing of the file
                     return f"{_shown(path)}: {said.refusal}: {told}"
                 if said.refusal:
                     unread.append(_shown(path))
-            if time.monotonic() - begun > MOST_SECONDS:
-                return f"the references of the tree were not read within {MOST_SECONDS:.0f} s: {told}"
+                if time.monotonic() - begun > MOST_SECONDS:
+                    return f"the references of the tree were not read within {MOST_SECONDS:.0f} s: {told}"
         self.whole()
         self._spoken.clear()
         return _unread(unread) if unread else ""
@@ -88,12 +111,14 @@ class Graphs:
     def begin(
         self,
         paths: Iterable[bytes],
-        first: Callable[[bytes], Findings | None],
+        first: Callable[[bytes], Source | Findings | None],
         now: Callable[[bytes], Findings | None],
         say: Callable[[str], None],
+        read: Read = passed_on,
     ) -> None:
-        """``paths``: all there were at the start. ``first``: what a file said then; ``now``: what it says."""
-        self._unfilled = lambda: self.fill(paths, first)
+        """``paths``: all there were at the start. ``first``: what a file said then, or what ``read`` has to find that
+        of; ``now``: what it says."""
+        self._unfilled = lambda: self.fill(paths, first, read)
         self._found, self._say = now, say
 
     def state(self, path: bytes) -> RunState:

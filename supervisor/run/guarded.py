@@ -30,7 +30,7 @@ from supervisor.vocabulary.verdicts import Effect, Verdict
 from supervisor.vocabulary.versions import ABSENT, Identity, Version
 
 _ACTS = (FsOp.CREATE, FsOp.WRITE, FsOp.UNLINK)
-_RULES = frozenset({"scope.protect", "scope.write", "govrun.policy"})
+_RULES = frozenset({"scope.protect", "scope.write", "scope.hide.files", "scope.read", "govrun.policy"})
 
 
 class Replaced(NamedTuple):

@@ -15,8 +15,11 @@ from supervisor.invariants import content
 from supervisor.invariants.guardrail import FAILS, GuardRules, Increment, LoopState
 from supervisor.invariants.places import governed
 from supervisor.invariants.policy import CompiledPolicy, RunState
-from supervisor.run.endings import Endings
+from supervisor.run.answering import answers
+from supervisor.run.depths import Depths
+from supervisor.run.endings import Command, Endings
 from supervisor.run.loops import Loops
+from supervisor.run.preserving import Preserving
 from supervisor.run.record import Recorder
 from supervisor.run.repairing import Repairing
 from supervisor.run.undoing import Undoing
@@ -73,8 +76,11 @@ class Guarding:
         self.loops = Loops()
         fails = any(at == FAILS for rule in rules.rules for at, _ in rule.ceilings)
         self.repairs = Repairing(policy, recorder, self._tree) if policy.remediation else None
-        self.endings = Endings(self._ended) if rules.loops or fails else None
+        self.endings = Endings(self._ended, os.getpid()) if rules.loops or fails else None
         self._counts_content = content.is_counted(policy)
+        firm = any(rule.irreversible is not Effect.ALLOW for rule in rules.rules)
+        self._preserving = Preserving(undoing.keep, self.governed) if firm else None
+        self._depths = Depths(os.getpid()) if any(rule.depth for rule in rules.rules) else None
         self._reverts = any(rule.effect is Effect.REVERT for rule in rules.rules)
         self._keeps_folders = any(rule.never_empty for rule in rules.rules)
         self._increment = Increment()
@@ -115,7 +121,11 @@ class Guarding:
             self._windows.action_began(action, time.time())
         moving = isinstance(event, FsEvent) and event.carried
         branch = isinstance(event, FsEvent) and _sets_branch(event)
-        self._increment = self._windows.before(event, now, moving=moving, branch=branch)
+        depth = self._depths.of(event) if self._depths is not None and isinstance(event, ExecEvent) else 0
+        lost = b""
+        if self._preserving is not None and isinstance(event, FsEvent) and not moving:
+            lost = self._preserving.lost(event)
+        self._increment = self._windows.before(event, now, moving=moving, branch=branch, lost=lost, depth=depth)
         remaining = self._remaining(event) if self._keeps_folders and isinstance(event, FsEvent) else {}
         usage = self._windows.snapshot(now, action)
         if not isinstance(event, ExecEvent) or not self._rules.loops:
@@ -157,13 +167,15 @@ class Guarding:
             self.repairs.acted(self._event)
         if not done:
             return
+        if self._preserving is not None and isinstance(self._event, FsEvent):
+            self._preserving.landed(self._event)
         self._windows.commit(self._increment, time.monotonic())
         for path, was in before.items():
             now = _content(path)
             if now != was:
                 self.rewritten(path, was, now)
         if self.repairs is not None:
-            self.repairs.counted()
+            self.repairs.counted(self._event)
 
     def rewritten(
         self, path: bytes, before: bytes | None, now: bytes | None, *, carried: bool = False, action: int = 0
@@ -184,13 +196,17 @@ class Guarding:
         """A program runs; its actor is the process as it is now."""
         if self.repairs is not None:
             self.repairs.acted(event)
+        if self._depths is not None:
+            self._depths.executed(pid)
         if self.endings is not None:
-            self.endings.started(pid, _words(event), reads=_reads(event))
+            command = Command(_words(event), _reads(event), answers(event, self._inside))
+            self.endings.started(pid, event, command)
 
-    def _ended(self, words: tuple[str, ...], status: int, reads: bool) -> None:
-        command = " ".join(words)
+    def _ended(self, ended: Command, status: int) -> None:
+        command = " ".join(ended.words)
+        status = 0 if status in ended.answers else status
         shown = status if status >= 0 else 128 - status
-        state = self.loops.ended(words, shown, time.monotonic(), reads=reads)
+        state = self.loops.ended(ended.words, shown, time.monotonic(), reads=ended.reads, counts=ended.counts)
         event = ExecEvent(_NOBODY._replace(action=self._action), Target(b"", Kind.OTHER), b"", (), b"", "end")
         self._late(LifecycleEvent("ended", command), self._windows.ended(event, failed=status != 0))
         self._circles(command, state)
@@ -214,11 +230,16 @@ class Guarding:
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
-    def refused(self, event: Event, verdict: Verdict) -> None:
-        """An act was refused, or content was taken back."""
+    def is_fixer(self, actor: Actor) -> bool:
+        """Whether govrun itself has started who acts."""
+        fixing = self.repairs.fixing if self.repairs is not None else None
+        return fixing is not None and fixing.acts(actor)
+
+    def refused(self, event: Event, verdict: Verdict, text: bytes = b"") -> None:
+        """An act was refused, or content was taken back, which said ``text``."""
         self._before = {}
         if self.repairs is not None:
-            self.repairs.refused(event, verdict)
+            self.repairs.refused(event, verdict, text)
         self._answered(verdict, self._increment)
 
     def _answered(self, verdict: Verdict, increment: Increment) -> None:

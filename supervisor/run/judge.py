@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,16 @@ from supervisor.decide import decide
 from supervisor.enforce import files as enforce_files
 from supervisor.enforce.explain import reason
 from supervisor.enforce.links import renew
-from supervisor.git.commandline import FETCHING, command_of
 from supervisor.invariants.places import Place, Zone, locate
 from supervisor.invariants.policy import NO_STATE, CompiledPolicy, RunState
 from supervisor.invariants.scope import PROGRAM
 from supervisor.kernel import memory
 from supervisor.kernel.libc import errno_of
-from supervisor.profile.problems import plain
 from supervisor.run.actors import told_whole
 from supervisor.run.asking import tell_both, unanswered
-from supervisor.run.external import note_theirs, note_touched
+from supervisor.run.changed import Changed
+from supervisor.run.external import note_theirs
 from supervisor.run.parts import Parts, Waiting
-from supervisor.run.pointers import Pointers
 from supervisor.run.programs import Programs
 from supervisor.run.record import kind_of
 from supervisor.surfaces.attempt import Attempt
@@ -62,9 +61,8 @@ class Judge:
         self._told = told
         self._stop = stop
         self._pause = pause
-        self._guarding = parts.guarding
-        self.locks: dict[bytes, tuple[int, int]] = {}
-        self.pointers = Pointers(lambda path: locate(self._policy, path).zone is Zone.TEMP, self._led_away)
+        self._guarding, self._proving, self._reading = parts.guarding, parts.proving, parts.reading
+        self.changed = Changed(parts, told)
         self.programs = Programs(parts, self.state_of, self.settle, self.refuse, self._warn, told)
         self.tracer, self.unfollowed = self.programs.tracer, self.programs.unfollowed
         self._families: dict[str, Callable[[Call], Reply | Waiting]] = dict.fromkeys(parts.files.calls, self._file)
@@ -76,7 +74,9 @@ class Judge:
 
     def adopt(self, policy: CompiledPolicy) -> None:
         """Another policy from here on: an agent pack was chosen late, which grants more."""
-        self._policy = self.programs.policy = policy
+        self._policy = self.programs.policy = self.changed.policy = policy
+        if self._reading is not None:
+            self._reading.forget()
 
     def answer(self, name: str, tid: int, args: Args) -> Reply | Waiting:
         """The reply to one call. Whatever goes wrong on the way ends in an errno, never in CONTINUE."""
@@ -88,6 +88,8 @@ class Judge:
         try:
             if self.unfollowed.look(tid):  # who acts is known by what it runs
                 return Reply(error=errno.EPERM)
+            if self._reading is not None and (known := self._reading.quick(name, tid, args)) is not None:
+                return known
             process = self._parts.processes.of(tid)
             actor = self._parts.processes.acting(process)
             git_tool = actor.exe.startswith(self._parts.git_tools)
@@ -128,7 +130,10 @@ class Judge:
             event = FsEvent(call.actor, FsOp.WRITE, call.name, Target(refused.path, Kind.OTHER), refusal=refused.told())
             return self.refuse(call.caller, event, decide(self._policy, NO_STATE, event))
         try:
-            attempt = told_whole(call, attempt, self._policy, self._parts.git_tools, counted=self._guarding is not None)
+            attempt = told_whole(
+                call, attempt, self._policy, self._parts.git_tools, self._parts.made.names,
+                self.programs.holds, counted=self._guarding is not None,
+            )  # fmt: skip
             verdict = decide(self._policy, self.state_of(attempt.event), attempt.event)
             if verdict.blocks:
                 attempt, verdict = self._by_git(attempt, verdict)
@@ -137,7 +142,7 @@ class Judge:
             if self._guarding is not None and isinstance(attempt.event, FsEvent):
                 self._guarding.before(attempt.event)
             if isinstance(attempt.event, FsEvent) and attempt.event.op is FsOp.READ:
-                return self._read(attempt.event, attempt.act)
+                return self._read(call, attempt.event, attempt.act, verdict)
             if isinstance(attempt.event, FsEvent):
                 parts = self._parts
                 contents = parts.room().contents if parts.judges_content else None
@@ -148,8 +153,13 @@ class Judge:
         finally:
             attempt.close()
 
-    def _read(self, event: FsEvent, act: OpenAct | PathAct) -> Reply:
-        """Folders above hidden ones are listed for the run; every other read is bounded by the floor alone."""
+    def _read(self, call: Call, event: FsEvent, act: OpenAct | PathAct, verdict: Verdict) -> Reply | Waiting:
+        """Folders above hidden ones are listed for the run; where no file is hidden by its name, every other read is
+        bounded by the floor alone."""
+        if self._reading is not None and isinstance(act, OpenAct):
+            if verdict.effect is Effect.WARN:
+                self._warn(call.caller, verdict)
+            return self._reading.perform(event, act, verdict)
         if not isinstance(act, OpenAct) or event.target.kind is not Kind.DIR:
             return CONTINUE
         if event.target.path not in self._parts.open_folders or act.flags & os.O_PATH:
@@ -177,17 +187,22 @@ class Judge:
         return self._moves_ref(event)
 
     def _moves_ref(self, event: FsEvent) -> bool:
-        if event.op is not FsOp.RENAME or event.other is None or self._policy.git is None:
+        git = self._policy.git
+        if git is None or event.op not in (FsOp.RENAME, FsOp.UNLINK):
+            return False
+        named = event.other if event.op is FsOp.RENAME else None
+        if named is None and not self._policy.branching:
             return False
         from supervisor.run.commits import ref_at
 
-        return bool(ref_at(self._policy.git, event.other.path))
+        gone = bool(self._policy.branching and ref_at(git, event.target.path))
+        return gone or (named is not None and bool(ref_at(git, named.path)))
 
     def _with_content(
         self, call: Call, attempt: Attempt, event: FsEvent, verdict: Verdict, room: ContentParts
     ) -> Reply | Waiting:
         """An act that may bring content: that is judged before it lands, or once it has been written."""
-        act, contents, version = attempt.act, room.contents, None
+        act, contents, version, spoken, brought = attempt.act, room.contents, None, None, {}
         try:
             found = None
             if contents is not None:
@@ -195,11 +210,28 @@ class Judge:
             if found is None and room.commits is not None and isinstance(act, PathAct) and self._moves_ref(event):
                 room.settle()
                 found, act = room.commits.before(event, act)
+                spoken = room.refs.before(event, act) if room.refs is not None and found is None else None
+                brought = room.commits.brought
         except Refused as refused:
             unjudged = event._replace(refusal=str(refused))
             return self.refuse(call.caller, unjudged, decide(self._policy, NO_STATE, unjudged))
         if found is not None:
             return self._refuse_content(call.caller, found)
+        if spoken is not None:
+            if spoken.verdict.blocks and not self._parts.asking.passes(spoken.event, spoken.verdict, final=True):
+                return self.asked(call, spoken.event, spoken.verdict)
+            verdict = max(verdict, spoken.verdict, key=lambda each: each.effect)
+        if self._proving is not None and brought:
+            held = self._proving.gate(
+                event,
+                brought,
+                lambda verdict: self.refuse(call.caller, event, verdict),
+                lambda: self.answer(call.name, call.caller.tid, call.args),
+            )
+            if isinstance(held, Waiting):
+                self._parts.explainer.notice(call.caller.tid, "govrun: the commit waits for what has to be shown of it")
+            if held is not None:
+                return held
 
         def after(reply: Reply) -> Reply:
             if contents is None:
@@ -216,7 +248,9 @@ class Judge:
         return self._perform(call, attempt._replace(act=act), verdict, after)
 
     def _refuse_content(self, caller: Caller, found: Judgement) -> Reply:
-        return self.refuse(caller, found.event, found.verdict)
+        from supervisor.run.takeback import is_secret
+
+        return self.refuse(caller, found.event, found.verdict, text=b"" if is_secret(found) else found.content)
 
     def _perform(
         self, call: Call, attempt: Attempt, verdict: Verdict, after: Callable[[Reply], Reply]
@@ -256,67 +290,21 @@ class Judge:
             outcome = Outcome.FAILED if failed else Outcome.SUCCEEDED
             self._parts.recorder.outcome(seq, kind_of(event), outcome, reply.error)
         if not reply.error:
-            self._landed(event)
+            self.changed.landed(event)
         if self._guarding is not None and isinstance(event, FsEvent | NetEvent):
             self._guarding.after(done=reply.error in (0, errno.EINPROGRESS))
         return reply
 
     def state_of(self, event: Event) -> RunState:
         """What of the past bears on an act."""
-        return NO_STATE if self._guarding is None else self._guarding.state(event)
+        plain = self._guarding is None or (isinstance(event, FsEvent) and event.op is FsOp.READ)
+        state = NO_STATE if plain or self._guarding is None else self._guarding.state(event)
+        return state._replace(now=time.time()) if self._policy.expressions else state
 
     def abandoned(self, held: Held, event: Event, seq: int) -> None:
         held.abandon()
         if seq:
             self._parts.recorder.outcome(seq, kind_of(event), Outcome.FAILED, errno.EINTR)
-
-    def _landed(self, event: Event) -> None:
-        """Bookkeeping after a change: names the run made, refs that moved."""
-        made, refs = self._parts.made, self._parts.refs
-        if not isinstance(event, FsEvent | GitConfigEvent):
-            return
-        note_touched(event, self._inside, self._parts.touched)
-        if event.target.kind is not Kind.CHAR:
-            self._parts.agent.changed(event.target.path)
-        if isinstance(event, GitConfigEvent):
-            return
-        match event.op:
-            case FsOp.CREATE:
-                made.created(event.target.path)
-                self.pointers.landed(event.target.path)
-                self._note_lock(event.target.path)
-            case FsOp.LINK if event.other is not None:
-                made.created(event.other.path)
-                self.pointers.landed(event.other.path)
-                if b"/.git/objects/" not in event.other.path:  # never written again, so never set apart
-                    made.linked(event.target, event.other.path)
-            case FsOp.RENAME if event.other is not None:
-                self.pointers.moved(event.target.path, event.other.path, exchange=event.exchange)
-                self.pointers.landed(event.other.path)
-                if event.exchange:
-                    made.exchanged(event.target.path, event.other.path)
-                else:
-                    made.moved(event.target.path, event.other.path, event.target.made)
-                if refs is not None:
-                    fetched = event.git_tool and command_of(event.actor.argv) in FETCHING
-                    refs.landed(event.actor, event.other.path, fetched=fetched)
-            case FsOp.UNLINK:
-                made.removed(event.target.path)
-                if refs is not None:
-                    refs.removed(event.actor, event.target.path)
-
-    def _led_away(self, path: bytes, leads: bytes) -> None:
-        shown, there = plain(os.fsdecode(path)), plain(os.fsdecode(leads))
-        text = f"{shown} led git to {there}, where the run writes what git would run, and was removed"
-        self._parts.recorder.note("external", path=path, target=leads, reason=text)
-        self._told(f"govrun: {text}")
-
-    def _note_lock(self, path: bytes) -> None:
-        """A lock of govrun's own refs that git of the run made: left behind, it would keep the notes from being
-        written."""
-        if path.endswith(b".lock") and (b"/refs/notes/govrun" in path or b"/refs/govrun/" in path):
-            found = os.lstat(path)
-            self.locks[path] = (found.st_dev, found.st_ino)
 
     def _governed(self, event: Event) -> bool:
         """Whether the change is journalled by itself; caches, scratch space and git's own objects are counted."""
@@ -355,8 +343,10 @@ class Judge:
 
     def settle(self) -> None:
         """Every change of content known by now is judged, and taken back where it breaks a rule."""
-        self.pointers.look()
+        self.changed.pointers.look()
         self._parts.settle()
+        if self._parts.touched.lineage is not None:
+            self._parts.touched.lineage.settle()
 
     def watched(self) -> int:
         """A descriptor that is readable when a judged file has been written; -1 where content is not judged."""
@@ -365,6 +355,8 @@ class Judge:
 
     def written(self) -> None:
         """Judged files were closed by a writer."""
+        if self._proving is not None:
+            self._proving.wrote()
         if (contents := self._parts.room().contents) is not None:
             contents.closed()
 
@@ -385,8 +377,15 @@ class Judge:
         return waiting
 
     def refuse(
-        self, caller: Caller, event: Event, verdict: Verdict, number: int = errno.EACCES, cause: int = 0
+        self,
+        caller: Caller,
+        event: Event,
+        verdict: Verdict,
+        number: int = errno.EACCES,
+        cause: int = 0,
+        text: bytes = b"",
     ) -> Reply:
+        """``text``: what refused content says."""
         parts = self._parts
         message = reason(verdict.matches[0], verdict.effect)
         parts.recorder.blocked(event, verdict, number, message, cause)
@@ -400,7 +399,7 @@ class Judge:
         elif verdict.effect is Effect.PAUSE:
             self._pause(verdict)
         if parts.guarding is not None:
-            parts.guarding.refused(event, verdict)
+            parts.guarding.refused(event, verdict, text)
         return Reply(error=number)
 
     def _warn(self, caller: Caller, verdict: Verdict) -> None:

@@ -11,13 +11,21 @@ from supervisor.surfaces.ledger import Ledger, Written
 from supervisor.surfaces.made import Made
 from supervisor.vocabulary.events import ContentEvent
 from supervisor.vocabulary.verdicts import Verdict
-from supervisor.vocabulary.versions import Identity
+from supervisor.vocabulary.versions import Identity, Version
 
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
     from supervisor.run.graphs import Graphs
     from supervisor.run.prior import Prior
     from supervisor.trees.accepted import Accepted
+
+
+class Source(NamedTuple):
+    """What has to be read for what it says."""
+
+    path: bytes
+    kind: str
+    content: bytes
 
 
 class Judgement(NamedTuple):
@@ -42,12 +50,12 @@ def breaks_nothing(found: Judgement | None) -> bool:
 
 
 class Tools(NamedTuple):
-    """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer
-    in place; ``observed`` records one that is let be. ``ignored`` answers for a path. ``seal`` is told of files that
-    nobody of the run can write to any more, ``theirs`` of what somebody else broke, ``rewritten`` of what a file said
-    and says now (None: there was none), ``passed`` of a version that somebody of the run brought and that breaks
-    nothing, with the rules that speak of it all the same. ``held``: whether a process of the run has the inode open for
-    writing."""
+    """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer in
+    place; ``observed`` records one that is let be, and tells of it. ``ignored`` answers for a path. ``seal`` is told of
+    files that nobody of the run can write to any more, ``theirs`` of what somebody else broke, ``rewritten`` of what a
+    file said and says now (None: there was none), ``passed`` of a version that somebody of the run brought and that
+    breaks nothing, with the rules that speak of it all the same. ``put_back`` brings a version back to a name where
+    nothing is. ``held``: whether a process of the run has the inode open for writing."""
 
     policy: CompiledPolicy
     ledger: Ledger
@@ -65,3 +73,4 @@ class Tools(NamedTuple):
     graphs: Graphs
     rewritten: Callable[..., None] | None = None
     passed: Callable[..., None] | None = None
+    put_back: Callable[[bytes, Version], None] | None = None

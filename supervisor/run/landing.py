@@ -17,7 +17,8 @@ from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import MOST_SCRIPT, begins_script
 from supervisor.vocabulary.acts import PathAct
 from supervisor.vocabulary.content import NOTHING_FOUND
-from supervisor.vocabulary.events import FsEvent, FsOp, Kind
+from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind
+from supervisor.vocabulary.verdicts import Verdict
 from supervisor.vocabulary.versions import Version
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class _Move(NamedTuple):
 
 class Landing:
     """``prior``: what other people committed may come back through git, also as a link. ``passed`` is told of what has
-    landed and breaks nothing."""
+    landed and breaks nothing, ``observed`` of what is let be although a rule speaks of it. ``let_be``: that of the act
+    that was judged last, by where it comes from; each list is emptied once it has been told."""
 
     def __init__(
         self,
@@ -47,18 +49,29 @@ class Landing:
         policy: CompiledPolicy,
         prior: Prior | None,
         passed: Callable[..., None] | None,
+        observed: Callable[[ContentEvent, Verdict], None],
     ) -> None:
         self._contents = contents
         self._policy = policy
-        self._prior, self._passed = prior, passed
+        self._prior, self._passed, self._observed = prior, passed, observed
+        self.let_be: list[list[Judgement]] = []
         self._right: list[tuple[bytes, Judgement | None]] = []
         # Files that somebody could write to while they were judged: path and the bytes that were.
         self._written: dict[bytes, Version] = {}
 
     def before(self, event: FsEvent, act: PathAct) -> Judgement | None:
         """The first violation is enough to refuse the act. Errors: ``Refused``, OSError."""
+        found = self._before(event, act)
+        if found is not None and event.other is not None and event.other.kind is Kind.ABSENT:
+            version = self._contents.tolerated.removed(event, event.other)
+            if version is not None:  # its tool has moved it away, and stops half-way
+                self._contents.put_back(event.other.path, version)
+        return found
+
+    def _before(self, event: FsEvent, act: PathAct) -> Judgement | None:
         self._written.clear()
         self._right.clear()
+        self.let_be = [[]]
         if event.makes is Kind.LINK and event.op is FsOp.CREATE:
             self._refuse_link(event, event.target.path, act.text)
             return None
@@ -74,7 +87,19 @@ class Landing:
             if other >= 0:
                 os.close(other)
         self._contents.reserve(len(self._written))
+        if event.op is FsOp.RENAME and not event.exchange and not event.carried:
+            self._leaves(event, act.handle)
         return None
+
+    def _leaves(self, event: FsEvent, handle: int) -> None:
+        """What is moved away and made anew by the same action has changed, and goes back to what it was."""
+        tolerated, source = self._contents.tolerated, event.target
+        tolerated.acts(event.actor.action)
+        if source.kind is Kind.FILE:
+            tolerated.leaving(source.path, source.path, self._contents.ledger.get(source.dev, source.ino))
+        root = b"/proc/self/fd/%d/" % handle
+        for relative in event.beneath or ():
+            tolerated.leaving(source.path + b"/" + relative, root + relative, None)
 
     def _moves(self, event: FsEvent, handle: int, other: int) -> Iterator[_Move]:
         if event.other is None:
@@ -86,10 +111,13 @@ class Landing:
             for source, _, _, beneath in pairs:
                 for path in (source.path, *(source.path + b"/" + each for each in beneath or ())):
                     self._contents.graphs.tried(path, ())
+                    self._tried(path, None)
         for source, to, fd, beneath in pairs:
             if event.op is FsOp.RENAME:
                 self._contents.tolerated.touch(source.path)
             self._contents.tolerated.touch(to.path)
+            if not event.exchange:
+                self._tried(to.path, None)
             root = b"/proc/self/fd/%d" % fd
             if source.kind is not Kind.DIR:
                 yield _Move(source.path, to.path, root, source.kind)
@@ -132,6 +160,8 @@ class Landing:
                 return found
             if found is not None:
                 contents.graphs.tried(move.to, found.event.now.references)
+                self.let_be[0] += [found] if found.verdict.matches else []
+            self._tried(move.to, found)
             if self._passed is not None and breaks_nothing(found):
                 self._right.append((move.to, found))
             if written:
@@ -139,6 +169,10 @@ class Landing:
         finally:
             os.close(fd)
         return None
+
+    def _tried(self, path: bytes, found: Judgement | None) -> None:
+        if self._contents.standing is not None:
+            self._contents.standing.tried(path, found.event if found is not None else None)
 
     def _refuse_link(self, event: FsEvent, path: bytes, text: bytes) -> None:
         relative = path[len(self._policy.tree) + 1 :]
@@ -175,6 +209,10 @@ class Landing:
     def after(self, event: FsEvent) -> None:
         """The names are there, or gone. Errors: OSError."""
         self._contents.graphs.settled(happened=True)
+        if self._contents.standing is not None:
+            self._contents.standing.settled(happened=True)
+            if event.op is FsOp.UNLINK:
+                self._contents.standing.gone(event.target.path)
         if event.op is FsOp.UNLINK:
             self._contents.graphs.remove(event.target.path)
             return
@@ -191,12 +229,22 @@ class Landing:
                 tolerated.moved(event.target.path, event.other.path)
                 for relative in event.beneath or ():
                     tolerated.moved(event.target.path + b"/" + relative, event.other.path + b"/" + relative)
-        if self._passed is not None:
+        self._tell_let_be()
+        if self._passed is not None and not event.carried:
             for path, found in self._right:
                 self._passed(path, event.actor, found, landed=True)
         written, self._written = self._written, {}
         for path, version in written.items():
             self._contents.keep_in_sight(path, event.actor, version, git_tool=event.git_tool)
+
+    def _tell_let_be(self) -> None:
+        told, self.let_be = self.let_be, []
+        for judged in told:
+            for found in judged:
+                self._observed(found.event, found.verdict)
+                if not found.event.commit:  # what is committed lies in no file yet
+                    self._contents.tolerated.said(found.event.target.path, found.event.now)
+            judged.clear()
 
 
 def _link_text(move: _Move) -> bytes | None:

@@ -8,7 +8,8 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.kernel import placement, ptrace
@@ -16,12 +17,14 @@ from supervisor.kernel import process as kernel_process
 from supervisor.kernel.notify import Gone, Listener, Notification
 from supervisor.kernel.signals import SignalFd
 from supervisor.run.judge import Judge, Waiting
-from supervisor.vocabulary.acts import Reply
+from supervisor.vocabulary.acts import Held, Reply
 from supervisor.vocabulary.errors import StopRun
 
 if TYPE_CHECKING:
     from supervisor.operator.desk import Desk
     from supervisor.run.endings import Endings
+    from supervisor.run.fixing import Fixing
+    from supervisor.run.proving import Proving
 
 ERESTARTSYS = 512  # linux/errno.h: the kernel runs the handler and restarts the call where SA_RESTART says so
 _RETRY = 0.010  # seconds between tries of a held act that nothing announces
@@ -44,7 +47,8 @@ class End(NamedTuple):
 
 
 class Loop:
-    """``root`` is the agent process; ``stopped`` is called when job control stopped it; ``timed_out`` at the limit."""
+    """``root`` is the agent process; ``stopped`` is called when job control stopped it; ``timed_out`` at the limit.
+    ``others``: descriptor -> what is called when it is readable."""
 
     def __init__(
         self,
@@ -59,7 +63,13 @@ class Loop:
         timed_out: Callable[[], None],
         desk: Desk | None = None,
         endings: Endings | None = None,
+        others: Mapping[int, Callable[[], None]] = {},
+        fixing: Fixing | None = None,
+        proving: Proving | None = None,
     ) -> None:
+        self._others = others
+        self._fixing = fixing
+        self._proving = proving
         self._desk = desk
         self._endings = endings
         self.paused = False
@@ -117,12 +127,9 @@ class Loop:
         poll.register(self._guard, select.POLLERR)
         if self._written >= 0:
             poll.register(self._written, select.POLLIN)
-        desk = self._desk.fileno() if self._desk is not None else -1
-        if desk >= 0:
-            poll.register(desk, select.POLLIN)
-        ended = self._endings.fileno() if self._endings is not None else -1
-        if ended >= 0:
-            poll.register(ended, select.POLLIN)
+        turns = self._turns()
+        for fd in turns:
+            poll.register(fd, select.POLLIN)
         while self.end is None:
             if self._more_children:
                 self._children()
@@ -141,19 +148,33 @@ class Loop:
                     self._children()
                 elif fd == self._written:
                     self._judge.written()
-                elif fd == desk and self._desk is not None:
-                    self._desk.turn()
-                    self._asked_now()
                 elif fd == self._guard:
                     self.finish(End("crash", None))
-                elif fd == ended and self._endings is not None:
-                    self._endings.turn()
+                elif fd in turns:
+                    turns[fd]()
                 elif fd in self._by_fd and not self.paused:
                     self._retry(self._by_fd[fd])
             if self._held or self._deadline is not None:
                 self._timers()
             self._judge.unfollowed.look()
+            if self._fixing is not None:
+                self._fixing.look()
+            if self._proving is not None and not self.paused:
+                self._proving.look(self._judge.settle)
         return self.end
+
+    def _turns(self) -> dict[int, Callable[[], None]]:
+        """What is to be done when one of the parts beside the listener has something."""
+        found = dict(self._others)
+        for part, answers in ((self._desk, True), (self._proving, True), (self._endings, False), (self._fixing, False)):
+            if part is not None and (fd := part.fileno()) >= 0:
+                found[fd] = partial(self._turn, part.turn, answers=answers)
+        return found
+
+    def _turn(self, turn: Callable[[], None], *, answers: bool) -> None:
+        turn()
+        if answers:
+            self._asked_now()
 
     def _asked_now(self) -> None:
         """What waits for an answer need not wait for its next turn."""
@@ -170,6 +191,10 @@ class Loop:
             limits.append(_RETRY * (1 + waiting / 16) if waiting else _LOOK)
         if (wait := self._judge.unfollowed.wait()) is not None:
             limits.append(wait)
+        if self._fixing is not None and (wait := self._fixing.wait()) is not None:
+            limits.append(wait)
+        if self._proving is not None and not self.paused and (wait := self._proving.wait()) is not None:
+            limits.append(wait)
         if self._deadline is not None:
             limits.append(max(0.0, self._deadline - time.monotonic()))
         return min(limits) * 1000 if limits else None
@@ -184,6 +209,7 @@ class Loop:
         self._answer(notification, lambda: self._judge.answer(name, notification.tid, notification.args))
 
     def _answer(self, notification: Notification, judge: Callable[[], Reply | Waiting]) -> None:
+        before = self.paused
         try:
             result = judge()
         except StopRun:
@@ -198,8 +224,24 @@ class Loop:
             return  # not answered: whoever broke the rule does not take another step
         if isinstance(result, Waiting):
             self._hold(_Held(notification, result))
+        elif self.paused and not before and not result.error:
+            self._hold(_Held(notification, self._after_pause(result)))
         else:
             self._send(notification, result)
+
+    def _after_pause(self, reply: Reply) -> Waiting:
+        """What was written was judged for this call, and a rule holds the run for it: the call is not answered before
+        somebody lets the run go on, nor before what was written until then has been judged."""
+
+        def retry() -> Reply | None:
+            self._judge.settle()
+            return None if self.paused or self.end is not None else reply
+
+        def abandon() -> None:
+            if reply.fd >= 0:
+                os.close(reply.fd)
+
+        return Waiting(Held(retry, abandon), lambda same: same, abandon)
 
     def _send(self, notification: Notification, reply: Reply) -> None:
         listener = self._listener
@@ -308,7 +350,11 @@ class Loop:
             return
         self._judge.tracer.gone(pid)
         if pid == self._root:
-            self.finish(End("signal" if os.WIFSIGNALED(status) else "exit", status))
+            end = End("signal" if os.WIFSIGNALED(status) else "exit", status)
+            if self._fixing is not None:
+                self._fixing.finish(lambda: self.finish(end))
+            else:
+                self.finish(end)
 
     def _job_control(self) -> None:
         """Whether the agent itself was stopped from the terminal (its parent learns that from waitid, which leaves the

@@ -55,10 +55,15 @@ class Loops:
         this one has not."""
         return LoopState(returns=self._returns if self._returned(b"") else 0)
 
-    def ended(self, argv: Sequence[str], status: int, now: float, *, reads: bool = False) -> LoopState:
+    def ended(
+        self, argv: Sequence[str], status: int, now: float, *, reads: bool = False, counts: bool = True
+    ) -> LoopState:
         """A command has ended; ``argv`` in normal form, so that spellings of one command are one. ``status``: the exit
-        status, 128 + n for signal n. ``reads``: it only asks, and may ask again after ``POLLING`` seconds."""
+        status, 128 + n for signal n. ``reads``: it only asks, and may ask again after ``POLLING`` seconds.
+        ``counts``: it is a command of the agent; how often others fail is not looked at."""
         key = _key(argv)
+        if not counts:
+            return LoopState(returns=self._returns if self._returned(key) else 0)
         known = self._commands.pop(key, None)
         failing = 0
         if status != 0:

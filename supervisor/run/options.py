@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from supervisor.run.narrowing import Within
 
 
 class Options(NamedTuple):
-    """The command line of a start. ``as_json`` is how ``dry_run`` is printed."""
+    """The command line of a start. ``as_json`` is how ``dry_run`` is printed. Runs that contracts make show none
+    themselves; ``digest``: what the profile of theirs has to be, empty where it does not matter. ``within``: the
+    run that makes this one, which binds instead of a profile."""
 
     command: tuple[str, ...]
     profile: Path | None = None
@@ -20,3 +25,6 @@ class Options(NamedTuple):
     dry_run: bool = False
     as_json: bool = False
     quiet: bool = False
+    contracts: bool = True
+    digest: str = ""
+    within: Within | None = None

@@ -7,23 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.confine.domains import Domain
-from supervisor.invariants.contract import Contract
+from supervisor.invariants.contract import Contract, Shown
 from supervisor.invariants.policy import CompiledPolicy
-from supervisor.profile.model import AgentPack
+from supervisor.profile.model import AgentPack, Profile
 from supervisor.run.agent import Late
 from supervisor.run.world import Oracles
 from supervisor.vocabulary.verdicts import Effect
 
 if TYPE_CHECKING:
+    from supervisor.run import logins, signing
+    from supervisor.run.limiting import Bounds
     from supervisor.run.options import Options
-    from supervisor.run.signing import Grant
 
 
 class Order(NamedTuple):
     """What one run needs, fixed before the fork. ``seccomp`` is the filter program; ``say`` prints a line on govrun's
     own standard error. ``base`` is the commit that is checked out, ``head`` the same where no branch is. ``guard`` is
     the write end of the pipe to the guard, ``scratch`` the run's temporary folder, empty where none could be made.
-    ``governed`` makes another run."""
+    ``governed`` makes another run. ``bounds``: None where no limit is set. ``shown``: contracts that
+    were shown before anything began. ``bound``: the profile in force; ``profile``: the file that was named on the
+    command line."""
 
     run: str
     folder: Path
@@ -53,12 +56,17 @@ class Order(NamedTuple):
     scratch: bytes
     agent: AgentPack
     late: Late
-    signing: Grant | None = None
+    bound: Profile
+    signing: signing.Grant | None = None
+    logins: logins.Grant | None = None
     unsigned: str = ""
     contracts: tuple[Contract, ...] = ()
+    shown: tuple[Shown, ...] = ()
+    profile: Path | None = None
     governed: Callable[[Options, Callable[[str], None]], int] | None = None
     ask: str = "auto"
     ask_timeout: float = 60.0
+    bounds: Bounds | None = None
 
 
 class Result(NamedTuple):

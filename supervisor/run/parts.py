@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from supervisor.run.asking import Asking
     from supervisor.run.content_parts import ContentParts
     from supervisor.run.guarding import Guarding
-    from supervisor.run.signing import Signers
+    from supervisor.run.proving import Proving
+    from supervisor.run.reading import Reading
+    from supervisor.run.relayed import Relayed
     from supervisor.surfaces.network import Network
 
 
@@ -52,8 +54,10 @@ class Parts(NamedTuple):
     unverified: bool
     open_folders: frozenset[bytes]
     agent: Agent
-    signers: Signers | None = None
+    relayed: tuple[Relayed, ...] = ()
+    proving: Proving | None = None
     unsigned: str = ""
+    reading: Reading | None = None
 
 
 class Waiting(NamedTuple):

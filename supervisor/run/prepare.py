@@ -36,6 +36,7 @@ from supervisor.vocabulary.errors import HostError, UsageError
 from supervisor.vocabulary.host import HostFacts
 
 if TYPE_CHECKING:
+    from supervisor.run import logins as ssh_logins
     from supervisor.run.signing import Grant
 
 
@@ -53,6 +54,7 @@ class Prepared(NamedTuple):
     caches: Path
     program: str
     signing: Grant | None
+    logins: ssh_logins.Grant | None
     unsigned: str
     late: Late
     home: Path
@@ -70,7 +72,11 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     check_tree(place, home, state, explicit=options.root is not None)
     if place.repository is not None:
         find_git()  # without it nothing that the run commits could be judged or noted
-    profile = load(place.tree, profile=options.profile)
+    within = options.within
+    profile = within.narrowed(str(place.tree)) if within is not None else load(place.tree, profile=options.profile)
+    if options.digest and profile.digest != options.digest:
+        why = "a profile, pack or decision was changed, or belongs to no commit and is ignored by git"
+        raise UsageError("what binds the copy is not what binds the run", why, "commit what binds the run")
     if options.require is not None:
         profile = profile._replace(require=options.require)
     _check_committed(profile, options)
@@ -80,7 +86,10 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     locks = base_locks(place.tree, profile)
 
     def policy_for(pack: AgentPack) -> CompiledPolicy:
-        return compile_for(place, profile, pack, host, state, home, caches, verified=verified, locks=locks)
+        compiled = compile_for(
+            place, profile, pack, host, state, home, caches, verified=verified, locks=locks, own=within is None
+        )
+        return within.bind(compiled) if within is not None else compiled
 
     policy = policy_for(agent)
     _check_examples(policy, profile, place, environ)
@@ -89,15 +98,18 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     if absent := absent_at_home(profile, home):
         profile = profile._replace(warnings=(*profile.warnings, *absent))
     signing, unsigned = _signing(place, home, environ)
-    said = tuple(filter(None, (unsigned, _as_root(place.tree))))
+    logins, unreached = _logins(place, profile, home, environ) if verified else (None, "")
+    said = (*filter(None, (unsigned, unreached, _as_root(place.tree))), *_tracked(policy, place))
     profile = profile._replace(warnings=(*profile.warnings, *said))
     environment = _environment(environ, profile, agent, home, caches, signing)
+    if logins is not None:
+        environment.variables.setdefault("SSH_AUTH_SOCK", logins.variable)
     may_launch = agent.name == GENERIC and options.agent is None and launches(program)
     late = late_agents() if may_launch else ()
     chosen_late = Late(late, policy_for, environment.withheld)
     return Prepared(
-        options, place, profile, agent, policy, host, environment, state, caches, program, signing, unsigned,
-        chosen_late, home, compile_contracts(profile.contracts),
+        options, place, profile, agent, policy, host, environment, state, caches, program, signing, logins,
+        unsigned, chosen_late, home, compile_contracts(profile.contracts) if options.contracts else (),
     )  # fmt: skip
 
 
@@ -121,6 +133,14 @@ def _environment(
     return environment
 
 
+def _tracked(policy: CompiledPolicy, place: Place) -> tuple[str, ...]:
+    if not policy.judges_reads:
+        return ()
+    from supervisor.run.tracked import warnings
+
+    return warnings(policy, place.repository)
+
+
 def _settings(agent: AgentPack, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """What the agent's pack sets in its environment. Errors: ``UsageError`` where the user has set it: the state that
     the pack describes would not be there, and what lies elsewhere is no run's to write."""
@@ -141,6 +161,26 @@ def _signing(place: Place, home: Path, environ: Mapping[str, str]) -> tuple[Gran
     from supervisor.run.signing import plan
 
     return plan(wanted, home, environ)
+
+
+def _logins(
+    place: Place, profile: Profile, home: Path, environ: Mapping[str, str]
+) -> tuple[ssh_logins.Grant | None, str]:
+    """What reaching the remotes over ssh needs, or why they will not be reached; nothing is loaded where there is no
+    agent. A debugger in the run could be inside of ssh."""
+    repository, scope = place.repository, profile.scope
+    own_drops = (entry.value for entry in scope.env_drop if not entry.source.startswith("pack:"))
+    if repository is None or scope.debug or not environ.get("SSH_AUTH_SOCK") or "SSH_AUTH_SOCK" in own_drops:
+        return None, ""
+    from supervisor.git.remotes import over_ssh
+
+    found = over_ssh(place.tree, (repository.git_dir, repository.common_dir), environ)
+    if not (found.fetched or found.pushed):
+        return None, ""
+    from supervisor.run.logins import plan
+
+    own_hides = [entry for entry in scope.hide if not entry.source.startswith("pack:")]
+    return plan(found, home, environ, own_hides)
 
 
 def check_host(host: HostFacts, accepted: tuple[str, ...]) -> None:

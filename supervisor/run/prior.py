@@ -4,6 +4,7 @@ that was configured then). It may come back through git, and is recorded, not co
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from supervisor.git.base import GITLINK, SYMLINK, TREE, Objects
 from supervisor.git.layout import Repository
 from supervisor.git.neutral import Git
 from supervisor.git.own import make_own
+from supervisor.invariants.gitdir import holds_history
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 from supervisor.vocabulary.errors import GovrunError
 
@@ -30,12 +32,17 @@ class Prior:
         self.folder = make_own(own, repository.common_dir, repository.object_format)
         self.objects = Objects(Git(self.folder))
         self.tips: dict[str, None] = dict.fromkeys(tip for tip in (head, *refs.values()) if tip)
+        # Without what was put aside (a stash): a run before this one may have, and nobody was asked for its commits.
+        kept = (tip for ref, tip in refs.items() if holds_history(ref))
+        self.history: dict[str, None] = dict.fromkeys(tip for tip in (head, *kept) if tip)
         self._algorithm = repository.object_format
         self._searched: dict[tuple[bytes, str], bool] = {}
 
-    def fetched(self, commit: str) -> None:
-        """A remote-tracking ref moved there by a fetch from a remote that was configured at the start."""
+    def fetched(self, commit: str, ref: str) -> None:
+        """``ref`` was moved there by others, or by a fetch from a remote that was configured at the start."""
         self.tips[commit] = None
+        if holds_history(ref):
+            self.history[commit] = None
 
     def says(self, path: bytes, kind: str, content: bytes | None, inspect: Inspect) -> Findings:
         """What the versions of ``path`` (relative to the tree) at the tips say, and ``content`` itself when exactly
@@ -55,6 +62,26 @@ class Prior:
             return said
         except GovrunError:
             return NOTHING_FOUND
+
+    def brought(
+        self,
+        inside: bytes,
+        path: bytes,
+        kind: str,
+        content: bytes | None,
+        inspect: Callable[[str, bytes, bytes | None], Findings],
+    ) -> Findings:
+        """What is other people's of a version that git brings to ``path``. ``inside``: the tree, with a slash."""
+
+        def read(kind: str, content: bytes | None) -> Findings:
+            return inspect(kind, path, content)
+
+        nested = _nested(inside, path)
+        if nested:
+            # A work tree inside this one: only exactly what others committed, at the path it has there.
+            same = content is not None and self.has(path[len(nested) + 1 :], content)
+            return read(kind, content) if same else NOTHING_FOUND
+        return self.says(path[len(inside) :], kind, content, read)
 
     def at(self, commit: str, path: bytes) -> tuple[bool, bytes] | None:
         """The file as a commit has it: whether it is a link, and what it says; None where it has none. Errors:
@@ -117,3 +144,13 @@ class Prior:
 
     def close(self) -> None:
         self.objects.close()
+
+
+def _nested(inside: bytes, path: bytes) -> bytes:
+    """The root of the innermost work tree below this one that holds ``path``, empty when there is none."""
+    folder = path.rpartition(b"/")[0]
+    while len(folder) >= len(inside):
+        if os.path.lexists(folder + b"/.git"):
+            return folder
+        folder = folder.rpartition(b"/")[0]
+    return b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from supervisor.commands.rights import lacking
 from supervisor.decide import decide
@@ -12,6 +13,7 @@ from supervisor.invariants.policy import NO_STATE, RunState
 from supervisor.kernel import memory
 from supervisor.kernel import process as kernel_process
 from supervisor.run.asking import tell_both, unanswered
+from supervisor.run.facts import Environ
 from supervisor.run.parts import Parts, Waiting
 from supervisor.run.tracer import Started, Tracer
 from supervisor.run.unfollowed import Unfollowed
@@ -21,6 +23,10 @@ from supervisor.surfaces.paths import Caller, Refused
 from supervisor.vocabulary.acts import CONTINUE, Held, Reply
 from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, FsOp, Kind, Target
 from supervisor.vocabulary.verdicts import Effect, Match, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from supervisor.run.applied import Applied
+    from supervisor.run.holds import Holds
 
 Refuse = Callable[..., Reply]
 _PATIENCE = 2.0  # seconds that an exec waits for another one of its thread group that cannot be followed
@@ -47,6 +53,8 @@ class Programs:
         self._warn = warn
         self._tell = tell
         self._said: set[str] = set()
+        self._applied: Applied | None = None
+        self.holds: Holds | None = None
         self.tracer = Tracer(self._arrived, self._never_ran)
         self.unfollowed = Unfollowed(self._seen, self._never_ran, self._unseen)
 
@@ -59,7 +67,7 @@ class Programs:
             target = Target(refused.path, Kind.OTHER)
             event = ExecEvent(call.actor, target, refused.path, (), b"", "call", refusal=refused.told())
             return self._refuse(call.caller, event, decide(self.policy, NO_STATE, event))
-        judged = judged._replace(event=parts.facts.of(judged.event, call.caller.tid, _given(call)))
+        judged = judged._replace(event=self._told(judged.event, call.caller.tid, _given(call)))
         verdict = decide(self.policy, self._state_of(judged.event), judged.event)
         if verdict.blocks and not parts.asking.passes(judged.event, verdict, final=False):
             return self._ask(call, judged.event, verdict)
@@ -91,6 +99,24 @@ class Programs:
 
         held = Held(retry, lambda: None)
         return Waiting(held, lambda reply: reply, lambda: self._never_ran(started))
+
+    def _told(self, event: ExecEvent, tid: int, environ: Environ) -> ExecEvent:
+        """The event with all that the rules in force ask for, files that it would apply included. OSError: the process
+        is gone."""
+        parts = self._parts
+        event = parts.facts.of(event, tid, environ)
+        if any(command.applies or command.read for command in event.commands):
+            if self._applied is None:
+                from supervisor.run.applied import applied
+
+                self._applied = applied(parts)
+            event = self._applied.of(event)
+        authored, injection = parts.touched.authored, parts.touched.injection
+        if authored is not None:
+            event = authored.of(self.policy, event, tid, lambda: parts.room().prior)
+        if injection is not None:
+            event = injection.of(self.policy, event, tid, environ, authored, lambda: parts.room().prior)
+        return event
 
     def _ask(self, call: Call, event: ExecEvent, verdict: Verdict) -> Reply | Waiting:
         """Held until a person answers, where the rule says so and there is one; else refused."""
@@ -125,7 +151,9 @@ class Programs:
             untraced = started.judged.event._replace(refusal=_untraceable(caller.tid, error))
             verdict = decide(self.policy, NO_STATE, untraced)
             return self._refuse(caller, untraced, verdict, cause=started.seq)
-        if parts.agent.reads(caller.tgid, started.judged.event.target.path):
+        actor = started.judged.event.actor
+        others = parts.guarding is not None and parts.guarding.is_fixer(actor)
+        if not others and parts.agent.reads(caller.tgid, started.judged.event.target.path):
             parts.explainer.flush_to(caller.tid)
         return CONTINUE
 
@@ -177,7 +205,7 @@ class Programs:
         if found is not None:
             # What it stands on may have changed since the call: its environment, and the files that it names.
             try:
-                event = parts.facts.of(event, pid, lambda: environment_of(pid))
+                event = self._told(event, pid, lambda: environment_of(pid))
             except OSError as error:
                 event = event._replace(refusal=f"what it would do cannot be told: {error.strerror or error}")
         verdict = decide(self.policy, self._state_of(event), event)
@@ -185,14 +213,37 @@ class Programs:
             caller = Caller(pid, pid)
             self._refuse(caller, event, verdict, cause=started.seq)
             return False
+        if self._applied is not None and not self._held(pid, event, self._applied, started):
+            return False
         parts.recorder.outcome(started.seq, "exec", Outcome.SUCCEEDED)
         try:
             record = parts.processes.executed(pid, event.target.path, event.argv)
             parts.agent.executed(pid, event)
+            for each in parts.relayed:
+                each.executed(pid, event, parts.facts)
+            if parts.proving is not None:
+                parts.proving.began(record.action)
             if parts.guarding is not None:
                 parts.guarding.executed(pid, event._replace(actor=record.actor))
         except OSError:
             return True  # killed meanwhile
+        return True
+
+    def _held(self, pid: int, event: ExecEvent, applied: Applied, started: Started) -> bool:
+        """What the command was judged by stays as it is until it has ended. False: that cannot be had."""
+        command = next((each for each in event.commands if (each.applies or each.read) and each.classes), None)
+        if command is None or not applied.held:
+            return True
+        if self.holds is None:
+            from supervisor.run.holds import Holds
+
+            self.holds = Holds()
+        try:
+            self.holds.add(pid, f"{command.tool} {command.verb}".strip(), applied.held)
+        except OSError as error:
+            lost = event._replace(refusal=f"what it was judged by cannot be kept as it is: {error.strerror}")
+            self._refuse(Caller(pid, pid), lost, decide(self.policy, NO_STATE, lost), cause=started.seq)
+            return False
         return True
 
     def _never_ran(self, started: Started) -> None:

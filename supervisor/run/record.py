@@ -7,6 +7,7 @@ from typing import Any
 
 from supervisor.journal.codec import encode, quote
 from supervisor.journal.writer import Journal
+from supervisor.run.upheld import Stood
 from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.events import (
     Actor,
@@ -81,6 +82,7 @@ class Recorder:
         self._policy = policy_blob
         self._actors: dict[Actor, str] = {}
         self.counts = Counts()
+        self.stood = Stood()
 
     @property
     def seq(self) -> int:
@@ -138,7 +140,9 @@ class Recorder:
         written; only the revert is new."""
         self._tally(verdict)
         record = self._record(event, verdict, "intent")
-        return self._journal.append(record | {"verdict": Effect.REVERT.word, "message": message})
+        seq = self._journal.append(record | {"verdict": Effect.REVERT.word, "message": message})
+        self.stood.reverting(seq, verdict)
+        return seq
 
     def reverted(self, seq: int, event: ContentEvent, how: str, quarantine: str, detail: str, difference: str) -> None:
         """Journal how the revert of intent ``seq`` ended; ``quarantine`` is where the rejected version lies, and
@@ -146,6 +150,7 @@ class Recorder:
         ends = {"external": Outcome.SUCCEEDED, "gone": Outcome.SUCCEEDED, "failed": Outcome.FAILED}
         outcome = ends.get(how, Outcome.REVERTED)
         self.counts.reverted += outcome is Outcome.REVERTED
+        self.stood.reverted(seq, outcome)
         told = {"path": event.target.path, "how": how, "quarantine": quarantine, "detail": detail, "diff": difference}
         self._journal.append(
             {
@@ -178,6 +183,7 @@ class Recorder:
         if verdict is not None:
             self.counts.warned += 1
             self._tally(verdict)
+            self.stood.found(verdict)
             record |= {"verdict": Effect.WARN.word} | self._spoken(verdict)
         self._journal.append(record)
 
@@ -186,8 +192,18 @@ class Recorder:
         self.counts.attempted += 1
         self.counts.succeeded += 1
         self._tally(verdict)
+        self.stood.happened(verdict)
         record = self._record(event, verdict, "outcome")
         return self._journal.append(record | {"outcome": Outcome.SUCCEEDED.value})
+
+    def lineage(self, path: bytes, actor: Actor | None, before: str, after: str) -> None:
+        """Journal that a file of the agent's state has changed; a digest is empty where there is nothing. ``actor``:
+        who opened or moved it last, None where that was nobody of the run."""
+        record: Record = {"kind": "state", "phase": "outcome", "op": {"call": "changed", "path": path}}
+        if actor is not None:
+            record |= {"actor": _actor(actor), "action": actor.action, "outcome": Outcome.SUCCEEDED.value}
+        digests = {name: digest for name, digest in (("pre", before), ("post", after)) if digest}
+        self._journal.append(record | digests | {"binding": "post_hoc", "policy_blob": self._policy})
 
     def note(self, kind: str, **op: Any) -> int:
         """A record of the run itself, or of others; not counted as an attempt."""
@@ -207,6 +223,7 @@ class Recorder:
     def _tally(self, verdict: Verdict) -> None:
         if verdict.effect in (Effect.OBSERVE, Effect.WARN):
             self.counts.warned += 1
+            self.stood.let_be(verdict)
         for match in verdict.matches[:1]:
             key = source_key(match.invariant)
             self.counts.decisions[key] = self.counts.decisions.get(key, 0) + 1
@@ -273,8 +290,8 @@ def kind_of(event: Event) -> str:
 def _binding(event: Event) -> str:
     if isinstance(event, ProcessEvent):
         return "registers"
-    late = isinstance(event, ContentEvent) and not event.landing
-    return "post_hoc" if late or isinstance(event, RefEvent | ObservationGap | LifecycleEvent) else "copied"
+    late = isinstance(event, ContentEvent | RefEvent) and not event.landing
+    return "post_hoc" if late or isinstance(event, ObservationGap | LifecycleEvent) else "copied"
 
 
 def _actor(actor: Actor) -> Record:

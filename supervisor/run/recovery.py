@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from supervisor.journal.store import list_runs, read_meta, update_meta
 from supervisor.journal.writer import JOURNAL
 from supervisor.run import scratch
 from supervisor.run.compose import TEMPORARY
+from supervisor.run.nested import PROOFS
 from supervisor.vocabulary.errors import GovrunError
 
 EXIT_CODE = 121
@@ -66,8 +68,21 @@ def recover_run(folder: Path, *, over: bool = False) -> Recovered:
             except GovrunError as error:
                 told.append(f"{error.what}: {error.why}")
                 failed = True
+        failed |= _leave_group(meta, run, told)
         failed |= _publish(folder, told)
     return Recovered(run, tree, "recovered" if told else "ended", tuple(told), failed)
+
+
+def _leave_group(meta: dict[str, object], run: str, told: list[str]) -> bool:
+    """The run's cgroup, with whoever is left in it; True when it cannot be removed now."""
+    path = meta.get("cgroup")
+    if not isinstance(path, str) or not path.endswith(f"/govrun-{run}") or not os.path.isdir(path):
+        return False
+    from supervisor.kernel import cgroups
+
+    gone = cgroups.remove(path)
+    told.append(f"{path}: cgroup {'removed' if gone else 'cannot be removed'}")
+    return not gone
 
 
 def _unknown(folder: Path) -> dict[str, object]:
@@ -97,6 +112,10 @@ def _put_right(folder: Path, run: str) -> tuple[list[str], bool]:
         failed = any(": not finished:" in line for line in told)
     except OSError as error:
         told, failed = [f"cannot be recovered: {error}"], True
+    if (proofs := folder / PROOFS).is_dir():
+        shutil.rmtree(proofs, ignore_errors=True)
+        failed = failed or proofs.exists()
+        told.append(f"copies that contracts were shown on {'cannot be removed' if proofs.exists() else 'removed'}")
     for place in _scratch_of(run):
         scratch.remove(place)
         left = os.path.lexists(place)

@@ -42,9 +42,21 @@ def banner(prepared: Prepared, run: str) -> list[str]:
     unjudged = [rule.id for rule in found if rule.coverage is Coverage.UNENFORCEABLE]
     if unjudged:
         lines.append(f"govrun: not judged here: {', '.join(unjudged[:12])} (govrun explain says why)")
+    if prepared.policy.branching and prepared.place.repository is not None:
+        lines += _on_branch(prepared.policy, prepared.place.repository.head_ref or "")
     if prepared.place.repository is None:
         lines.append("govrun: not a git repository: no notes will be written")
     return lines
+
+
+def _on_branch(policy: CompiledPolicy, ref: str) -> list[str]:
+    """Where commits would be refused on the branch that is checked out: that, and what to do."""
+    rules = policy.branching
+    if not ref or rules.branches is None or rules.moves(ref):
+        return []
+    use = policy.rule("scope.branches", rules.source)[0].use
+    told = f"govrun: commits on {ref.removeprefix('refs/heads/')} are refused (scope.branches): {rules.shown}"
+    return [safe(f"{told} · {use}" if use else told)]
 
 
 def _ending(end: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from supervisor.enforce import agents
 from supervisor.enforce.relay import Door, Relay, ask_for_keys
@@ -18,8 +18,11 @@ from supervisor.git import signing
 from supervisor.kernel import process
 from supervisor.surfaces.files import Call
 from supervisor.vocabulary.errors import HostError, StopRun
-from supervisor.vocabulary.events import NetEvent
+from supervisor.vocabulary.events import ExecEvent, NetEvent
 from supervisor.vocabulary.netacts import NetAct
+
+if TYPE_CHECKING:
+    from supervisor.run.facts import Facts
 
 _PLACES: Final = ("/usr/bin", "/bin", "/usr/local/bin")
 _PROGRAMS: Final = {"ssh": "ssh-keygen", "openpgp": "gpg"}
@@ -167,6 +170,9 @@ class Signers:
 
     def close(self) -> None:
         self._relay.close()
+
+    def executed(self, pid: int, event: ExecEvent, facts: Facts) -> None:
+        """Nothing is remembered: what a signer may ask for is the relay's to bound."""
 
     def seen(self, call: Call, event: NetEvent) -> NetEvent:
         """The event with what is known of its peer: ``agent`` says whether that is the user's signing agent."""

@@ -34,7 +34,10 @@ from supervisor.vocabulary.errors import GovrunError, HostError, StopRun
 from supervisor.vocabulary.verdicts import Effect
 
 if TYPE_CHECKING:
-    pass
+    from supervisor.invariants.contract import Shown
+    from supervisor.invariants.policy import CompiledPolicy
+    from supervisor.kernel.syscall_table import Opens
+    from supervisor.run.limiting import Bounds
 from supervisor.run.options import Options
 from supervisor.run.prepare import Prepared, prepare
 from supervisor.run.said import banner, levels, summary
@@ -51,11 +54,11 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     """Run the command; returns the exit code of govrun. Called once per process. Errors: ``GovrunError``."""
     make_state(prepared.state)
     _make_folders(prepared)
+    shown: tuple[Shown, ...] = ()
     if prepared.contracts:
-        from supervisor.run.contracts import require_started
+        from supervisor.run.beginning import begin
 
-        environ = prepared.environment.variables
-        require_started(prepared.contracts, prepared.policy, prepared.place.repository, environ, governed)
+        prepared, shown = begin(prepared, governed, say)
     if prepared.agent.state_in:
         from supervisor.run.agentstate import bring
 
@@ -79,9 +82,8 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
     tty = terminal.open_foreground()
     read, write = os.pipe2(os.O_CLOEXEC)
     process.become_subreaper()
-    order = _order(prepared, run, folder, seccomp, write, tty, say)._replace(
-        scratch=temporary, environment=variables, signing=prepared.signing, unsigned=prepared.unsigned
-    )
+    order = _order(prepared, run, folder, seccomp, write, tty, say)
+    order = order._replace(scratch=temporary, environment=variables, shown=shown)
     guard = os.getpid()
     child = os.fork()
     if child == 0:
@@ -94,7 +96,7 @@ def launch(prepared: Prepared, say: Callable[[str], None]) -> int:
         os._exit(code)
     os.close(write)
     ended = Guard(child, read, tty).wait(lambda kept: stop_tree(guard, kept, _LAST_PATIENCE))
-    code = _code(ended, folder, say)
+    code = _code(ended, order, say)
     if left := survivors(ended.left):
         say(f"govrun: processes of the run could not be ended: {' '.join(map(str, left[:16]))}")
         say("  why: they wait inside the kernel, or are started faster than they can be killed")
@@ -140,14 +142,16 @@ def _supervisor(order: Order) -> int:
         return EXIT_FAILED
 
 
-def _code(ended: Ended, folder: Path, say: Callable[[str], None]) -> int:
+def _code(ended: Ended, order: Order, say: Callable[[str], None]) -> int:
+    if order.bounds is not None:
+        order.bounds.close()
     if ended.code is not None:
         return ended.code
     how = f"signal {os.WTERMSIG(ended.status)}" if os.WIFSIGNALED(ended.status) else f"status {ended.status >> 8}"
     say(f"govrun: the supervisor ended unexpectedly ({how}); everything it had started was stopped")
     say("  why: without it nothing could be judged")
     say("  fix: govrun log latest shows what happened until then")
-    _recover(folder, say)
+    _recover(order.folder, say)
     return EXIT_FAILED
 
 
@@ -184,6 +188,7 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
         "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "pid": os.getpid(),
         "policy": prepared.policy.digest,
+        "invariants": {found.id: found.coverage.word for found in prepared.policy.invariants.values()},
         "coverage": {level.word: count for level, count in levels(prepared.policy).items()},
         "sources": [source._asdict() for source in prepared.profile.sources],
         "decisions": [
@@ -227,7 +232,9 @@ def _make_folders(prepared: Prepared) -> None:
 
 def filter_of(prepared: Prepared, *, keep: bool) -> bytes:
     """The filter program, an array of ``struct sock_filter``; ``keep``: for later starts."""
-    spec = bpf.FilterSpec(debug=prepared.policy.debug, opens="folders", abi=prepared.host.landlock_abi)
+    policy = prepared.policy
+    opens: Opens = "all" if policy.judges_reads else "folders"
+    spec = bpf.FilterSpec(debug=policy.debug, opens=opens, abi=prepared.host.landlock_abi, ipc=not policy.around)
     return bpf.cached(spec, prepared.state / "cache", keep=keep)
 
 
@@ -240,12 +247,22 @@ def domains(prepared: Prepared, given: Given) -> tuple[Domain, Domain]:
     if policy.git is not None:
         writable += [policy.git.path, policy.git.common]
     scopes = landlock.scopes(prepared.host.landlock_abi)
+    shown = prepared.logins.known_hosts if prepared.logins is not None else ()
+    inner = [policy.tree, *policy.temp, *(grant.path for grant in policy.grants)] if policy.around else []
     return (
-        agent_domain((policy.state, *policy.hide), scopes, given.terminals),
+        agent_domain((policy.state, *policy.hide, *policy.around), scopes, given.terminals, shown, inner),
         supervisor_domain(
             [*writable, *given.files, *late], [os.path.dirname(grant.path) for grant in policy.grants if grant.beside]
         ),
     )
+
+
+def _bounds(policy: CompiledPolicy, run: str, folder: Path) -> Bounds | None:
+    if not policy.limits:
+        return None
+    from supervisor.run.limiting import Bounds
+
+    return Bounds(policy, run, folder)
 
 
 def _order(
@@ -287,8 +304,14 @@ def _order(
         scratch=b"",
         agent=prepared.agent,
         late=prepared.late,
+        bound=prepared.profile,
+        signing=prepared.signing,
+        logins=prepared.logins,
+        unsigned=prepared.unsigned,
         contracts=prepared.contracts,
+        profile=prepared.options.profile,
         governed=governed,
         ask=prepared.profile.ask,
         ask_timeout=prepared.profile.ask_timeout,
+        bounds=_bounds(policy, run, folder),
     )

@@ -22,7 +22,7 @@ from supervisor.kernel import landlock, libc
 from supervisor.kernel.notify import Listener
 from supervisor.kernel.numbers import notified
 from supervisor.profile.model import AgentPack
-from supervisor.run import ending, handshake, scratch
+from supervisor.run import ending, handshake, lazily, scratch
 from supervisor.run.agent import Agent, adopted
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.facts import Facts, tool_folders
@@ -32,17 +32,17 @@ from supervisor.run.judge import Judge, Parts
 from supervisor.run.loop import End, Loop
 from supervisor.run.operating import Operating
 from supervisor.run.order import Order, Result
+from supervisor.run.pathcalls import path_calls, path_reads, reading
 from supervisor.run.publishing import Publishing
 from supervisor.run.record import Recorder, kind_of
 from supervisor.run.refs import RefWatch
-from supervisor.surfaces.attributes import Attributes
+from supervisor.run.relayed import relayed
+from supervisor.run.upheld import standing
 from supervisor.surfaces.execs import Execs
-from supervisor.surfaces.files import Files
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.made import Made
 from supervisor.surfaces.paths import Resolver
 from supervisor.surfaces.processes import Processes
-from supervisor.surfaces.renames import Renames
 from supervisor.surfaces.signals import Signals
 from supervisor.vocabulary.errors import HostError, StopRun
 from supervisor.vocabulary.events import ContentEvent, LifecycleEvent
@@ -51,9 +51,8 @@ from supervisor.vocabulary.verdicts import Effect, Verdict
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
     from supervisor.run.content_parts import ContentParts
+    from supervisor.run.fixing import Fixers
     from supervisor.run.guarding import Guarding
-    from supervisor.run.signing import Signers
-    from supervisor.surfaces.network import Network
 
 
 def supervise(order: Order) -> Result:
@@ -73,6 +72,9 @@ def supervise(order: Order) -> Result:
     except StopRun as error:
         failed = error
     finally:
+        if order.bounds is not None:
+            order.bounds.kill()
+        run.show_no_more()
         stop_tree(os.getpid(), run.keep(), group=run.root)
     if failed is not None:  # not before: the run may fill the pipe that this goes to
         order.say("\n".join(failed.lines()))
@@ -107,12 +109,15 @@ class _Run:
         self._refs: RefWatch | None = None
         self._helpers = Helpers()
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
-        self._touched = Touched(time.time_ns(), order.given)
+        self._touched = Touched(time.time_ns(), order.given).follow(order.policy, recorder, order.environment)
         self._inspector = self._start_inspector()
-        self._signers = _signers(order)
+        self._relayed = relayed(order)
         self._content: ContentParts | None = None
         self._operating: Operating | None = None
         self._guarding: Guarding | None = None
+        self._fixers: Fixers | None = None
+        self._limiting = lazily.limiting(order, self._crossed, recorder)
+        self._proving = lazily.proving(order, recorder)
 
     def _start_inspector(self) -> Inspector | None:
         if not content.is_judged(self._order.policy):
@@ -121,6 +126,11 @@ class _Run:
 
         return start_inspector(self._order.policy)
 
+    def show_no_more(self) -> None:
+        """What a contract has begun is ended with the run."""
+        if self._proving is not None:
+            self._proving.stop()
+
     def keep(self) -> frozenset[int]:
         """Processes below the supervisor that are govrun's own."""
         prior = self._content.prior if self._content is not None else None
@@ -128,7 +138,9 @@ class _Run:
             self._publishing.pid,
             self._inspector.pid if self._inspector is not None else 0,
             prior.objects.pid if prior is not None else 0,
-            self._signers.pid if self._signers is not None else 0,
+            *(each.pid for each in self._relayed),
+            self._limiting.pid if self._limiting is not None else 0,
+            *(self._proving.pids() if self._proving is not None else ()),
         )
         return self._helpers.of((*self._order.oracles.pids(), *own))
 
@@ -151,10 +163,13 @@ class _Run:
             timed_out=self._timed_out,
             desk=self._operating.desk if self._operating is not None else None,
             endings=self._guarding.endings if self._guarding is not None else None,
+            others={self._limiting.fileno(): self._limiting.turn} if self._limiting is not None else {},
+            fixing=lazily.fixing(self._fixers, self._guarding, self._recorder, order, judge.settle),
+            proving=self._proving,
         )
         if self._operating is not None:
             self._operating.loop = self._loop
-            self._operating.acknowledged = self._guarding.acknowledged if self._guarding is not None else None
+            self._operating.acknowledged = self._acknowledged
         # What exists now lives as long as the run; events come and go without cycles.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
@@ -170,11 +185,14 @@ class _Run:
         order = self._order
         tell_read, tell = os.pipe2(os.O_CLOEXEC)
         wait, self._go = os.pipe2(os.O_CLOEXEC)
+        inherited = order.bounds.inherited() if order.bounds is not None else ()
+        self._fixers = lazily.fixers(order)
+        beside = self._fixers.beside if self._fixers is not None else None
         with order.agent_domain.ruleset() as domain:
             launch = Launch(
                 order.program, order.argv, order.environment, order.cwd, order.seccomp, domain, tell, wait,
-                order.terminal, order.umask, order.ignored, order.files,
-            )  # fmt: skip
+                order.terminal, order.umask, order.ignored, order.files, *inherited,
+            )._replace(beside=beside)  # fmt: skip
             root = os.fork()
             if root == 0:
                 become(launch)
@@ -185,6 +203,8 @@ class _Run:
         line = handshake.line(tell_read)
         self._tell = tell_read
         listener = handshake.listener(root, line)
+        if self._fixers is not None:
+            self._fixers.stand_by(listener)
         listener.wake_synchronously()
         # From here on nobody of this user may look into this process: not its descriptors, not its memory.
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
@@ -200,16 +220,7 @@ class _Run:
         explainer = Explainer(self._may_write_reason)
         processes = Processes(os.getpid(), self.keep)
         processes.root = root
-        files = Files(
-            resolver,
-            Renames(
-                resolver,
-                lambda path: locate(policy, path).zone is Zone.GIT,
-                order.oracles.config_delta,
-                lambda old, new: all(locate(policy, p).zone is Zone.TEMP for p in (old, new)),
-            ),
-            Attributes(resolver),
-        )
+        reads = path_reads(policy, resolver, processes)
         if policy.git is not None:
             self._refs = RefWatch(
                 policy.git, order.refs, order.head, self._publishing.moved, self._publishing.moved_by_others
@@ -222,13 +233,22 @@ class _Run:
             processes=processes,
             made=made,
             touched=self._touched,
-            files=files,
+            files=path_calls(policy, order.oracles, resolver, reads),
+            reading=reading(reads, self._recorder, made),
             execs=Execs(resolver, (policy.state, *policy.hide)),
-            facts=Facts(policy, tool_folders(order.environment), order.git_tools, self._touched.is_after, self._reader),
+            facts=Facts(
+                policy,
+                tool_folders(order.environment),
+                order.git_tools,
+                self._touched.is_after,
+                self._reader,
+                ignored.covers,
+            ),
             asking=operating.asking,
             guarding=self._guarding,
+            proving=self._proving,
             signals=Signals(processes, order.scoped),
-            network=functools.cache(_network),
+            network=functools.cache(lazily.network),
             recorder=self._recorder,
             explainer=explainer,
             settle=self._settle,
@@ -239,7 +259,7 @@ class _Run:
             unverified=order.unverified,
             open_folders=order.agent_domain.open_folders,
             agent=Agent(order.agent, processes, order.late.packs, self._adopt),
-            signers=self._signers,
+            relayed=self._relayed,
             unsigned=order.unsigned,
         )
 
@@ -294,6 +314,7 @@ class _Run:
                 self._recorder,
                 explainer,
                 self._kill,
+                self._pause,
                 self._guarding,
             )
         return self._content
@@ -310,7 +331,8 @@ class _Run:
             self._loop.finish(End("invariant", None))
 
     def _pause(self, verdict: Verdict) -> None:
-        if self._operating is not None:
+        over = self._loop is not None and self._loop.end is not None  # nobody is left who could be held
+        if self._operating is not None and not over:
             self._operating.hold_for(reason(verdict.matches[0], verdict.effect))
 
     def _crossed(self, event: LifecycleEvent | ContentEvent, verdict: Verdict) -> None:
@@ -321,6 +343,11 @@ class _Run:
             self._kill(verdict)
         elif verdict.effect in (Effect.PAUSE, Effect.ASK):
             self._pause(verdict)
+
+    def _acknowledged(self) -> None:
+        for each in (self._guarding, self._limiting):
+            if each is not None:
+                each.acknowledged()
 
     def _timed_out(self) -> None:
         limit = self._order.policy.timeout
@@ -338,7 +365,7 @@ class _Run:
         """Record the end, finish the notes, answer the guard. The tree of processes is already gone."""
         if self._judge is not None:
             try:
-                self._judge.pointers.look()
+                self._judge.changed.pointers.look()
             except OSError as error:
                 self._order.say(f"govrun: a file that leads git into temporary space is still there: {error}")
         end = self._settled(end)
@@ -348,7 +375,7 @@ class _Run:
             self._refs.last_look()
         if self._guarding is not None:
             self._guarding.over()
-        unmet = self._shown()
+        unmet = self._proving.at_end() if self._proving is not None and self._judge is not None else 0
         code, status = ending.outcome(end, self._recorder.counts, self._order.fail_on, unmet=unmet)
         refused = self._recorder.counts.blocked > 0
         ending.say_why_not(self._tell, self._order.program, self._order.say, refused=refused)
@@ -358,11 +385,14 @@ class _Run:
         agent = end.status if end.status is not None else None
         agent_code = os.waitstatus_to_exitcode(agent) if agent is not None else None
         told: dict[str, object] = {"reason": end.reason, "status": status, "exit": agent_code}
-        self._recorder.note("run.end", **told, counts=counted, ungoverned=counts.ungoverned)
-        ending.remove_stale_locks(self._judge.locks if self._judge is not None else {})
+        about = self._proving.evidence() if self._proving is not None else ()
+        left = standing(self._order.policy.invariants, self._recorder.stood.ids, about)
+        self._recorder.note("run.end", **told, counts=counted, ungoverned=counts.ungoverned, invariants=left)
+        ending.remove_stale_locks(self._judge.changed.locks if self._judge is not None else {})
         self._order.oracles.close()
-        if self._signers is not None:
-            self._signers.close()
+        for helper in (*self._relayed, self._limiting):
+            if helper is not None:
+                helper.close()
         if self._operating is not None:
             self._operating.desk.close()
         if self._guarding is not None:
@@ -395,49 +425,14 @@ class _Run:
             ending.look_at_index(self._content.commits, git, self._touched, self._recorder, self._order.say)
         return End("invariant", None) if self._verdict is not None and end.reason == "exit" else end
 
-    def _shown(self) -> int:
-        """What has to be shown at the end: how many contracts are not met."""
-        order = self._order
-        if not order.contracts or self._judge is None or order.governed is None:
-            return 0
-        from supervisor.run.contracts import show_at_end
-
-        repository, prior = order.oracles.repository, self._content.prior if self._content is not None else None
-        if prior is None and repository is not None:  # no rule speaks of content
-            from supervisor.run.prior import Prior
-
-            prior = Prior(repository, order.oracles.own, order.refs, order.base)
-        try:
-            return show_at_end(
-                order.contracts, order.policy, repository, order.base, prior, order.environment, self._recorder,
-                order.say, order.governed,
-            )  # fmt: skip
-        finally:
-            if prior is not None and self._content is None:
-                prior.close()
-
     def _look_for_others(self) -> None:
         """What somebody else changed in the tree is recorded; where it breaks a rule, it is told as well."""
         if self._judge is None:
             return
+        self._touched.over()
         found = look(self._order.policy.tree, self._touched, self._ignored.covers)
         content = self._content.contents if self._content is not None else None
         report_all(found, content, self._recorder, self._order.say)
-
-
-def _network() -> Network:
-    from supervisor.surfaces.network import Network
-    from supervisor.surfaces.sockets import OwnSockets
-
-    return Network(OwnSockets())
-
-
-def _signers(order: Order) -> Signers | None:
-    if order.signing is None:
-        return None
-    from supervisor.run.signing import Signers
-
-    return Signers(order.signing, order.git_tools)
 
 
 def _tell(pipe: int, line: bytes) -> None:

@@ -36,7 +36,8 @@ _LARGEST_SHOWN = 2 << 20  # a larger file is named, its difference is not worked
 
 class TakeBack:
     """``told`` gets what could not be told in band; ``stop`` ends the run: after a kill verdict, and when a violation
-    cannot be taken back, because then it would stay. ``alive``: whether the actor's process can still read."""
+    cannot be taken back, because then it would stay. ``pause`` holds it still after a pause verdict. ``alive``: whether
+    the actor's process can still read."""
 
     def __init__(
         self,
@@ -49,8 +50,9 @@ class TakeBack:
         explainer: Explainer,
         told: Callable[[str], None],
         stop: Callable[[Verdict], None],
+        pause: Callable[[Verdict], None],
         alive: Callable[[Actor], bool],
-        refused: Callable[[ContentEvent, Verdict], None] | None = None,
+        refused: Callable[[ContentEvent, Verdict, bytes], None] | None = None,
     ) -> None:
         self._policy = policy
         self._ledger = ledger
@@ -61,6 +63,7 @@ class TakeBack:
         self._explainer = explainer
         self._told = told
         self._stop = stop
+        self._pause = pause
         self._alive = alive
         self._refused = refused
 
@@ -80,14 +83,24 @@ class TakeBack:
             before = repaired
         else:
             done = self._writable(path, lambda: self._restore(path, version, found, ours))
-        difference = "" if _is_secret(found) else self._difference(path, before, found.content)
+        difference = "" if is_secret(found) else self._difference(path, before, found.content)
         self._recorder.reverted(seq, event, done.outcome, os.fsdecode(done.quarantined), done.detail, difference)
         if done.outcome in ("restored", "removed", "replaced") and entry.is_written():
             message += " · its writer goes on in what was taken away: write the file anew"
         if self._refused is not None and done.outcome in ("restored", "removed", "replaced"):
-            self._refused(event, verdict)
+            self._refused(event, verdict, b"" if is_secret(found) else found.content)
         self._follow_up(done, path, verdict, event.actor, message, difference)
         return done.outcome not in ("external", "failed")
+
+    def put_back(self, path: bytes, version: Version) -> None:
+        """Bring a version back to where nothing is."""
+        source = self._accepted.source(version)
+        try:
+            done = self._reverter.restore(path, version, source, None, lambda _info: False)
+        finally:
+            if isinstance(source, int):
+                os.close(source)
+        self._recorder.note("state", call="put back", path=path, how=done.outcome, detail=done.detail)
 
     def _difference(self, path: bytes, before: bytes, content: bytes) -> str:
         return unified(self._relative(path), before, content) if len(content) < _LARGEST_SHOWN else ""
@@ -168,9 +181,11 @@ class TakeBack:
             self._told(with_more(message, difference))
         if verdict.effect is Effect.KILL:
             self._stop(verdict)
+        elif verdict.effect is Effect.PAUSE:
+            self._pause(verdict)
 
 
-def _is_secret(found: Judgement) -> bool:
+def is_secret(found: Judgement) -> bool:
     """What looks like a credential is repeated nowhere: not on a terminal, not in the journal."""
     return any(match.invariant.kind == "secrets" for match in found.verdict.matches)
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.invariants.contract import Contract, Shown, compile_contracts
-from supervisor.invariants.policy import CompiledPolicy
-from supervisor.profile.model import Profile, Rule
+from supervisor.invariants.contract import Shown, compile_contracts
 from supervisor.run import contracts
-from supervisor.run.attempts import Attempts
 from supervisor.run.checking import Here, policy_here
 from supervisor.run.examples import ask, examples
+from supervisor.run.frozen import WorkTree
 from supervisor.run.start import governed
+from supervisor.run.worth import worthless
 from supervisor.vocabulary.errors import GovrunError
-from supervisor.vocabulary.verdicts import Effect, Verdict
 
 PASSED, FAILED, WORTHLESS, SKIPPED = "passed", "failed", "worthless", "skipped"
-_NARROWS = ("allow", "only_via")  # what lets pass that the rule would else refuse
 
 
 class Tested(NamedTuple):
@@ -59,82 +57,26 @@ def _examples(here: Here, files: tuple[bytes, ...]) -> Iterator[Tested]:
 
 
 def _contracts(here: Here, files: tuple[bytes, ...], environ: Mapping[str, str], *, run: bool) -> Iterator[Tested]:
-    compiled = {each.id: each for each in compile_contracts(here.profile.contracts)}
-    due = [each for each in compiled.values() if each.form or run]
-    if any(each.command for each in due):
-        os.makedirs(here.policy.state, mode=0o700, exist_ok=True)
-
-    def as_it_is(path: bytes) -> contracts.File | None:
-        return contracts.there(os.path.join(here.policy.tree, path))
-
-    came = {
-        each.contract.id: each
-        for each in contracts.show(due, here.policy, lambda: files, as_it_is, list, environ, governed)
-    }
-    for rule in here.profile.contracts:
-        contract, answer = compiled.get(rule.id), came.get(rule.id)
-        if contract is None:
-            yield Tested("contract", rule.id, rule.source, "canary", SKIPPED, "a canary cannot be tried yet")
-            continue
+    compiled = compile_contracts(here.profile.contracts)
+    state = Path(os.fsdecode(here.policy.state))
+    if run and any(not each.form for each in compiled):
+        os.makedirs(state, mode=0o700, exist_ok=True)
+    tree = WorkTree(here.policy.tree, lambda: files)
+    stage = contracts.Stage(here.policy, here.profile, tree, tree, environ, governed, state)
+    for contract in compiled:
         text = f"{contract.form}: {contract.text} -> {contract.expect}" if contract.form else " ".join(contract.command)
-        if answer is None:
-            yield Tested("contract", rule.id, rule.source, text, SKIPPED, "it is run with --run")
+        text = text or f"canary: {contract.canary}"
+        if contract.form or run:
+            yield _of_contract(here, files, contracts.show([contract], stage)[0], text)
         else:
-            yield _of_contract(here, files, answer, text)
+            yield Tested("contract", contract.id, contract.source, text, SKIPPED, "it is run with --run")
 
 
 def _of_contract(here: Here, files: tuple[bytes, ...], answer: Shown, text: str) -> Tested:
     contract = answer.contract
-    state, detail = (PASSED if answer.passed else FAILED), answer.detail
-    if answer.passed and contract.form:
-        why = _worthless(here, files, contract)
+    state, detail = (PASSED if answer.passed else FAILED), answer.in_full()
+    if answer.passed:
+        why = worthless(contract, here.profile, here.compile, files)
         if why:
             state, detail = WORTHLESS, why
     return Tested("contract", contract.id, contract.source, text, state, detail)
-
-
-def _worthless(here: Here, files: tuple[bytes, ...], contract: Contract) -> str:
-    """Why nothing could make the contract fail, empty if something could."""
-    proved = {name.rpartition("/")[2] for name in contract.proves}
-    told = ", ".join(contract.proves)
-    now = _effect(here.policy, contract, files)
-    others = tuple(rule for rule in here.profile.rules if rule.id not in proved)
-    without = _effect(here.compile(here.profile._replace(rules=others)), contract, files, proved)
-    if without is not now:
-        return ""
-    if contract.expect != "allow":
-        return f"{told} might as well not be there: the answer is {without.word} without it too"
-    if _allows_by_list(here.profile, proved):
-        return ""
-    stricter = tuple(_strict(rule) if rule.id in proved else rule for rule in here.profile.rules)
-    if _effect(here.compile(here.profile._replace(rules=stricter)), contract, files) is not now:
-        return ""
-    return f"nothing that {told} says could refuse this"
-
-
-def _effect(
-    policy: CompiledPolicy, contract: Contract, files: tuple[bytes, ...], silent: Collection[str] = ()
-) -> Effect:
-    """The strictest answer to the attempt, leaving out what rules in ``silent`` say (those of the scope, and built-in
-    ones, cannot be taken out of a profile)."""
-    attempts = Attempts(policy, lambda: files)
-    try:
-        verdicts: list[Verdict] = attempts.verdicts(contract.form, contract.text)
-    finally:
-        attempts.close()
-    matches = (match for verdict in verdicts for match in verdict.matches)
-    return max((match.effect for match in matches if match.invariant.id not in silent), default=Effect.ALLOW)
-
-
-def _allows_by_list(profile: Profile, proved: set[str]) -> bool:
-    """Whether one of the rules refuses what it does not list."""
-    return any(
-        rule.id in proved and ("allow_only" in rule.fields or (rule.kind == "data" and "allow" in rule.fields))
-        for rule in profile.rules
-    )
-
-
-def _strict(rule: Rule) -> Rule:
-    """The rule without its exceptions."""
-    fields = {key: value for key, value in rule.fields.items() if key not in _NARROWS}
-    return rule._replace(fields=fields, paths=(), exempt=())

@@ -9,13 +9,14 @@ import stat
 from collections.abc import Callable
 
 from supervisor.inspection.kinds import SCRIPT
-from supervisor.inspection.looks import Looks
+from supervisor.inspection.looks import MOST_TEXT, Looks
+from supervisor.run.judgement import Source
 from supervisor.surfaces.ledger import Written
 from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import begins_script, read_whole
 from supervisor.trees.accepted import Accepted, Unkept
 from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings
-from supervisor.vocabulary.events import FsEvent
+from supervisor.vocabulary.events import FsEvent, Target
 from supervisor.vocabulary.versions import Version
 
 _MOST_REMOVED = 2000  # files of one action
@@ -57,12 +58,17 @@ class Tolerated:
         self._base[path] = found
         return found
 
-    def first(self, path: bytes) -> Findings | None:
-        """What the file said when the run began; None where there was none that is judged."""
-        return self.base(path) if path in self._base else self.now(path)
+    def first(self, path: bytes) -> Source | Findings | None:
+        """What the file said when the run began, or what has to be read for that; None where there was none that is
+        judged."""
+        return self.base(path) if path in self._base else self._source(path)
 
     def now(self, path: bytes) -> Findings | None:
         """What the file says; None where there is none that is judged. Nothing is kept of it."""
+        found = self._source(path)
+        return self._inspect(found.kind, path, found.content) if isinstance(found, Source) else found
+
+    def _source(self, path: bytes) -> Source | Findings | None:
         kind = self._kind(path)
         if kind is None:
             return None
@@ -76,8 +82,11 @@ class Tolerated:
             content, _ = read_whole(fd)
         finally:
             os.close(fd)
-        concerns = content is None or self._looks.may_concern(kind, path, content)
-        return self._inspect(kind, path, content) if concerns else NOTHING_FOUND
+        if content is not None and not self._looks.may_concern(kind, path, content):
+            return NOTHING_FOUND
+        if content is None or len(content) > MOST_TEXT:
+            return self._inspect(kind, path, content)
+        return Source(path, kind, content)
 
     def prior(self, path: bytes) -> Findings:
         """What other people's versions said that have come to ``path``."""
@@ -114,18 +123,26 @@ class Tolerated:
     def removing(self, event: FsEvent, known: Written | None) -> None:
         """The run is going to remove a file. Who patches one often removes it and makes it anew: within the same action
         that is a change, and what was there is what to go back to. ``known``: it was being written."""
-        path, action = event.target.path, event.actor.action
-        self.touch(path)
+        self.touch(event.target.path)
+        self.acts(event.actor.action)
+        if not event.carried:
+            self.leaving(event.target.path, event.target.path, known)
+
+    def acts(self, action: int) -> None:
+        """An act of this action: what another one has removed is gone."""
         if action != self._action:
             self._action = action
             self._removed.clear()
-        if event.carried or self._kind(path) is None or len(self._removed) >= _MOST_REMOVED:
+
+    def leaving(self, path: bytes, where: bytes, known: Written | None) -> None:
+        """The file at ``path``, which ``where`` reaches, is going to be removed or moved away."""
+        if self._kind(path) is None or len(self._removed) >= _MOST_REMOVED:
             return
         if known is not None:
             self._removed[path] = known.accepted
             return
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return  # what comes next is as new
         try:
@@ -136,9 +153,9 @@ class Tolerated:
         finally:
             os.close(fd)
 
-    def removed(self, event: FsEvent) -> Version | None:
-        """What the action has removed at the path that it makes anew; None: nothing."""
-        return self._removed.get(event.target.path) if event.actor.action == self._action else None
+    def removed(self, event: FsEvent, target: Target) -> Version | None:
+        """What the action has removed, or moved away, at the path that it makes anew; None: nothing."""
+        return self._removed.get(target.path) if event.actor.action == self._action else None
 
     def opened(self, path: bytes, kind: str, version: Version | None, fd: int) -> None:
         """The same for a file that is open for reading as ``fd``; ``version`` if it is kept. Errors: ``Refused``."""

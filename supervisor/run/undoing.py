@@ -67,7 +67,7 @@ class Undoing:
         told = [os.fsdecode(path) for path in failed[:20]]
         left = f"; left as they are: {', '.join(told)}" if told else ""
         self._recorder.note("state", call="undone", paths=len(good), left=told, intent=seq)
-        line = reason(verdict.matches[0], verdict.effect, f"{len(good)} paths put back")
+        line = reason(verdict.matches[0], verdict.effect, f"{len(good)} path{'' if len(good) == 1 else 's'} put back")
         self._told(line + left)
 
     def _is_ours_at(self, now: Mapping[bytes, Identity | None]) -> Callable[[os.stat_result], bool]:

@@ -93,12 +93,12 @@ class Windows:
         *,
         moving: bool = False,
         branch: bool = False,
-        preserved: bool = True,
+        lost: bytes = b"",
         depth: int = 0,
     ) -> Increment:
         """What the act would add. ``moving``: a git that goes between commits does it (``moves``); ``branch``: git sets
-        a branch, so that this is the commit; ``preserved``: what it deletes is kept; ``depth``: programs between the
-        agent and the new one."""
+        a branch, so that this is the commit; ``lost``: what it takes away and is not kept; ``depth``: programs between
+        the agent and the new one."""
         action = event.actor.action
         if moving and not branch and (not isinstance(event, FsEvent) or self._facts(event) is NONE):
             moving = False  # git's own files, and programs that it starts
@@ -118,9 +118,9 @@ class Windows:
                     return Increment(action=action)
                 return Increment(counts=_CONNECT, feeds=1 << CONNECTS, action=action)
             case _:
-                return self._file(event, now, preserved=preserved)
+                return self._file(event, now, lost)
 
-    def _file(self, event: FsEvent, now: float, *, preserved: bool) -> Increment:
+    def _file(self, event: FsEvent, now: float, lost: bytes) -> Increment:
         facts = self._facts(event)
         if facts is NONE:
             return Increment(action=event.actor.action)
@@ -130,7 +130,6 @@ class Windows:
                 files, deletes = window.adds(facts)
                 adds[window.rule.invariant.id] = (files, deletes, *_ZERO[2:])
         feeds = (1 << DELETES if facts.gone else 0) | _CHANGES
-        lost = not preserved and bool(facts.gone)
         return Increment(adds, _ZERO, feeds, False, lost, 0, event.actor.action, *facts[:5])
 
     def content(self, event: ContentEvent, size: int, deleted_lines: int) -> Increment:

@@ -122,9 +122,9 @@ def process(stderr: int) -> Iterator[int]:
         yield child.pid
     finally:
         assert child.stdin is not None
-        child.stdin.close()
-        child.kill()
+        child.kill()  # before its input ends: what it would say of that is told on its standard error
         child.wait()
+        child.stdin.close()
 
 
 def explainer(writable: bool = False) -> Explainer:

@@ -46,7 +46,7 @@ def test_configuration(tree: Path, text: str, expected: tuple[str, str, str] | N
 
 
 def test_without_a_word_of_signing_nothing_is_started(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signing, "_ask", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(signing, "ask", lambda *_: pytest.fail("a process was started"))
     assert wanted(tree, "[alias]\nst = status\n") is None
 
 

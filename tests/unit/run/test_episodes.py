@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.invariants.remediation import Subject, compile_remediation, judge_attempt, judge_exec, judge_fs
+from supervisor.invariants.remediation import Subject, compile_remediation, judge_exec, judge_fs
 from supervisor.journal.codec import encode
 from supervisor.profile.model import Rule
 from supervisor.run.episodes import IDLE, Ended, Episodes
@@ -137,14 +137,13 @@ def test_an_attempt_is_held_to_named_files_as_soon_as_it_is_one() -> None:
     assert len(refuses(found, b"src/c.py", 3)) == 1
 
 
-def test_an_attempt_that_leaves_more_violations() -> None:
+def test_what_an_attempt_leaves_is_noted() -> None:
     found = Episodes(rules(must=("violations-do-not-rise",)))
     found.opened("lint", A, 1, "t", action=1, violations=2)
     found.action(2, FIXER)
-    (state,) = found.attempted(2, "u", 3)
-    assert len(list(judge_attempt(found._rules, state))) == 1
-    (state,) = found.attempted(2, "u", 2)
-    assert list(judge_attempt(found._rules, state)) == []
+    (state,) = found.attempted(2, "u", 1)
+    assert (state.opening, state.latest) == (2, 1)
+    assert found.records()[0]["violations"] == [2, 1]
 
 
 def test_the_action_that_was_refused_is_no_attempt() -> None:
@@ -234,3 +233,52 @@ def test_a_run_that_continues_another() -> None:
     assert len(refuses(later, A.name, 1)) == 1
     assert later.action(1, touched=(weird.name,)) == ("X-2",)
     assert later.opened("other", B, 1, "") == "Y-1"
+
+
+def test_a_file_that_was_removed_is_fixed_unless_it_comes_back() -> None:
+    found = Episodes(rules(attempts=3))
+    found.opened("lint", A, 1, "", action=1, fixable=True)
+    found.action(2, touched=(A.name,))
+    found.removed(A, 2)
+    found.opened("lint", A, 2, "", action=2)  # the same action makes it anew
+    found.action(3, touched=(A.name,))
+    assert found.counts() == Ended()
+    found.removed(A, 3)
+    found.action(4)
+    assert found.counts() == Ended(fixed=1)
+    assert found.records()[0]["attempts"] == 2
+    second = found.opened("lint", A, 3, "", action=4, fixable=True)
+    (state,) = found.snapshot().open
+    assert (state.attempts, state.parent) == (3, "1") and second == "2"
+    assert len(refuses(found, A.name, 5)) == 1
+    found.removed(B, 5)  # nothing is known of it
+    found.close()
+    assert found.counts() == Ended(fixed=1, exhausted=1)
+
+
+def test_the_end_of_the_run_is_the_end_of_what_was_removed() -> None:
+    found = Episodes(rules())
+    found.opened("lint", A, 1, "", action=1, fixable=True)
+    found.removed(A, 1)
+    found.close()
+    assert found.counts() == Ended(fixed=1)
+
+
+def test_an_attempt_is_held_to_named_files_until_it_ends() -> None:
+    found = Episodes(rules(must=("only-named-files",)))
+    found.opened("lint", A, 1, "t", action=1, fixable=True)
+    assert runs(found, FIXER, 3)
+    assert found.passed("lint", A, "u", 3)
+    assert refuses(found, b"src/a.py", 3) == []
+    assert len(refuses(found, b"src/c.py", 3)) == 1
+    assert refuses(found, b"src/c.py", 4) == []
+
+
+def test_what_bounds_attempts_that_are_over_is_bounded() -> None:
+    found = Episodes(rules(must=("only-named-files",), attempts=0))
+    for action in range(2, 3000):
+        found.opened("lint", A, 1, "t", action=action - 1, fixable=True)
+        found.action(action, touched=(A.name,))
+        found.passed("lint", A, "u", action)
+    assert len(found.snapshot().by_action) == 1024
+    assert len(refuses(found, b"src/c.py", 2999)) == 1

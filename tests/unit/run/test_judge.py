@@ -33,6 +33,7 @@ from supervisor.run.asking import Asking
 from supervisor.run.external import Touched
 from supervisor.run.facts import Facts
 from supervisor.run.judge import RESERVED_PRCTL, Judge, Parts, Waiting
+from supervisor.run.pathcalls import path_reads, reading
 from supervisor.run.record import Recorder
 from supervisor.surfaces.attributes import Attributes
 from supervisor.surfaces.execs import Execs
@@ -96,16 +97,18 @@ class Court:
         self.recorder = Recorder(self.journal, policy.digest)
         self.told: list[str] = []
         self.stopped: list[Verdict] = []
+        reads = path_reads(policy, resolver, processes)
         self.judge = Judge(
             Parts(
                 run=RUN, policy=policy, processes=processes, made=self.made, touched=Touched(1 << 62),
-                files=Files(resolver, renames, Attributes(resolver)), execs=Execs(resolver, policy.hide),
+                files=Files(resolver, renames, Attributes(resolver), reads), execs=Execs(resolver, policy.hide),
                 signals=Signals(processes, True), network=cast("Any", None), recorder=self.recorder,
                 explainer=Explainer(lambda path: False), refs=None, settle=lambda: None, room=cast("Any", None),
                 judges_content=False, git_tools=(b"/usr/bin/git",), unverified=False,
                 open_folders=frozenset({os.fsencode(root / "home")}), agent=Agent(AgentPack("generic"), processes),
                 facts=Facts(policy, (), (), lambda path: False, None), guarding=None,
                 asking=Asking(Approvals(1.0, time.monotonic), False, self.recorder),
+                reading=reading(reads, self.recorder, self.made),
             ),
             self.told.append,
             self.stopped.append,

@@ -164,3 +164,15 @@ def test_a_run_that_continues_another() -> None:
     assert later.loops.snapshot(TEST, 100.0).failing == 2
     later.edit(b"a.py", b"A")
     assert later.loops.look().returns == 3
+
+
+def test_what_helpers_do_is_no_failure_but_puts_the_tree_back() -> None:
+    tree = Tree()
+    for now in range(9):
+        assert not pauses(tree.loops.ended(("readlink", "x"), 1, float(now), counts=False))
+    assert tree.loops.snapshot(("readlink", "x"), 9.0) == LoopState()
+    found = []
+    for number in range(7):
+        tree.edit(b"a.py", b"AB"[number % 2 : number % 2 + 1])
+        found.append(pauses(tree.loops.ended(("helper",), 0, 9.0, counts=False)))
+    assert True in found

@@ -1,0 +1,227 @@
+"""From the files that a command names to documents, classes and what cannot be told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.commands import normal
+from supervisor.inspection.document_nodes import Work
+from supervisor.inspection.kustomizations import parts
+from supervisor.inspection.worker import Inspector
+from supervisor.invariants import content
+from supervisor.run.applied import Applied
+from supervisor.vocabulary.content import NOTHING_FOUND
+from supervisor.vocabulary.events import ExecEvent
+from tests import plan_kit as kit
+from tests.property.world import ACTOR, policy_of, target
+
+PROFILE = """version = 1
+[[infra]]
+id = "r"
+why = "x"
+files = ["*.yaml", "*.tf"]
+at = "**.a"
+never = { b = true }
+"""
+
+
+@pytest.fixture(scope="module")
+def inspector() -> Iterator[Inspector]:
+    made = Inspector(content.wanted(policy_of(PROFILE)))
+    yield made
+    made.close()
+
+
+class Asked:
+    def __init__(self, inspector: Inspector, folder: Path) -> None:
+        self.folder = folder
+        policy = policy_of(PROFILE)._replace(tree=os.fsencode(folder))
+        self.applied = Applied(policy, lambda: inspector, lambda _: True, lambda _: NOTHING_FOUND)
+
+    def write(self, **files: str | bytes) -> None:
+        for name, text in files.items():
+            path = self.folder / name.replace("__", "/").replace("_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def of(self, line: str) -> ExecEvent:
+        argv = tuple(line.encode().split())
+        cwd = os.fsencode(self.folder)
+        found = normal.commands(argv, argv[0], lambda: {b"TF_WORKSPACE": b"w"}, cwd, lambda _: None)
+        return self.applied.of(ExecEvent(ACTOR, target(argv[0]), argv[0], argv, cwd, "call", commands=found))
+
+    def told(self, line: str) -> tuple[list[str], str]:
+        """The files read, ``~`` before a part; and what cannot be told."""
+        event = self.of(line)
+        names = [os.fsdecode(each.path).removeprefix(f"{self.folder}/") for each in event.applied]
+        marks = ["~" * each.partial + name for each, name in zip(event.applied, names, strict=True)]
+        (command,) = event.commands
+        assert bool(command.unread) is not command.resolved
+        return marks, command.unread
+
+
+@pytest.fixture
+def asked(inspector: Inspector, tmp_path: Path) -> Asked:
+    return Asked(inspector, tmp_path)
+
+
+KUBECTL = "kubectl --context c apply"
+
+
+def test_folders(asked: Asked) -> None:
+    asked.write(d__b_yaml="a: 1", d__a_json="{}", d__c_txt="", d__e__f_yml="a: 1", d__e__g__h_yaml="a: 1")
+    assert asked.told(f"{KUBECTL} -f d") == (["d/a.json", "d/b.yaml"], "")
+    assert asked.told(f"{KUBECTL} -R -f d") == (["d/a.json", "d/b.yaml", "d/e/f.yml", "d/e/g/h.yaml"], "")
+
+
+def test_a_loop_of_links_and_the_same_file_twice(asked: Asked) -> None:
+    asked.write(d__x_yaml="a: 1")
+    (asked.folder / "d" / "up.yaml").symlink_to("../d")
+    (asked.folder / "d" / "again.yaml").symlink_to("x.yaml")
+    assert asked.told(f"{KUBECTL} -R -f d -f d/x.yaml") == (["d/x.yaml"], "")
+
+
+def test_kustomizations(asked: Asked) -> None:
+    asked.write(
+        o__kustomization_yaml="resources: [x.yaml, ../b]\ncomponents: [c]\npatchesStrategicMerge: [p.yaml]\n"
+        "patches:\n- path: q.yaml\n- patch: |\n    a: {b: true}\n",
+        o__x_yaml="a: 1",
+        o__p_yaml="a: 1",
+        o__q_yaml="a: 1",
+        o__c__kustomization_yml="resources: [../c/y.yaml]\n",
+        o__c__y_yaml="a: 1",
+        b__Kustomization="resources: [z.yaml, ../o]\n",
+        b__z_yaml="a: 1",
+    )
+    found, why = asked.told(f"{KUBECTL} -k o")
+    assert why == ""
+    assert sorted(found) == [
+        *("b/Kustomization", "b/z.yaml", "o/c/kustomization.yml", "o/c/y.yaml", "o/kustomization.yaml", "o/x.yaml"),
+        *("~o/kustomization.yaml", "~o/p.yaml", "~o/q.yaml"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "patches: [{patch: '{a: {b: true}}'}]",
+        "patches:\n- target: {kind: X}\n  patch: |\n    a: {b: true}\n" + " " * 4 + "# " + "x" * 3000,
+        "patchesStrategicMerge:\n- |\n  x: {a: {b: true}}",
+        "patchesStrategicMerge: ['{x: {a: {b: true}}}']",
+        'patchesJson6902: [{target: {}, patch: \'[{"op": "add", "path": "/x/a", "value": {"b": true}}]\'}]',
+        "patches: [{patch: '- {op: replace, path: /x/0/a/b, value: true}'}]",
+        "patches: [{path: ops.yaml}]",
+        "commonLabels: {a: {b: true}}",
+    ],
+)
+def test_what_a_kustomization_says_itself_is_a_patch(asked: Asked, text: str) -> None:
+    asked.write(
+        o__kustomization_yaml=text,
+        o__ops_yaml="- op: add\n  path: /spec/containers/-\n  value: {a: {b: true}}\n",
+    )
+    event = asked.of(f"{KUBECTL} -k o")
+    assert event.commands[0].resolved, event.commands[0].unread
+    said = [value.fields for each in event.applied if each.partial for value in each.now.values]
+    assert (("b", (True,)),) in said
+
+
+def test_images_are_told_where_objects_have_them() -> None:
+    text = "images:\n- {name: app, newName: evil, newTag: '1'}\n- {name: b, digest: 'sha256:0'}\nnamespace: n\n"
+    told, why = parts(text, Work(lambda: None))
+    assert why == ""
+    assert {b'{"spec": {"containers": [{"image": "evil:1"}]}}', b'{"metadata": {"namespace": "n"}}'} <= set(told)
+    assert b'{"spec": {"template": {"spec": {"initContainers": [{"image": "b@sha256:0"}]}}}}' in told
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("configMapGenerator: [{name: x, literals: [a=b]}]", "configMapGenerator"),
+        ("secretGenerator: [{name: x, literals: [a=b]}]", "secretGenerator"),
+        ("replacements: [{source: {kind: X}}]", "replacements"),
+        ("transformers: ['{kind: X}']", "transformers"),
+        ("images: [{newTag: x}]", "images"),
+        ("components: [https://example.com/x]", "https://example.com/x"),
+        ("newKey: [a]", "newKey"),
+        ("patches: [{patch: '- {op: remove, path: /a}'}]", "operations"),
+        ("patches: [{patch: 'a: ['}]", "not YAML"),
+        ("patches: [{path: ops.yaml}]", "operations"),
+    ],
+)
+def test_what_a_kustomization_makes_that_cannot_be_told(asked: Asked, text: str, why: str) -> None:
+    asked.write(o__kustomization_yaml=text, o__ops_yaml="- {op: remove, path: /a}")
+    assert why in asked.told(f"{KUBECTL} -k o")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("resources: [https://example.com/x]\n", "it takes in https://example.com/x"),
+        ("resources: [github.com/a/b?ref=1]\n", "it takes in github.com/a/b"),
+        ("helmCharts: [{name: x}]\n", "it takes in a chart"),
+        ("resources: [nowhere]\n", "it is not there"),
+        ("resources: [\n", "not YAML"),
+    ],
+)
+def test_kustomizations_that_cannot_be_told(asked: Asked, text: str, why: str) -> None:
+    asked.write(o__kustomization_yaml=text)
+    assert why in asked.told(f"{KUBECTL} -k o")[1]
+    asked.write(p__x_yaml="")
+    assert "no kustomization" in asked.told(f"{KUBECTL} -k p")[1]
+
+
+def test_bounds(asked: Asked) -> None:
+    for number in range(300):
+        (asked.folder / f"{number}.yaml").write_text("a: 1")
+    found, why = asked.told(f"{KUBECTL} -f .")
+    assert len(found) == 256 and "too much" in why
+    asked.write(deep__kustomization_yaml="resources: [../n0]\n")
+    for number in range(100):
+        asked.write(**{f"n{number}__kustomization_yaml": f"resources: [../n{number + 1}]\n"})
+    assert "more than 16 times" in asked.told(f"{KUBECTL} -k deep")[1]
+
+
+def test_compose_reads_an_override_beside_its_own_name(asked: Asked) -> None:
+    asked.write(compose_yaml="services: {}\n", compose_override_yml="services: {}\n")
+    line = "docker -H ssh://h compose up"
+    assert asked.told(line) == (["compose.yaml", "~compose.override.yml"], "")
+    assert asked.told("docker -H ssh://h compose -f compose.yaml up") == (["compose.yaml"], "")
+
+
+def test_settings_beside_a_compose_file_may_name_others(asked: Asked) -> None:
+    asked.write(compose_yaml="services: {}\n")
+    (asked.folder / ".env").write_text("X=1\n")
+    assert asked.told("docker -H ssh://h compose up") == (["compose.yaml"], "")
+    (asked.folder / ".env").write_text("COMPOSE_FILE=other\n")
+    assert "it names Compose files" in asked.told("docker -H ssh://h compose up")[1]
+
+
+def test_a_service_that_extends_another_file(asked: Asked) -> None:
+    asked.write(
+        c="services:\n  x: {extends: {file: d/e.yaml, service: y}}\ninclude:\n- {path: [f, g]}\n",
+        d__e_yaml="services: {}\n", f="services: {}\n", g="services: {}\n",
+    )  # fmt: skip
+    assert sorted(asked.told("docker -H ssh://h compose -f c up")[0]) == ["c", "d/e.yaml", "f", "g"]
+
+
+def test_plans(asked: Asked) -> None:
+    asked.write(p=kit.plan(kit.change("a_b.c", 1, {}), workspace="w"), q=kit.plan(kit.change("a_b.c", 5, {})), n="no")
+    (make,) = asked.of("terraform apply p").commands
+    assert (make.classes, make.targets, make.resolved) == (("infra-mutate",), ("w",), True)
+    (destroy,) = asked.of("terraform apply q").commands
+    assert (destroy.classes, destroy.targets) == (("infra-mutate", "infra-destroy"), ("w", "default"))
+    for line in ("terraform apply n", "terraform apply nowhere"):
+        (broken,) = asked.of(line).commands
+        assert (broken.classes, broken.resolved) == (("infra-mutate", "infra-destroy"), False)
+
+
+def test_the_same_bytes_are_read_once_and_other_bytes_anew(asked: Asked) -> None:
+    asked.write(x_yaml="a: {b: true}")
+    first = asked.of(f"{KUBECTL} -f x.yaml").applied[0].now
+    assert asked.of(f"{KUBECTL} -f x.yaml").applied[0].now is first
+    asked.write(x_yaml="a: {b: false}")
+    assert asked.of(f"{KUBECTL} -f x.yaml").applied[0].now.values[0].fields == (("b", (False,)),)
