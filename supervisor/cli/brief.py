@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("brief")
     def brief(
+        file: str = cli.Argument("", metavar="[FILE]", help="With --check: the file that is looked at."),
         write: str = cli.Option("", "--write", metavar="FILE", help="Keep a block of FILE up to date (AGENTS.md …)."),
         check: bool = cli.Option(False, "--check", help="Write nothing; exit status 1 if a block says something else."),
         as_json: bool = cli.Option(False, "--json", help="One JSON object instead of text."),
@@ -24,10 +25,15 @@ def register(app: typer.Typer) -> None:
 
         from supervisor.cli.text import emit, safe
         from supervisor.run import brief as briefs
+        from supervisor.vocabulary.errors import UsageError
 
+        if file and not check:
+            raise UsageError(
+                "FILE goes with --check", "nothing is written without --write", f"--write {file}", exit_code=2
+            )
         made = briefs.brief(os.environ)
         if check:
-            problems = briefs.stale(made, [write] if write else [])
+            problems = briefs.stale(made, [each for each in (file, write) if each])
             if as_json:
                 emit([json.dumps({"digest": made.digest, "stale": problems})])
             else:

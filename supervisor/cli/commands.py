@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 import typer
 import typer.main
 
 from supervisor import __version__
-from supervisor.cli import approve, brief, check, doctor, explain, init, log, pause, ps, recover, runs, show, test, why
 from supervisor.vocabulary.errors import UsageError
 
 # typer carries its own click, and exports no other name for the errors of a command line.
 _USAGE: tuple[type[Exception], ...] = tuple(c for c in typer.BadParameter.__mro__ if issubclass(c, Exception))[1:3]
 
+# Command -> the module that adds it, in the order in which they are listed.
+_COMMANDS = {
+    "init": "init", "check": "check", "test": "test", "brief": "brief", "explain": "explain", "doctor": "doctor",
+    "ps": "ps", "approve": "approve", "deny": "approve", "pause": "pause", "resume": "pause", "stop": "pause",
+    "runs": "runs", "log": "log", "show": "show", "why": "why", "export": "export", "verify": "verify",
+    "packet": "verify", "key": "verify", "notes": "notes", "recover": "recover",
+}  # fmt: skip
 # What other programs call it.
 _MEANT = {"version": "--version", "-V": "--version", "-v": "--version", "help": "--help", "-?": "--help"}
 
@@ -37,14 +44,11 @@ def run_command(words: list[str]) -> int:
             typer.echo(f"govrun {__version__}")
             raise typer.Exit
 
-    for module in (init, check, test, brief, explain, doctor, ps, approve, pause, runs, log, show, why, recover):
-        module.register(app)
-    names = (
-        "init", "check", "test", "brief", "explain", "doctor", "ps", "approve", "deny", "pause", "resume", "stop",
-        "runs", "log", "show", "why", "recover",
-    )  # fmt: skip
     if not words:
         words = ["--help"]
+    # What is asked for is named first; the others are loaded to be listed.
+    for module in dict.fromkeys([_COMMANDS[words[0]]] if words[0] in _COMMANDS else _COMMANDS.values()):
+        import_module(f"supervisor.cli.{module}").register(app)
     try:
         result = _plain_flags(app)(words, standalone_mode=False, prog_name="govrun")
     except typer.Exit as done:
@@ -52,10 +56,10 @@ def run_command(words: list[str]) -> int:
     except _USAGE as error:
         if words[0] in _MEANT:
             reason, fix = "it is written otherwise", f"govrun {_MEANT[words[0]]}"
-        elif words[0] in names:
+        elif words[0] in _COMMANDS:
             reason, fix = f"`{words[0]}` does not take it", f"govrun {words[0]} --help"
         else:
-            reason = f"commands: {', '.join(names)}"
+            reason = f"commands: {', '.join(_COMMANDS)}"
             meant = words[0] if not words[0].startswith("-") else "COMMAND"
             fix = f"govrun -- {meant} … runs it as a command; govrun --help lists the rest"
         raise UsageError(str(error).rstrip("."), reason, fix, exit_code=2) from error

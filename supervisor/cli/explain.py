@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from supervisor.cli.text import emit, safe
-from supervisor.run.examples import examples
-from supervisor.run.prepare import Options, Prepared, prepare
+from supervisor.invariants.surfaces import Judged, surfaces
 from supervisor.vocabulary.policy import Invariant
 
 if TYPE_CHECKING:
     import typer
 
     from supervisor.invariants.policy import Grant
+    from supervisor.run.prepare import Prepared
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +28,8 @@ def register(app: typer.Typer) -> None:
         agent: str = cli.Option(None, "--agent", help="Explain for this agent pack."),
     ) -> None:
         """Say what would bind a run in this directory: invariants, coverage, grants."""
+        from supervisor.run.prepare import Options, prepare
+
         prepared = prepare(Options(command=("true",), agent=agent), os.environ)
         emit([json.dumps(document(prepared), indent=2)] if as_json else plan(prepared))
 
@@ -34,6 +37,7 @@ def register(app: typer.Typer) -> None:
 def document(prepared: Prepared) -> dict[str, object]:
     """Everything ``explain`` knows, ready for JSON; what records also say has the name it has there."""
     policy = prepared.policy
+    where = surfaces(prepared.profile, policy.invariants, git=policy.git is not None)
     return {
         "tree": str(prepared.place.tree),
         "agent": prepared.agent.name,
@@ -42,27 +46,29 @@ def document(prepared: Prepared) -> dict[str, object]:
         "sources": [{"name": s.name, "sha256": s.sha256} for s in prepared.profile.sources],
         "warnings": list(prepared.profile.warnings),
         "withheld": list(prepared.environment.withheld),
-        "invariants": [_invariant(found) for found in policy.invariants.values()],
+        "invariants": [_invariant(found, where[found.id]) for found in policy.invariants.values()],
         "grants": [
             {"path": _text(grant.path), "source": grant.source, "protected": _protected(grant)}
             for grant in policy.grants
         ],
-        "hidden": [_text(path) for path in (policy.state, *policy.hide)],
+        "hidden": [_text(path) for path in policy.unread()],
         "not_checked": _not_checked(prepared),
     }
 
 
-def _invariant(found: Invariant) -> dict[str, object]:
+def _invariant(found: Invariant, where: tuple[Judged, ...]) -> dict[str, object]:
     named = {"id": "invariant", "kind": "invariant_kind", "then": "verdict"}
     known = found._asdict() | {"coverage": found.coverage.word}
-    return {named.get(name, name): value for name, value in known.items()}
+    judged = [{"surface": each.surface, "coverage": each.coverage.word, "how": each.how} for each in where]
+    return {named.get(name, name): value for name, value in known.items()} | {"surfaces": judged}
 
 
 def _not_checked(prepared: Prepared) -> list[str]:
-    """Ids of contracts that nothing shows, and of rules with an example that nothing asks."""
-    shown = {contract.id for contract in prepared.contracts}
+    """Ids of rules with an example that nothing asks."""
+    from supervisor.run.examples import examples
+
     rules = [each.rule for each in examples(prepared.policy, prepared.profile) if not each.asked]
-    return [each.id for each in prepared.profile.contracts if each.id not in shown] + list(dict.fromkeys(rules))
+    return list(dict.fromkeys(rules))
 
 
 def plan(prepared: Prepared) -> list[str]:
@@ -77,7 +83,7 @@ def _plan(prepared: Prepared) -> list[str]:
     for found in policy.invariants.values():
         told = " · ".join(filter(None, (found.note, found.why, f"ADR {found.adr}" if found.adr else "", found.source)))
         lines.append(f"{found.coverage.word:13} {found.id:{width}}  {found.then:7} {told}")
-    lines.append("")
+    lines += ["", "where each is judged, and how firmly:", *_where(prepared, width), ""]
     if prepared.place.repository is not None and policy.write:
         told = "untracked paths that the base commit's ignore rules cover   (counted, not journalled one by one)"
         lines += ["writable inside the tree, whatever scope.write says:", f"  {told}"]
@@ -86,14 +92,27 @@ def _plan(prepared: Prepared) -> list[str]:
         lines.append(f"  {_text(grant.path)}   ({grant.source})")
         lines += [f"    not {pattern}" for pattern in _protected(grant)]
     lines += [f"  {_text(path)}   (only names the run creates)" for path in policy.temp]
-    lines += ["hidden:", *(f"  {_text(path)}" for path in (policy.state, *policy.hide))]
-    lines.append("  files beside these that are new, or replaced by rename, during a run   (unreadable until the next)")
+    lines += ["hidden:", *(f"  {_text(path)}" for path in policy.unread())]
+    if not policy.judges_reads:
+        lines.append(
+            "  files beside these that are new, or replaced by rename, during a run   (unreadable until the next)"
+        )
     if prepared.environment.withheld:
         lines.append(f"withheld: {', '.join(prepared.environment.withheld)}")
     skipped = _not_checked(prepared)
     if skipped:
-        lines.append(f"examples and contracts not checked yet: {', '.join(skipped)}")
+        lines.append(f"examples not checked yet: {', '.join(skipped)}")
     return lines
+
+
+def _where(prepared: Prepared, width: int) -> Iterator[str]:
+    """One line for each surface of each invariant."""
+    policy = prepared.policy
+    for ident, where in surfaces(prepared.profile, policy.invariants, git=policy.git is not None).items():
+        shown = ident
+        for each in where:
+            yield f"  {shown:{width}}  {each.surface:17} {each.coverage.word:13} {each.how}".rstrip()
+            shown = ""
 
 
 def _protected(grant: Grant) -> list[str]:

@@ -55,14 +55,15 @@ def document(found: Plan) -> dict[str, object]:
         "protect": [entry._asdict() for entry in scope.protect],
         "outside": [{"path": _text(grant.path), "source": grant.source} for grant in policy.grants],
         "temporary": [_text(path) for path in policy.temp],
-        "hidden": [_text(path) for path in (policy.state, *policy.hide)],
+        "hidden": [_text(path) for path in policy.unread()],
         "hosts": [[entry._asdict() for entry in layer] for layer in scope.hosts],
         "agent_hosts": list(prepared.agent.hosts),
         "environment": {
             "given": _given(found),
             "withheld": list(prepared.environment.withheld),
         },
-        "limits": {"timeout": policy.timeout, "files": scope.files},
+        "limits": {"timeout": policy.timeout, "files": scope.files}
+        | {limit.key: limit.most for limit in policy.limits},
         "kernel": {
             "tier": prepared.host.tier,
             "landlock_abi": prepared.host.landlock_abi,
@@ -125,14 +126,18 @@ def _scope(found: Plan) -> Iterator[str]:
     yield from _row("protected", _by_source(scope.protect))
     outside = [f"{_text(grant.path)} ({grant.source})" for grant in policy.grants]
     yield from _row("outside", [*outside, *(f"{_text(path)} (only names the run creates)" for path in policy.temp)])
-    yield from _row("read", ["everything that is not hidden"])
-    yield from _row("hidden", [_text(path) for path in (policy.state, *policy.hide)])
+    yield from _row("read", [_layer(layer) for layer in scope.read] or ["everything that is not hidden"])
+    yield from _row("hidden", [_text(path) for path in policy.unread()])
     public = ["every public address; no private, link-local or metadata address, nobody else's listener"]
     agent = [f"for the agent: {', '.join(prepared.agent.hosts)}"] if prepared.agent.hosts else []
     yield from _row("hosts", [*(_hosts(scope.hosts) or public), *agent])
     yield from _row("ports", ["free: what the run listens on itself, it may also connect to"])
     limits = [f"{policy.timeout:g} s of wall clock"] if policy.timeout is not None else []
     limits += [f"{scope.files} open files"] if scope.files is not None else []
+    if policy.limits:
+        from supervisor.invariants.limits import in_words
+
+        limits += [f"{in_words(limit.key, limit.most)} ({limit.key})" for limit in policy.limits]
     yield from _row("limits", limits or ["none"])
 
 

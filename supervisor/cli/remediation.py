@@ -19,16 +19,29 @@ def episodes(folder: Path) -> tuple[list[Episode], int]:
     from supervisor.run.reasons import op_of
 
     found: dict[str, Episode] = {}
+    ended: dict[str, list[dict[str, object]]] = {}
     more = 0
     for record in records_of(reader_of(folder)):
         op = op_of(record)
+        if record.get("kind") == "state" and op.get("call") == "fixer":
+            ended.setdefault(str(op.get("episode")), []).append(op)
         if record.get("kind") != "state" or op.get("call") != "episode":
             continue
         if len(found) >= _MOST:
             more += 1
             continue
         found[str(op.get("episode"))] = {name: op[name] for name in _KEYS if name in op} | {"seq": op.get("opened")}
+    for ident, each in found.items():
+        _with_exits(each, ended.get(ident, []))
     return sorted(found.values(), key=lambda each: _number(each.get("seq"))), more
+
+
+def _with_exits(each: Episode, ended: list[dict[str, object]]) -> None:
+    """How govrun's own fixers ended: as many as are told of, the newest last."""
+    gates = each.get("gates")
+    mine = [gate for gate in gates if isinstance(gate, dict) and gate.get("fixer")] if isinstance(gates, list) else []
+    for gate, op in zip(reversed(mine), reversed(ended), strict=False):
+        gate["exit"] = op.get("exit")
 
 
 def document(folder: Path) -> dict[str, object]:
@@ -82,6 +95,7 @@ def _lines(each: Episode, depth: int) -> Iterator[str]:
             said = f"action {gate.get('action', '-')}: {gate.get('gate', '-')} {gate.get('result', '-')}"
             tree = f", state {_tree(gate['tree'])}" if gate.get("tree") else ""
             what = f": {gate['command']}" if gate.get("command") else ""
+            what += f" (fixer, exit {gate.get('exit', '-')})" if gate.get("fixer") else ""
             yield pad + safe(f"  gate  {said}{tree}{what}", 300)
 
 

@@ -91,7 +91,7 @@ def document(folder: Path, found: Account) -> dict[str, object]:
             "problems": [problem._asdict() for problem in report.problems],
         },
         "kinds": found.kinds,
-        "invariants": list(found.invariants.values()),
+        "invariants": invariants(found, meta),
         "refused": found.worst(),
         **{name: some.entries for name, some in found.lists.items()},
         "more": {name: count for name, count in left.items() if count} | found.beyond,
@@ -116,7 +116,7 @@ def _page(folder: Path, told: str, known: dict[str, object], found: Account) -> 
     counts = _object(known["counts"])
     if counts:
         yield _labelled("counts", " ".join(f"{name}={value}" for name, value in counts.items()))
-    yield from _invariants(found)
+    yield from _invariants(known["invariants"])
     yield from _refused(found.worst(), found.beyond.get("refused", 0))
     yield from _listed("taken back", found.lists["reverts"], _revert)
     yield from _listed("by others", found.lists["external"], _external)
@@ -127,6 +127,7 @@ def _page(folder: Path, told: str, known: dict[str, object], found: Account) -> 
     yield from _listed(
         "gaps", found.lists["gaps"], lambda each: f"{each.get('reason', '-')}: {each.get('detail', '-')}"
     )
+    yield from _listed("state", found.lists["state"], _state)
     yield from _listed("refs", found.lists["refs"], _ref)
     yield from _listed("commits", found.lists["commits"], lambda each: f"{each.get('commit')}")
     if found.lists["commits"].count:
@@ -171,19 +172,31 @@ def _governed(known: dict[str, object]) -> Iterator[str]:
             )
 
 
-def _invariants(found: Account) -> Iterator[str]:
-    """What each invariant that spoke has said."""
-    label = "invariants"
-    for each in sorted(found.invariants.values(), key=lambda one: str(one["invariant"]))[:_MOST_RULES]:
+def invariants(found: Account, meta: Mapping[str, object]) -> list[Record]:
+    """Every invariant in force, and every one that spoke: what it said, how firmly it holds here, which contracts are
+    about it, and what the run leaves of it. Of a run that has not ended, or by a crash, nothing is known to be held."""
+    begun = {name: {"coverage": level} for name, level in _object(meta.get("invariants")).items()}
+    rows: list[Record] = []
+    for name in sorted({*found.invariants, *found.standing, *begun}):
+        spoke: Record = {"invariant": name, **dict.fromkeys(("judged", "blocked", "reverted", "warned"), 0)}
+        told = {"state": "unproved", **begun.get(name, {}), **found.standing.get(name, {})}
+        rows.append(spoke | told | found.invariants.get(name, {}))
+    return rows
+
+
+def _invariants(rows: object) -> Iterator[str]:
+    """One line for each: those that were violated first, then those that spoke."""
+    label, some = "invariants", rows if isinstance(rows, list) else []
+    order = sorted(some, key=lambda row: (row["state"] != "violated", not row["judged"], row["invariant"]))
+    for each in order[:_MOST_RULES]:
         words = [f"{name} {each[name]}" for name in ("judged", "blocked", "reverted", "warned") if each[name]]
-        source = each.get("adr") or each.get("source")
-        origin = f" ({each.get('coverage', '-')}, {source})" if source else ""
-        yield _labelled(label, f"{clipped(each['invariant'])}: {', '.join(words)}{origin}")
+        words += [f"contract {name} {came}" for name, came in _object(each.get("contracts")).items()]
+        origin = ", ".join(map(str, filter(None, (each.get("coverage", "-"), each.get("adr") or each.get("source")))))
+        said = f": {', '.join(words)}" if words else ""
+        yield _labelled(label, f"{each['state']:<8} {clipped(each['invariant'])}{said} ({origin})")
         label = ""
-    if len(found.invariants) > _MOST_RULES:
-        yield _labelled("", f"… and {len(found.invariants) - _MOST_RULES} more, in --json")
-    if not found.invariants:
-        yield _labelled(label, "none spoke")
+    if len(order) > _MOST_RULES:
+        yield _labelled("", f"… and {len(order) - _MOST_RULES} more, in --json")
 
 
 def clipped(value: object) -> str:
@@ -219,6 +232,11 @@ def _external(each: Record) -> str:
     words = [str(each[name]) for name in ("reason", "message") if each.get(name)]
     leads = f" -> {each['target']}" if each.get("target") else ""
     return f"{each.get('path', '-')}{leads}{': ' if words else ''}{'; '.join(words)}"
+
+
+def _state(each: Record) -> str:
+    was, now = (str(each.get(name) or "nothing").rpartition(":")[2][:12] for name in ("pre", "post"))
+    return f"{each.get('path', '-')} {was} -> {now}"
 
 
 def _ref(each: Record) -> str:

@@ -59,8 +59,8 @@ FIELDS: Final[Mapping[str, Field]] = {
     "use": Field("text", "what to do instead"),
     "message": Field("text", "what the agent was told"),
     "cause": Field("number", "seq of the intent that this record tells the outcome of"),
-    "pre": Field("text", "digest of what was there before", later=True),
-    "post": Field("text", "digest of what was there afterwards", later=True),
+    "pre": Field("text", "digest of what was there before, absent: nothing was"),
+    "post": Field("text", "digest of what is there afterwards, absent: nothing is"),
     "episode": Field("text", "the episode it belongs to", later=True),
     "cut": Field("text", "`sha256:` of the whole line: the record was longer than 64 KiB, long values are shortened"),
 }
@@ -102,11 +102,12 @@ OP: Final[Mapping[str, Field]] = {
     "invariant": Field("text", "the invariant that refused"),
     "subject": Field("object", "what was refused: `sort` and `name`"),
     "opened": Field("number", "seq of the record of the refusal"),
-    "attempts": Field("number", "how many actions tried to put it right"),
-    "gates": Field("list", "what each of them met: `action`, `gate`, `result`, `tree`, `command`"),
+    "attempts": Field("number", "how many actions tried to put it right; of `fixer`: which one it was"),
+    "gates": Field("list", "what each of them met: `action`, `gate`, `result`, `tree`, `command`, `fixer`"),
     "from": Field("text", "the state of the governed files when it began"),
     "outcome": Field("fixed|exhausted|abandoned|superseded", "how it ended"),
-    "violations": Field("list", "how many there were when it began, and at the end"),
+    "violations": Field("list", "how many more there were than at the start when it began, and at the end"),
+    "output": Field("text", "what a fixer said, the first 4096 bytes"),
     "pid": Field("number", "the process that is aimed at"),
     "detail": Field("text", "more about it, in words"),
     "reason": Field("text", "why; of `run.end`: how, in one word"),
@@ -122,6 +123,8 @@ OP: Final[Mapping[str, Field]] = {
         "object",
         "attempted, succeeded, failed, blocked, unknown, reverts, kills, external, divergence; episodes, contracts",
     ),
+    "invariants": Field("object", "by id: `coverage`, `state` (`held`, `violated`, `unproved`), `contracts` about it"),
+    "when": Field("checkpoint|commit", "the moment that a contract was shown at, where it is not the end"),
     "ungoverned": Field("number", "changes in caches and temporary space, counted and not recorded"),
 }
 
@@ -151,8 +154,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "mcp.call": Kind("a tool is called", (), later=True),
     "process": Kind("a signal, limit, priority or trace is aimed at another process", ("call", "pid", "detail")),
     "state": Kind(
-        "git configuration changes; `episode`: one is over; `undo`, `undone`: a whole action is put back",
-        ("path", "keys", *_EPISODE, "paths", "reason", "left", "intent"),
+        "git configuration changes; `changed`: a file of the agent's state is another one; `episode`: one is over; "
+        "`undo`, `undone`: a whole action is put back; `put back`: a file whose new version was refused comes back; "
+        "`fixer`: one that govrun started has ended",
+        ("path", "keys", *_EPISODE, "paths", "reason", "left", "intent", "how", "argv", "exit", "output", "detail"),
     ),
     "operator": Kind("the operator's word", ("call", "detail")),
     "external": Kind(
@@ -160,10 +165,10 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("path", "target", "reason", "divergence", "more", "ref", "old", "new"),
     ),
     "gap": Kind("something could not be observed", ("reason", "detail")),
-    "contract": Kind("a contract was checked", ("call", "id", "proves", "detail")),
+    "contract": Kind("a contract was checked", ("call", "id", "proves", "detail", "when", "commit")),
     "policy": Kind("a limit was reached, or a pack chosen after the start", ("call", "detail", "agent", "grants")),
     "run.start": Kind("the run begins", ("argv", "cwd")),
-    "run.end": Kind("the run is over", ("reason", "status", "exit", "counts", "ungoverned")),
+    "run.end": Kind("the run is over", ("reason", "status", "exit", "counts", "ungoverned", "invariants")),
 }
 # Of the outcome of a revert, whatever its kind.
 REVERTED: Final[Sequence[str]] = ("path", "how", "quarantine", "detail", "diff")

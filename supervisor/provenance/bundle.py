@@ -3,10 +3,13 @@ in everybody's ``git log --all``.
 
 ```
 run.json        what ran, when, on which base, how it ended; digests of what was in force
-note.txt        the lines of the run's note
+commits.jsonl   what the note of each commit says
+note.txt        the lines of the run's note, without those of the signature
 segments.jsonl  {first, last, sha256, chain} of each segment; ``chain`` is that of the journal, which stays where it is
 events/N.jsonl  5,000 published events each
 policy/…        the profile of the tree as it was read, while it still reads like that
+statement.json  the signed bytes: an in-toto statement over all of the above
+bundle.intoto.jsonl   its envelope
 ```
 
 The same journal gives the same tree: publishing twice is publishing once.
@@ -28,7 +31,10 @@ from supervisor.journal import chain
 from supervisor.journal.codec import encode
 from supervisor.journal.merkle import Tree
 from supervisor.journal.reader import raw_lines
+from supervisor.provenance.envelope import Envelope, sealed
+from supervisor.provenance.keys import own_key
 from supervisor.provenance.published import Projector, shape
+from supervisor.provenance.statement import statement
 from supervisor.vocabulary.errors import GovrunError
 
 SEGMENT = 5000
@@ -47,11 +53,6 @@ class Log(NamedTuple):
     gaps: int = 0
 
 
-def ref_of(run: str) -> str:
-    """The ref that holds what the run left; runs born together differ in the end of their ids, not in the beginning."""
-    return f"refs/govrun/runs/{run[-2:]}/{run}"
-
-
 class Bundle:
     """The tree of the run in ``folder``, written once by ``write``."""
 
@@ -60,6 +61,7 @@ class Bundle:
         self._meta = meta
         self._run = folder.name
         self.log = Log()
+        self._files: dict[str, bytes] = {}
         self._file = self._events()
 
     def close(self) -> None:
@@ -74,6 +76,7 @@ class Bundle:
             file = os.fdopen(descriptor, "w+b")
             os.unlink(path)
             self._segments(file)
+            self._length = file.tell()
         except OSError as error:
             raise GovrunError("the record of the run could not be built", str(error), exit_code=121) from error
         return file
@@ -126,12 +129,27 @@ class Bundle:
             return self._key()
         return key
 
-    def write(self, git: Git, text: str, more: dict[str, object]) -> str:
-        """Make the objects and return the tree's id. ``text``: the run's note; ``more``: what else ``run.json``
-        tells. Raises ``GitError``."""
+    def seal(self, text: str, commits: list[dict[str, object]], more: dict[str, object]) -> Envelope:
+        """Sign what the record is going to be. ``text``: the run's note; ``commits``: what the note of each commit
+        says, with ``role``, ``commit`` and ``tree``; ``more``: what else ``run.json`` tells. Raises ``HostError``."""
+        described = self._described() | more
+        told = {
+            "run.json": encode(described) + "\n",
+            "segments.jsonl": "".join(encode(part) + "\n" for part in self._parts),
+            "commits.jsonl": "".join(encode(each) + "\n" for each in commits),
+            "note.txt": text,
+        }
+        files = {name: content.encode("utf-8", "backslashreplace") for name, content in told.items()}
+        files |= {f"policy/{name}": data for name, data in self._policy()}
+        made = sealed(statement(described, commits, files), own_key(self._folder.parent.parent))
+        self._files = {**files, "statement.json": made.payload, "bundle.intoto.jsonl": made.line + b"\n"}
+        return made
+
+    def write(self, git: Git) -> str:
+        """Make the objects of what was sealed and return the tree's id. Raises ``GitError``."""
         try:
-            self._file.seek(0, os.SEEK_END)
-            for part in self._commit(text, more):
+            self._file.seek(self._length)  # what an attempt before has added goes
+            for part in self._commit():
                 self._file.write(part)
             self._file.flush()
             self._file.truncate()
@@ -146,17 +164,13 @@ class Bundle:
             raise GitError("the record of the run could not be built", f"git fast-import said {commit[:80]!r}", None)
         return tree
 
-    def _commit(self, text: str, more: dict[str, object]) -> Iterator[bytes]:
+    def _commit(self) -> Iterator[bytes]:
         # fast-import makes trees for commits only.
         yield b"commit %s\nmark :900000\ncommitter govrun <govrun@invalid> 0 +0000\ndata 0\n" % staging()
         for number in range(len(self._parts)):
             yield b"M 100644 :%d events/%06d.jsonl\n" % (number + 1, number)
-        segments = "".join(encode(part) + "\n" for part in self._parts)
-        described = encode(self._described() | more) + "\n"
-        for name, content in (("run.json", described), ("segments.jsonl", segments), ("note.txt", text)):
-            yield _inline(name, content.encode("utf-8", "backslashreplace"))
-        for name, data in self._policy():
-            yield _inline(f"policy/{name}", data)
+        for name, content in self._files.items():
+            yield _inline(name, content)
         yield b"\nget-mark :900000\ndone\n"
 
     def _described(self) -> dict[str, object]:

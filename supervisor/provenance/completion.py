@@ -7,7 +7,7 @@ from pathlib import Path
 
 from supervisor.journal.reader import Reader
 from supervisor.journal.store import read_meta
-from supervisor.provenance.publisher import Ending, Publisher, is_published, put_down
+from supervisor.provenance.publisher import Ending, Publisher, claimed, is_published, put_down
 from supervisor.vocabulary.errors import GovrunError
 
 
@@ -17,7 +17,8 @@ class Tally:
     def __init__(self) -> None:
         self.succeeded = self.failed = self.blocked = self.attempted = self.reverts = 0
         self.decisions: dict[str, int] = {}
-        self.shown: dict[str, int] = {}  # how episodes ended, what contracts showed
+        self.shown: dict[str, int] = {}  # how episodes ended
+        self.contracts: dict[object, bool] = {}  # whether each has passed when it was shown last
         self.seq = 0
         self._consequences: set[object] = set()  # intents that are no attempts
 
@@ -54,20 +55,22 @@ class Tally:
             self.reverts += paths if isinstance(paths := op.get("paths"), int) else 0
             return
         if kind == "state" and op.get("call") == "episode":
-            names = [f"episodes_{op.get('outcome')}"]
-        elif kind == "contract":
-            names = ["contracts", *(["contracts_passed"] if op.get("call") == "passed" else [])]
-        else:
-            return
-        for name in names:
+            name = f"episodes_{op.get('outcome')}"
             self.shown[name] = self.shown.get(name, 0) + 1
+        elif kind == "contract":
+            self.contracts[str(op.get("id"))] = op.get("call") == "passed"
 
     def counts(self) -> dict[str, int]:
         """As a note has them."""
         return {
             "attempted": self.attempted, "succeeded": self.succeeded, "failed": self.failed, "blocked": self.blocked,
             "unknown": self.attempted - self.succeeded - self.failed - self.blocked, "reverts": self.reverts,
-        } | self.shown  # fmt: skip
+        } | self.shown | self._contracts()  # fmt: skip
+
+    def _contracts(self) -> dict[str, int]:
+        if not self.contracts:
+            return {}
+        return {"contracts": len(self.contracts), "contracts_passed": sum(self.contracts.values())}
 
 
 def _is_content(record: dict[str, object]) -> bool:
@@ -100,16 +103,22 @@ def complete(folder: Path) -> str:
     git = meta.get("git")
     if not isinstance(git, dict) or "coverage" not in meta or is_published(folder):
         return ""
-    if not (Path(str(git.get("common_dir"))) / "objects").is_dir():
-        put_down(folder, {"run": folder.name, "end": "-", "ref": "", "problem": "its repository is gone"})
-        return "its repository is gone: nothing can be noted there"
+    with claimed(folder):
+        if is_published(folder):
+            return ""  # its own publisher has been at it until now
+        if not (Path(str(git.get("common_dir"))) / "objects").is_dir():
+            put_down(folder, {"run": folder.name, "end": "-", "ref": "", "problem": "its repository is gone"})
+            return "its repository is gone: nothing can be noted there"
+        return _publish(folder, meta.get("end"))
+
+
+def _publish(folder: Path, end: object) -> str:
     publisher = Publisher(folder)
     try:
         tally = Tally()
         for record in _records(folder):
             tally.add(record)
             _learn(publisher, record, tally)
-        end = meta.get("end")
         told = Ending.read(end) if isinstance(end, dict) else Ending()
         told = told._replace(
             counts=told.counts or tally.counts(), decisions=tally.decisions, upto=told.upto or tally.seq

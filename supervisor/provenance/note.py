@@ -28,7 +28,8 @@ class Summary(NamedTuple):
 
     ``base`` and ``tree`` are the tree ids of the base commit and of the noted commit; ``upto`` the last seq counted;
     ``coverage`` counts invariants by level. The rest is known after the end: ``events`` and ``gaps`` of the journal,
-    the Merkle ``root`` over what is published of it, and the reason why the run ended.
+    the Merkle ``root`` over what is published of it, and the reason why the run ended. ``bundle`` is the SHA-256 of the
+    signed statement's envelope, and ``signature`` that of Ed25519 in base 64.
     """
 
     run: str
@@ -46,10 +47,12 @@ class Summary(NamedTuple):
     root: str = ""
     gaps: int = 0
     end: str = ""
+    bundle: str = ""
+    signature: str = ""
 
 
 def render(summary: Summary) -> str:
-    """The lines of one run, at most ``MAX_NOTE`` bytes. Line 6 is there once the run has ended."""
+    """The lines of one run, at most ``MAX_NOTE`` bytes. Lines 6 to 8 are there once the run has ended."""
     run = summary.run
     counts = " ".join(f"{name}={summary.counts.get(name, 0)}" for name in _COUNTS)
     base, tree = summary.base[:12] or "-", summary.tree[:12] or "-"
@@ -66,9 +69,17 @@ def render(summary: Summary) -> str:
     if summary.root:
         log = f"events={summary.events} root=sha256:{summary.root} gaps={summary.gaps} end={field(summary.end)}"
         last.append(f"{run} 6 log {log}")
+    if summary.bundle:
+        last.append(f"{run} 7 bundle sha256:{summary.bundle} {ref_of(run)}")
+        last.append(f"{run} 8 sig ed25519 {summary.signature}")
     room = MAX_NOTE - sum(len(line.encode()) + 1 for line in (*lines, *last))
     lines += [_decision_line(run, summary.decisions, min(room, _ROWS)), *last]
     return "".join(f"{line}\n" for line in lines)
+
+
+def ref_of(run: str) -> str:
+    """The ref that holds what the run left; runs born together differ in the end of their ids, not in the beginning."""
+    return f"refs/govrun/runs/{run[-2:]}/{run}"
 
 
 def _episodes(counts: Mapping[str, int]) -> str:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from supervisor.provenance.publisher import Ending, Publisher, put_down
+from supervisor.provenance.publisher import Ending, Publisher, claimed, put_down
 from supervisor.vocabulary.errors import GovrunError
 
 _MAX_LINE = 1 << 20
@@ -32,14 +32,15 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     folder = Path(arguments[0])
     try:
-        publisher = Publisher(folder)
+        with claimed(folder):
+            publisher = Publisher(folder)
+            try:
+                return _serve(publisher, started)
+            finally:
+                publisher.close()
     except GovrunError as error:
         put_down(folder, {"run": folder.name, "problem": f"{error.what}: {error.why}"})
         return 2
-    try:
-        return _serve(publisher, started)
-    finally:
-        publisher.close()
 
 
 def _serve(publisher: Publisher, started: float) -> int:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -16,19 +20,23 @@ from supervisor.git.layout import read_small
 from supervisor.journal.codec import encode
 from supervisor.journal.store import read_meta, read_refs
 from supervisor.provenance import note
-from supervisor.provenance.bundle import Bundle, Log, ref_of
-from supervisor.provenance.transaction import NOTES_REF, Edit, Repository, Written
+from supervisor.provenance.booking import Booking
+from supervisor.provenance.bundle import Bundle, Log
+from supervisor.provenance.ledger import Place
+from supervisor.provenance.transaction import NOTES_REF, Edit, Move, OvertakenError, Repository, Written
 from supervisor.vocabulary.errors import GovrunError
 
-__all__ = ["NOTES_REF", "RECORD", "Ending", "Publisher", "is_published", "put_down"]
+__all__ = ["NOTES_REF", "RECORD", "Ending", "Publisher", "claimed", "is_published", "put_down"]
 
 RECORD = "notes.jsonl"
 _MAX_RECORD = 64 << 20
 _MAX_COMMITS = 100_000
-_OF_THE_END = (0, 2, 3, 5, 6)  # lines of a note that the end of the run writes again
+_OF_THE_END = (0, 2, 3, 5, 6, 7, 8)  # lines of a note that the end of the run writes again
 _COUNTED_LAST = ("kills", "external", "divergence", "contracts", "contracts_passed")
 _EPISODES = "episodes_"
 _NOT_OURS = ("refs/notes/", "refs/govrun/")
+_PATIENCE = 60.0
+_ATTEMPTS = 50
 
 
 class Ending(NamedTuple):
@@ -59,7 +67,8 @@ class Ending(NamedTuple):
 
 
 class Publisher:
-    """Publisher of the run in ``run_dir`` (``meta.json`` and ``refs.json`` must be there; see ``journal.store``).
+    """Publisher of the run in ``run_dir`` (``meta.json`` and ``refs.json`` must be there; see ``journal.store``), which
+    is ``claimed``.
 
     Raises as ``Repository`` does.
     """
@@ -172,8 +181,7 @@ class Publisher:
             failed = error  # the notes that are there get their last line all the same
         bundle = Bundle(self.folder, self._meta)
         try:
-            final = self._final(end, bundle.log)
-            tip, missing = self._write(final, _OF_THE_END, bundle, end)
+            final, (tip, missing) = self._recorded(bundle, end)
         finally:
             bundle.close()
         self.noted = {commit: told for commit, told in final.items() if commit not in missing}
@@ -186,9 +194,28 @@ class Publisher:
         }
         if failed is None:
             self._repository.tidy()
-        self._record(told | {"ref": ref_of(self.run)})  # the last word
+        self._record(told | {"ref": note.ref_of(self.run)})  # the last word
         if failed is not None:
             raise failed
+
+    def _recorded(self, bundle: Bundle, end: Ending) -> tuple[dict[str, note.Summary], Written]:
+        """Write the notes, the record and its entry in the ledger; all anew where another run has taken its number
+        meanwhile: what is signed names it."""
+        told = self._final(end, bundle.log)
+        booking = Booking(self.folder.parent.parent, self._repository, self.run)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0.002, 0.05))
+            place, known = booking.place()
+            final, sealed = self._sealed(bundle, told, end, place)
+            statement = known or sealed
+            try:
+                written = self._write(final, _OF_THE_END, bundle, booking.move(place, statement, recorded=bool(known)))
+            except OvertakenError:
+                continue
+            booking.keep(place, statement)
+            return final, written
+        raise GovrunError("the run could not be recorded", f"{_ATTEMPTS} times another run was faster", exit_code=121)
 
     def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
@@ -208,6 +235,24 @@ class Publisher:
             final[self._base] = ended(self._summary(whole, self._base_tree))
         return final
 
+    def _sealed(
+        self, bundle: Bundle, final: Mapping[str, note.Summary], end: Ending, place: Place
+    ) -> tuple[dict[str, note.Summary], str]:
+        """The same with the lines of the signature, which is over what they say without them; and the digest of what
+        was signed."""
+        text = note.render(list(final.values())[-1]) if final else ""
+        noted = [
+            {"role": "commit" if commit in self.noted else "base", "commit": commit, **_fields(told)}
+            for commit, told in final.items()
+        ]
+        more: dict[str, object] = {"end": end._asdict(), "base_tree": self._base_tree, "commits": list(self.noted)}
+        more["ledger"] = place.described()
+        made = bundle.seal(text, noted, more)
+        shown = b64encode(made.signatures[0].value).decode()
+        digest = sha256(made.line).hexdigest()
+        signed = {commit: told._replace(bundle=digest, signature=shown) for commit, told in final.items()}
+        return signed, sha256(made.payload).hexdigest()
+
     def close(self) -> None:
         """End the helper process."""
         self._repository.close()
@@ -217,16 +262,14 @@ class Publisher:
         wanted: Mapping[str, note.Summary],
         only: tuple[int, ...] | None,
         bundle: Bundle | None = None,
-        end: Ending | None = None,
+        move: Move | None = None,
     ) -> Written:
         edits = {commit: self._edit(summary, only) for commit, summary in wanted.items()}
         everything = {commit: self._edit(summary, None) for commit, summary in self.noted.items()}
         refs: dict[str, Callable[[], str]] = {}
-        if bundle is not None and end is not None:
-            text = note.render(list(wanted.values())[-1]) if wanted else ""
-            more: dict[str, object] = {"end": end._asdict(), "base_tree": self._base_tree, "commits": list(self.noted)}
-            refs[ref_of(self.run)] = lambda: bundle.write(self._repository.importer, text, more)
-        return self._repository.write(edits, everything, refs)
+        if bundle is not None:
+            refs[note.ref_of(self.run)] = lambda: bundle.write(self._repository.importer)
+        return self._repository.write(edits, everything, refs, move=move)
 
     def _edit(self, summary: note.Summary, only: tuple[int, ...] | None) -> Edit:
         def edit(text: str) -> str:
@@ -257,6 +300,37 @@ class Publisher:
                 continue  # torn, or of another kind
 
 
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Be the only publisher of the run in ``folder``: one that is left to finish by itself and ``recover`` may meet,
+    and whoever is ready first takes away the git directories of both. Raises ``GovrunError`` when another goes on."""
+    import fcntl
+
+    descriptor = _open_record(folder)  # the lock goes with the process, however it ends (flock(2))
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    what, why = "the notes of this run are being written", "another process of govrun is at it"
+                    raise GovrunError(what, why, "govrun recover, later", exit_code=121) from error
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_record(folder: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(folder / RECORD, flags, 0o600)
+    except OSError as error:
+        raise GovrunError(f"cannot write {RECORD}", str(error), exit_code=121) from error
+
+
 def is_published(folder: Path) -> bool:
     """Whether the run in ``folder`` has got its last notes and its ref, or will never get them."""
     for line in (read_small(folder / RECORD, _MAX_RECORD) or "").splitlines():
@@ -273,15 +347,13 @@ def put_down(folder: Path, record: Mapping[str, object]) -> None:
     """Append one record to ``notes.jsonl`` of the run in ``folder``. Raises ``GovrunError``."""
     head = {"v": 1, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     line = encode(head | dict(record)).encode("ascii") + b"\n"
+    descriptor = _open_record(folder)
     try:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(folder / RECORD, flags, 0o600)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+        os.write(descriptor, line)
     except OSError as error:
         raise GovrunError(f"cannot write {RECORD}", str(error), exit_code=121) from error
+    finally:
+        os.close(descriptor)
 
 
 def _fields(summary: note.Summary) -> dict[str, object]:

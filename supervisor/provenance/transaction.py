@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.git.base import Objects
+from supervisor.git.base import TREE, Entry, Objects
 from supervisor.git.layout import is_object_id, packed, read_small
 from supervisor.git.neutral import Git, GitError
 from supervisor.git.own import make_own, make_window, refresh, staging
-from supervisor.vocabulary.errors import UsageError
+from supervisor.vocabulary.errors import GovrunError, UsageError
 
 NOTES_REF = "refs/notes/govrun"
 STALE = 60.0  # seconds after which a lock of ours is somebody's who was killed: they are held for milliseconds
@@ -41,6 +41,18 @@ class Written(NamedTuple):
 
     tip: str
     missing: set[str]
+
+
+class Move(NamedTuple):
+    """A ref of ours that goes on from ``old`` ("": it is new) to what ``make`` gives."""
+
+    name: str
+    old: str
+    make: Callable[[], str]
+
+
+class OvertakenError(GovrunError):
+    """Another process of ours has moved the ref of a ``Move``: what was to be written rests on what is no more."""
 
 
 class Repository:
@@ -104,12 +116,21 @@ class Repository:
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def write(
-        self, wanted: Mapping[str, Edit], everything: Mapping[str, Edit], refs: Mapping[str, Callable[[], str]] = {}
+        self,
+        wanted: Mapping[str, Edit],
+        everything: Mapping[str, Edit],
+        refs: Mapping[str, Callable[[], str]] = {},
+        *,
+        move: Move | None = None,
+        also: str = "",
+        absent: bool = False,
     ) -> Written:
-        """Edit the notes of the commits in ``wanted`` and create ``refs``, in one transaction; ``everything``: what has
-        to be written where a prune took the notes. A ref that is there already is left as it is.
+        """Edit the notes of the commits in ``wanted``, create ``refs`` and make the ``move``, in one transaction;
+        ``everything``: what has to be written where a prune took the notes; ``also``: another tip of notes, which
+        becomes a parent; ``absent``: commits that are not here get their notes too. A ref that is there already is left
+        as it is.
 
-        Raises ``GovrunError`` after all attempts.
+        Raises ``OvertakenError`` at once, ``GovrunError`` after all attempts.
         """
         last = GitError("the notes could not be written", "", None)
         for attempt in range(self.attempts):
@@ -117,7 +138,7 @@ class Repository:
                 time.sleep(random.uniform(0.002, min(0.2, 0.005 * attempt)))
             try:
                 with self._turn():
-                    return self._once(wanted, everything, refs)
+                    return self._once(wanted, everything, refs, move, also, absent=absent)
             except GitError as error:
                 last = error
                 if error.code is None and attempt >= 2:
@@ -125,16 +146,27 @@ class Repository:
         raise GitError("the notes could not be written", f"{last.what}: {last.why}", last.code)
 
     def _once(
-        self, wanted: Mapping[str, Edit], everything: Mapping[str, Edit], refs: Mapping[str, Callable[[], str]]
+        self,
+        wanted: Mapping[str, Edit],
+        everything: Mapping[str, Edit],
+        refs: Mapping[str, Callable[[], str]],
+        move: Move | None,
+        also: str,
+        *,
+        absent: bool,
     ) -> Written:
         old = self.ref(NOTES_REF)
         base = self._base_of(old)
         lost = base != old
         edits = {**everything, **wanted} if lost else wanted
-        stream, missing = self._stream(base, edits)
+        stream, missing = self._stream(base, edits, also, absent=absent)
         made = {name: make() for name, make in refs.items() if not self.is_there(name)}
+        if move is not None:
+            if self.ref(move.name) != move.old:
+                raise OvertakenError("another run was recorded in between", move.name)
+            made[move.name] = move.make()
         new = old
-        if lost or len(missing) < len(edits):
+        if lost or also or len(missing) < len(edits):
             new = self.importer.run(["fast-import", "--quiet", "--force", "--done"], stream).decode().strip()
             self._tips += (base, new)
         self._swap(old, new, made)
@@ -168,25 +200,29 @@ class Repository:
     def _readable(self, tip: str) -> bool:
         return not tip or all(self.objects.get(name) is not None for name in (tip, tip + "^{tree}"))
 
-    def _stream(self, old: str, wanted: Mapping[str, Edit]) -> tuple[bytes, set[str]]:
+    def _stream(self, old: str, wanted: Mapping[str, Edit], also: str, *, absent: bool) -> tuple[bytes, set[str]]:
         """The input of fast-import (git-fast-import(1)) and the commits that are gone: N dies on them."""
         title = f"govrun {self.run}\n".encode()
         parts = [
             b"commit %s\nmark :1\n" % staging(),
             b"committer govrun <govrun@invalid> %d +0000\ndata %d\n%s" % (int(time.time()), len(title), title),
         ]
-        if old:
-            parts.append(b"from %s\n" % old.encode())
+        parts += [b"%s %s\n" % (word, tip.encode()) for word, tip in _parents(old, also)]
         missing: set[str] = set()
         for commit, edit in wanted.items():
-            if self.content(commit) is None:
+            gone = self.content(commit) is None
+            if gone and not absent:
                 missing.add(commit)
                 continue
             places, text = self._existing(old, commit)
             raw = edit(text).encode("utf-8", "surrogateescape")
             if len(places) > 1:  # N replaces one of several fan-outs only, and git crashes on such trees
                 parts += [b"D %s\n" % place for place in places]
-            parts.append(b"N inline %s\ndata %d\n%s\n" % (commit.encode(), len(raw), raw))
+            if gone:
+                path = places[0] if len(places) == 1 else self._path(old or also, commit)
+                parts.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path, len(raw), raw))
+            else:
+                parts.append(b"N inline %s\ndata %d\n%s\n" % (commit.encode(), len(raw), raw))
         parts.append(b"get-mark :1\ndone\n")
         return b"".join(parts), missing
 
@@ -206,6 +242,16 @@ class Repository:
             places.append(path)
             texts.append(found[2].decode("utf-8", "surrogateescape"))
         return places, "\n".join(texts)
+
+    def _path(self, tip: str, commit: str) -> bytes:
+        """Where a note lies in a tree as fanned out as that of ``tip``: git dies of trees with two fan-outs."""
+        name, path, at = commit.encode("ascii"), b"", tip
+        while at:
+            folders = [entry.id for each, entry in (self.objects.tree(at) or {}).items() if _is_fan(each, entry)]
+            if not folders:
+                break
+            path, name, at = path + name[:2] + b"/", name[2:], folders[0]
+        return path + name
 
     def _swap(self, old: str, new: str, made: Mapping[str, str]) -> None:
         # no-deref: were it a symbolic ref, the branch it points to would move. It holds for one command only.
@@ -258,3 +304,13 @@ class Repository:
             yield
         finally:
             os.close(descriptor)
+
+
+def _is_fan(name: bytes, entry: Entry) -> bool:
+    return entry.mode == TREE and len(name) == 2 and all(sign in b"0123456789abcdef" for sign in name)
+
+
+def _parents(old: str, also: str) -> list[tuple[bytes, str]]:
+    """Where there is nothing yet, the other tip is what is built on: its notes stay as they are."""
+    first = old or also
+    return [(b"from", first)] * bool(first) + [(b"merge", also)] * bool(also and also != first)

@@ -87,7 +87,7 @@ def test_good_records(record: dict[str, Any]) -> None:
         (INTENT, {"verdict": "perhaps"}, "verdict is 'perhaps'"),
         (INTENT, {"verdict": None}, "verdict is None"),
         (INTENT, {"invariant": "i"}, "matched is missing"),
-        (INTENT, {"pre": "x"}, "pre is reserved"),
+        (INTENT, {"episode": "x"}, "episode is reserved"),
         (INTENT, {"kind": "db.query", "op": {}}, "db.query is reserved"),
         (HEAD | {"kind": "exec", "phase": "outcome", "cause": 1}, {}, "outcome is missing"),
         (BLOCKED, {"errno": "EACCES"}, "errno is 'EACCES'"),

@@ -19,6 +19,7 @@ from supervisor.journal import store
 from supervisor.provenance import note
 from supervisor.provenance.feed import Feed, last_problem
 from supervisor.provenance.publisher import NOTES_REF, RECORD, Ending, Publisher
+from supervisor.provenance.transaction import Repository
 from supervisor.vocabulary.errors import GovrunError
 
 COUNTS = {"attempted": 5, "succeeded": 3, "failed": 1, "blocked": 1, "unknown": 0, "reverts": 4}
@@ -127,7 +128,8 @@ def test_a_run_from_first_commit_to_end(world: World) -> None:
     assert publish(folder, moved(one), moved(two, upto=9), END) == 0
     run = folder.name
     tree = world.git("rev-parse", "HEAD^{tree}")[:12]
-    assert world.note(two).splitlines() == [
+    *said, bundle, signature = world.note(two).splitlines()
+    assert said == [
         f"{run} 0 govrun/1 PASSED agent=generic exit=0 9s upto=9",
         f"{run} 1 execution attempted=5 succeeded=3 failed=1 blocked=1 unknown=0",
         f"{run} 2 state base={tree} tree={tree} transitions=- external=2 divergence=3",
@@ -136,6 +138,10 @@ def test_a_run_from_first_commit_to_end(world: World) -> None:
         f"{run} 5 contract 2/3 passed coverage=-",
         f"{run} 6 log events=0 root=sha256:{sha256(b'').hexdigest()} gaps=0 end=exit",
     ]
+    envelope = world.git("show", f"{note.ref_of(run)}:bundle.intoto.jsonl")
+    assert bundle == f"{run} 7 bundle sha256:{sha256(envelope.encode()).hexdigest()} {note.ref_of(run)}"
+    signed = json.loads(envelope)["signatures"][0]
+    assert signature == f"{run} 8 sig ed25519 {signed['sig']}"
     assert world.noted() == {one, two}
     assert problems(folder) == []
 
@@ -228,16 +234,16 @@ def test_another_runs_lines_and_a_humans_are_kept(world: World) -> None:
     found = note.parse(text)
     assert found[first.name][0].startswith("govrun/1 PASSED")
     assert found[second.name][0].startswith("govrun/1 WARNED agent=generic exit=3")
-    assert sorted(found[first.name]) == sorted(found[second.name]) == [0, 1, 2, 3, 4, 5, 6]
+    assert sorted(found[first.name]) == sorted(found[second.name]) == list(range(9))
 
 
-def test_two_publishers_at_once_lose_nothing(world: World) -> None:
-    """200 single writes each, to one ref: ``git notes add`` loses some 40 % of them."""
-    first = world.run()
-    mine = [world.commit(f"a{n}") for n in range(200)]
-    world.git("checkout", "-q", "--orphan", "other")
-    theirs = [world.commit(f"b{n}") for n in range(200)]
-    second = world.run()
+def test_four_publishers_at_once_lose_nothing(world: World) -> None:
+    """100 single writes each, to one ref: ``git notes add`` loses some 40 % of them."""
+    folders, made = [], []
+    for n in range(4):
+        world.git("checkout", "-q", "--orphan", f"b{n}")
+        folders.append(world.run())
+        made.append([world.commit(f"{n}-{m}") for m in range(100)])
     # As if they did not share a state folder: then nothing but the expected old value keeps them apart.
     script = (
         "import sys, contextlib; from pathlib import Path\n"
@@ -250,17 +256,17 @@ def test_two_publishers_at_once_lose_nothing(world: World) -> None:
     )
     for mode in ("free", "turns"):
         world.git("update-ref", "-d", NOTES_REF, check=False)
-        for folder in (first, second):
+        for folder in folders:
             (folder / RECORD).unlink(missing_ok=True)
         started = [
             subprocess.Popen(
                 [sys.executable, "-c", script, str(folder), mode, world.base, *commits], cwd=Path(__file__).parents[3]
             )
-            for folder, commits in ((first, mine), (second, theirs))
+            for folder, commits in zip(folders, made, strict=True)
         ]
-        assert [process.wait(100) for process in started] == [0, 0]
-        assert world.noted() == {*mine, *theirs}
-        assert all("PASSED" in world.note(commit) for commit in (mine[0], mine[-1], theirs[0], theirs[-1]))
+        assert [process.wait(110) for process in started] == [0] * 4
+        assert world.noted() == {commit for commits in made for commit in commits}
+        assert all("PASSED" in world.note(commit) for commits in made for commit in (commits[0], commits[-1]))
 
 
 def test_many_notes_in_one_transaction_and_packed(world: World) -> None:
@@ -461,6 +467,42 @@ def test_a_prune_under_way_takes_the_notes(world: World, earlier: bool, then: st
     assert not earlier or world.note(world.base) == "human"
 
 
+def test_recover_and_a_publisher_that_is_left_take_turns(world: World) -> None:
+    folder = world.run()
+    meta = store.read_meta(folder)
+    store.write_meta(folder, meta | {"coverage": {}})
+    commit = world.commit("one")
+    feed = Feed(folder)
+    feed.send("refs/heads/main", commit, counts=COUNTS, decisions={}, upto=7, seconds=1.0)
+    while world.noted() != {commit}:
+        time.sleep(0.01)
+    script = (
+        "import sys; from pathlib import Path; from supervisor.provenance.completion import complete; "
+        "print(repr(complete(Path(sys.argv[1]))))"
+    )
+    command, place = [sys.executable, "-c", script, str(folder)], Path(__file__).parents[3]
+    recovers = [subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE) for _ in range(3)]
+    time.sleep(0.3)
+    assert (folder / "repo.git/HEAD").exists()  # which it would have taken away when it had finished
+    feed.end(END["end"])
+    assert feed.wait(20)
+    assert [each.communicate(timeout=20)[0] for each in recovers] == [b"''\n"] * 3
+    assert [each.returncode for each in recovers] == [0, 0, 0]
+    assert "PASSED" in world.note(commit) and problems(folder) == []
+
+
+def test_who_publishes_is_let_finish_before_another_begins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from supervisor.provenance import publisher
+
+    monkeypatch.setattr(publisher, "_PATIENCE", 0.1)
+    folder = world.run()
+    with publisher.claimed(folder):
+        with pytest.raises(GovrunError, match="are being written"), publisher.claimed(folder):
+            pass
+    with publisher.claimed(folder):
+        pass
+
+
 def test_idle_publishers_look_again(world: World) -> None:
     folder = world.run()
     commit = world.commit("one")
@@ -557,7 +599,7 @@ from pathlib import Path
 from supervisor.kernel import caps, landlock
 from supervisor.provenance.feed import Feed
 folder, common = map(Path, sys.argv[1:3])
-paths = [common / name for name in ("objects", "refs/notes", "logs/refs/notes", "refs/govrun/runs")]
+paths = [common / name for name in ("objects", "refs/notes", "logs/refs/notes", "refs/govrun")]
 for path in paths:
     path.mkdir(parents=True, exist_ok=True)
 caps.no_new_privs()
@@ -653,3 +695,22 @@ def test_locks_that_a_killed_git_left(world: World, fresh: bool) -> None:
         publisher.finish(Ending("PASSED", "exit", 0, 1))
     assert lock.exists()
     publisher.close()
+
+
+@pytest.mark.parametrize("count", [3, 600])
+def test_notes_on_commits_that_are_not_here_lie_where_git_looks(world: World, tmp_path: Path, count: int) -> None:
+    """Of another clone: git must be able to read, list and merge the tree, however it is fanned out."""
+    folder = world.run()
+    present = [world.commit(f"c{number}") for number in range(count)]
+    repository = Repository(folder, store.read_meta(folder)["git"])
+    absent = [sha256(b"%d" % number).hexdigest()[:40] for number in range(count)]
+    try:
+        for chosen in (present, absent, [*absent[:2], *present[:2]]):
+            repository.write({commit: lambda text: text + "line\n" for commit in chosen}, {}, absent=True)
+    finally:
+        repository.close()
+    assert world.noted() == {*present, *absent}
+    assert world.note(present[0]) == "line\nline"
+    widths = {line.count("/") for line in world.git("ls-tree", "-r", "--name-only", "refs/notes/govrun").splitlines()}
+    assert widths == {0 if count == 3 else 1}
+    world.git("fsck", "--strict")

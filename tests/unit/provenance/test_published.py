@@ -128,8 +128,9 @@ def test_a_crash_is_counted_from_its_journal() -> None:
         ("state", {"call": "episode", "outcome": "fixed"}),
         ("state", {"call": "undone", "paths": 7}),
         ("state", {"path": "/x", "keys": []}),
-        ("contract", {"call": "passed"}),
-        ("contract", {"call": "failed"}),
+        ("contract", {"id": "a", "call": "failed"}),
+        ("contract", {"id": "b", "call": "failed"}),
+        ("contract", {"id": "a", "call": "passed"}),
     ):
         tally.add({"kind": kind, "phase": "outcome", "op": op})
     counts = tally.counts()

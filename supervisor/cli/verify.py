@@ -1,0 +1,209 @@
+"""``govrun verify``, ``packet`` and ``key``: does the record of a commit or a run stand up, one act of it to be handed
+on, and who signs here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import typer
+
+    from supervisor.git.base import Objects
+    from supervisor.git.view import View
+    from supervisor.provenance.answers import Finding
+    from supervisor.provenance.keys import Trusted
+
+_MOST_PACKET = 64 << 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    import typer as cli
+
+    @app.command("verify")
+    def verify(
+        what: str = cli.Argument("HEAD", metavar="[REV|RUN]", help="A commit, or a run by its id."),
+        signers: Path | None = cli.Option(
+            None, "--allowed-signers", metavar="FILE", help="Whom to believe (ssh-keygen(1), ALLOWED SIGNERS)."
+        ),
+        everything: bool = cli.Option(False, "--all", help="Every run that is here or that a ledger names."),
+        packet: Path | None = cli.Option(
+            None, "--packet", metavar="FILE", help="What `govrun packet` has written; no repository is needed."
+        ),
+        as_json: bool = cli.Option(False, "--json", help="One JSON object per run and line."),
+    ) -> None:
+        """Check notes and record against what was signed. Exit status 0 verified, 1 refuted, 2 unverifiable, 3 missing,
+        4 carried only."""
+        raise cli.Exit(_answer(None if everything else what, signers, packet, as_json=as_json))
+
+    @app.command("packet")
+    def packet(
+        run: str = cli.Argument(..., metavar="RUN", help="A run whose record is in this repository, or latest."),
+        seq: int = cli.Argument(..., metavar="SEQ", help="One of its records, as govrun log numbers them."),
+    ) -> None:
+        """Print one act of a run with its proof, as JSON: `govrun verify --packet FILE` needs nothing else."""
+        from supervisor.cli.text import emit
+        from supervisor.journal.codec import encode
+
+        emit([encode(_made(run, seq))])
+
+    @app.command("key")
+    def key() -> None:
+        """Print the line by which others trust what runs of this installation have signed."""
+        import os
+        import pwd
+        import socket
+
+        from supervisor.cli.text import emit
+        from supervisor.journal.store import state_dir
+        from supervisor.provenance.keys import own_key, signer_line
+
+        public = own_key(state_dir(os.environ)).public_key().public_bytes_raw()
+        try:
+            name = pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            name = str(os.geteuid())
+        emit([signer_line(public, f"{name}@{socket.gethostname()}")])
+
+
+def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_json: bool) -> int:
+    """Print what can be said; the exit status."""
+    import os
+
+    from supervisor.cli.text import emit
+    from supervisor.journal.codec import encode
+    from supervisor.provenance.answers import WORST
+
+    trusted = _trusted(signers, os.environ)
+    found, lines = _packet(packet, trusted) if packet is not None else (_verified(what, trusted), [])
+    emit(encode(_document(each)) for each in found) if as_json else emit([*map(_line, found), *lines])
+    answers = [each.answer for each in found]
+    return _CODES[next(each for each in WORST if each in answers)]
+
+
+_CODES = {"verified": 0, "refuted": 1, "unverifiable": 2, "missing": 3, "carried": 4}
+
+
+def _trusted(signers: Path | None, environ: Mapping[str, str]) -> list[Trusted]:
+    """Whom the caller names, else the user's own list and the key of this installation."""
+    from supervisor.journal.store import state_path
+    from supervisor.provenance.keys import Trusted, allowed, default_signers, own_public
+
+    if signers is not None:
+        return allowed(signers)
+    listed = default_signers(environ)
+    found = allowed(listed) if listed is not None else []
+    own = own_public(state_path(environ))
+    return [*found, Trusted(own, "this installation")] if own is not None else found
+
+
+class _Here(NamedTuple):
+    view: View
+    objects: Objects
+    refs: Mapping[str, str]
+
+    @property
+    def runs(self) -> list[str]:
+        return sorted(name.rpartition("/")[2] for name in self.refs if name.startswith("refs/govrun/runs/"))
+
+    def ref(self, name: str) -> str:
+        return self.refs.get(name, "")
+
+
+@contextmanager
+def _here() -> Iterator[_Here]:
+    """The repository of the working directory."""
+    import tempfile
+
+    from supervisor.git.base import Objects
+    from supervisor.git.layout import discover
+    from supervisor.git.refs import snapshot
+    from supervisor.git.view import View
+    from supervisor.vocabulary.errors import UsageError
+
+    repository = discover(Path.cwd())
+    if repository is None:
+        raise UsageError("this is no repository", "notes and records lie in one", "cd into a clone", exit_code=2)
+    with tempfile.TemporaryDirectory(prefix="govrun-verify-") as folder:
+        view = View(Path(folder) / "view.git", repository)
+        objects = Objects(view.git, timeout=60.0)
+        try:
+            yield _Here(view, objects, snapshot(repository.common_dir))
+        finally:
+            objects.close()
+
+
+def _verified(what: str | None, trusted: list[Trusted]) -> list[Finding]:
+    from supervisor.journal.ids import is_ulid
+    from supervisor.provenance.answers import Answer, Finding
+    from supervisor.provenance.ledger import LEDGERS
+    from supervisor.provenance.verifying import Verifier
+
+    with _here() as here:
+        verifier = Verifier(here.objects, here.ref, trusted, here.runs)
+        if what is None:
+            ledgers = [name for name in here.refs if name.startswith(LEDGERS)]
+            nothing = Finding("", Answer.MISSING, "no run was recorded here")
+            return list(verifier.everything(ledgers)) or [nothing]
+        if is_ulid(what.upper()):
+            return [verifier.run(what.upper())]
+        commit = here.view.commit(what)
+        found = here.objects.get(commit + "^{tree}")
+        return verifier.commit(commit, found[0] if found is not None else "")
+
+
+def _made(word: str, seq: int) -> dict[str, object]:
+    from supervisor.provenance.note import ref_of
+    from supervisor.provenance.packet import act_of, make
+    from supervisor.provenance.verifying import Verifier
+    from supervisor.vocabulary.errors import UsageError
+
+    with _here() as here:
+        found = here.runs[-1:] if word == "latest" else [run for run in here.runs if run.startswith(word.upper())]
+        if len(found) != 1:
+            why = f"{len(found)} records begin like that" if found else "its record is not in this repository"
+            fix = "name it by its id: govrun runs; govrun notes fetch brings the records of others"
+            raise UsageError(f"cannot tell which run is meant: {word!r:.60}", why, fix, exit_code=2)
+        files = Verifier(here.objects, here.ref, ()).files(here.ref(ref_of(found[0])))
+        try:
+            events = act_of(files, seq)
+        except LookupError as error:
+            fix = f"govrun log {found[0]} numbers them"
+            raise UsageError(f"no record {seq} of {found[0]}", str(error), fix, exit_code=2) from error
+        blob = next((str(each["adr_blob"]) for each in events.values() if each.get("adr_blob")), "")
+        text = here.objects.get(blob) if blob else None
+        return make(files, events, (blob, text[2]) if text is not None else None)
+
+
+def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str]]:
+    """What can be said of a packet, and its records as lines."""
+    from supervisor.cli.lines import line_of
+    from supervisor.provenance.answers import mapping_of
+    from supervisor.provenance.packet import verify
+    from supervisor.vocabulary.errors import UsageError
+
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_MOST_PACKET)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {str(path)!r}", str(error), "govrun packet RUN SEQ > FILE", exit_code=2
+        ) from error
+    found, events = verify(mapping_of(raw), trusted)
+    return [found], [line_of(dict(each.described)) for each in events]
+
+
+def _document(found: Finding) -> dict[str, object]:
+    return {**found._asdict(), "answer": str(found.answer)}
+
+
+def _line(found: Finding) -> str:
+    from supervisor.cli.text import safe
+
+    how = f" ({found.how})" if found.how else ""
+    head = f"{found.run} {found.answer}{how}".strip()
+    status = f" {found.status}" if found.status else ""
+    return safe(f"{head}{status}: {found.why}")
