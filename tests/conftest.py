@@ -109,14 +109,26 @@ FEATURES: Mapping[str, Callable[[], int]] = {
         for name in (
             *("gcc", "make", "git", "npm", "node", "tmux", "strace", "bwrap", "socat", "setpriv", "sqlite3", "jq"),
             *("gdb", "cargo", "go", "mvn", "cmake", "ninja", "ccache", "autoconf", "ruby", "bundle", "perl", "php"),
-            *("git-lfs", "screen", "curl", "g++", "ssh-agent", "gpg", "direnv", "less", "vi"),
+            *("apt-get", "dpkg-deb", "git-lfs", "screen", "curl", "g++", "ssh-agent", "gpg", "direnv", "less", "vi"),
         )
     },
 }
-# Who runs the suite is no feature of the host: it runs as both, so a mismatch is a skip wherever it happens.
+
+
+def _cgroup(*controllers: str) -> bool:
+    """Whether this process may make a group below its own, and limit it by these."""
+    from supervisor.kernel import cgroups
+
+    offer = cgroups.look(controllers)
+    return bool(offer.path) and offer.controllers.issuperset(controllers)
+
+
+# Who runs the suite, and in what, is no feature of the host: it runs as both, so a mismatch is a skip.
 IDENTITIES: Mapping[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "user": lambda: os.geteuid() != 0,
+    "one who may make a cgroup": _cgroup,
+    "one who may limit a cgroup": lambda: _cgroup("pids", "memory"),
 }
 
 

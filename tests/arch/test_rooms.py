@@ -13,6 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # distribution -> (import name, the packages of supervisor that may import it)
 ROOMS = {
+    "cryptography": ("cryptography", {"provenance"}),
     "packaging": ("packaging", {"invariants", "inspection"}),
     "pathspec": ("pathspec", {"invariants", "profile"}),
     "psutil": ("psutil", {"enforce", "confine", "run", "surfaces"}),
@@ -30,9 +31,12 @@ ROOMS = {
     "tree-sitter-typescript": ("tree_sitter_typescript", {"inspection"}),
     "typer": ("typer", {"cli"}),
 }
+# The same for the extras.
+EXTRAS = {"cel-expr-python": ("cel_expr_python", {"invariants"})}
 # What development needs, and a folder or file that imports or runs it. GitPython, pyfakefs and watchdog
 # get a room in the product with the features that read through them.
 DEVELOPMENT = {
+    "asyncssh": "asyncssh",
     "GitPython": "git",
     "hypothesis": "hypothesis",
     "pyfakefs": "pyfakefs",
@@ -68,9 +72,15 @@ def test_declared_dependencies_are_the_rooms() -> None:
     assert {distribution(each) for each in PROJECT["dependencies"]} == set(ROOMS)
 
 
-@pytest.mark.parametrize("name", ROOMS)
+def test_declared_extras_are_the_rooms() -> None:
+    extras = {key: names for key, names in PROJECT["optional-dependencies"].items() if key != "dev"}
+    assert {distribution(each) for names in extras.values() for each in names} == set(EXTRAS)
+    assert {each for names in extras.values() for each in names} <= set(PROJECT["optional-dependencies"]["dev"])
+
+
+@pytest.mark.parametrize("name", [*ROOMS, *EXTRAS])
 def test_a_library_stays_in_its_room_and_is_used_there(name: str) -> None:
-    module, rooms = ROOMS[name]
+    module, rooms = (ROOMS | EXTRAS)[name]
     users = {path.partition("/")[0] for path in imported(ROOT / "supervisor")[module]}
     assert users, f"{name} is declared and imported nowhere"
     assert users <= rooms
@@ -85,6 +95,10 @@ def test_what_development_declares_is_used(name: str) -> None:
 def test_nothing_else_is_imported() -> None:
     import sys
 
-    known = {module for module, _ in ROOMS.values()} | {"supervisor", "__future__"} | set(sys.stdlib_module_names)
+    known = (
+        {module for module, _ in (ROOMS | EXTRAS).values()}
+        | {"supervisor", "__future__"}
+        | set(sys.stdlib_module_names)
+    )
     strangers = {name: files for name, files in imported(ROOT / "supervisor").items() if name not in known}
     assert strangers == {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisor.provenance.bundle import ref_of
+from supervisor.provenance.note import ref_of
 from tests.corpus.conftest import snapshot
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ SCRIPTS = [
     "git notes --ref govrun add -f -m PASSED HEAD",
     "git update-ref refs/notes/govrun HEAD",
     "git update-ref refs/govrun/runs/x HEAD",
+    "git update-ref refs/govrun/ledger/0123456789abcdef/01JXK3ZQ4V8M0000000000000A HEAD",
     "mkdir -p .git/refs/govrun; git rev-parse HEAD > .git/refs/govrun/x",
     "mkdir -p .git/refs/notes; git rev-parse HEAD > .git/refs/notes/govrun",
     "mkdir -p .git/refs/notes; git rev-parse HEAD > x; mv x .git/refs/notes/govrun",
@@ -26,14 +27,22 @@ SCRIPTS = [
 ]
 
 
+def recorded(cage: Cage) -> dict[str, list[str]]:
+    """The records that are there, and the runs that the one ledger names, oldest first; no other ref is govrun's."""
+    refs = cage.govrun.bare("git", "for-each-ref", "--format=%(refname)", "refs/govrun").stdout.decode().split()
+    ledger, *records = sorted(refs)
+    assert ledger.startswith("refs/govrun/ledger/")
+    shown = cage.govrun.bare("git", "log", "--reverse", "--format=%B", ledger).stdout.decode()
+    return {"records": records, "ledger": [line[4:] for line in shown.splitlines() if line.startswith("run ")]}
+
+
 def holds_its_own(cage: Cage, outcome: Outcome, before: str = "") -> None:
     """Of records there is that of this run and no other; HEAD's note is what it was before, and the run's lines."""
-    there = cage.govrun.bare("git", "for-each-ref", "--format=%(refname)", "refs/govrun").stdout.decode().split()
-    assert there == [ref_of(outcome.run)]
+    assert recorded(cage) == {"records": [ref_of(outcome.run)], "ledger": [outcome.run]}
     shown = cage.govrun.bare("git", "notes", "--ref=govrun", "show", "HEAD").stdout.decode()
     lines = shown.splitlines()
-    assert [line for line in lines if line.startswith(outcome.run)] == lines[-7:]
-    assert "\n".join(lines[:-7]) == before
+    assert [line for line in lines if line.startswith(outcome.run)] == lines[-9:]
+    assert "\n".join(lines[:-9]) == before
     held = cage.govrun.bare("git", "cat-file", "-p", f"{ref_of(outcome.run)}:run.json").stdout
     assert json.loads(held)["run"] == outcome.run
 
@@ -86,8 +95,8 @@ def test_collection_is_not_in_the_way_of_itself(cage: Cage) -> None:
     first = cage.run("echo 1 > one").ok()
     second = cage.run("git gc -q; git pack-refs --all").ok()
     assert not second.denied()
-    there = cage.govrun.bare("git", "for-each-ref", "--format=%(refname)", "refs/govrun").stdout.decode().split()
-    assert sorted(there) == sorted(ref_of(each.run) for each in (first, second))
+    runs = [first.run, second.run]
+    assert recorded(cage) == {"records": sorted(map(ref_of, runs)), "ledger": runs}
 
 
 def test_other_notes_are_free(cage: Cage) -> None:

@@ -231,7 +231,7 @@ def test_examples_are_asked_before_a_run(shop: Path, govrun: Govrun) -> None:
 
 
 def test_rules_that_nothing_judges_are_named(shop: Path, govrun: Govrun) -> None:
-    more = '[[rule]]\nid = "odd"\nwhy = "x"\nmatch = "true"\nrequire = "supervised"\n'
+    more = '[[infra]]\nid = "odd"\nwhy = "x"\napi = [{ host = "a.example" }]\n'
     (shop / "govrun.toml").write_text(PROFILE + more)
     assert "nothing judges odd (govrun.toml:" in govrun.cli("check").ok().stdout.decode()
 

@@ -76,6 +76,7 @@ def shop(govrun: Govrun, repo: Path, tmp_path: Path) -> Shop:
     (repo / "docs" / "adr").mkdir(parents=True)
     (repo / "docs" / "adr" / "0030-prod.md").write_text("---\nstatus: accepted\n---\n# Production from CI\n")
     (repo / "govrun.toml").write_text(PROFILE)
+    (repo / "x.yaml").write_text("kind: Pod\n")
     subprocess.run(["git", "add", "-A"], cwd=repo, env=govrun.env, check=True)
     subprocess.run(["git", "commit", "-qm", "rules"], cwd=repo, env=govrun.env, check=True)
     return Shop(govrun, repo, folder)
@@ -102,7 +103,7 @@ def test_the_reason_is_whole(shop: Shop) -> None:
     assert "prod-from-ci<-0030=" in note
 
 
-@pytest.mark.parametrize("words", ["--context dev-1 apply -f x", "--context prod-eu get pods", "version --client"])
+@pytest.mark.parametrize("words", ["--context dev-1 apply -f x.yaml", "--context prod-eu get pods", "version --client"])
 def test_what_is_allowed_or_only_reads_runs(shop: Shop, words: str) -> None:
     outcome = shop.run(f"kubectl {words}")
     assert outcome.code == 0 and shop.mark.exists(), outcome.stderr

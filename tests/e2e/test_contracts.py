@@ -85,9 +85,11 @@ def test_what_is_not_met_at_the_start_starts_nothing(repo: Path, govrun: Govrun,
     assert note(govrun, repo) == ""
 
 
-@pytest.mark.parametrize(("command", "code", "word"), [("true", 0, "PASSED"), ("false", 123, "FAILED")])
+@pytest.mark.parametrize(
+    ("command", "code", "word"), [('"test", "-d", "src"', 0, "PASSED"), ('"test", "-d", "no"', 123, "FAILED")]
+)
 def test_a_command_at_the_end(repo: Path, govrun: Govrun, command: str, code: int, word: str) -> None:
-    tree(govrun, repo, contract(f'run = ["{command}"]'))
+    tree(govrun, repo, contract(f"run = [{command}]"))
     outcome = govrun("bash", "-c", "echo >> src/app.py; git commit -qam x")
     assert outcome.code == code, outcome.stderr
     (said,) = shown(outcome)
@@ -100,7 +102,7 @@ def test_a_command_at_the_end(repo: Path, govrun: Govrun, command: str, code: in
 def test_some_of_several(repo: Path, govrun: Govrun) -> None:
     tree(
         govrun, repo,
-        contract('run = ["true"]', "start", name="one"),
+        contract('run = ["test", "-d", "src"]', "start", name="one"),
         contract('run = ["test", "-e", "src/new.py"]', name="two"),
         contract('run = ["test", "!", "-e", "src/new.py"]', name="three"),
         contract('try = { exec = "pip install requests" }\nexpect = "refused"', "start", name="four"),
@@ -163,12 +165,38 @@ def test_a_proof_where_no_rule_speaks_of_content(repo: Path, govrun: Govrun) -> 
     assert outcome.code == 123 and "proof changed: the run has changed checks/prove.sh" in outcome.stderr
 
 
-def test_a_proof_without_a_base(repo: Path, govrun: Govrun) -> None:
+BASELESS = {
+    "no repository": ("rm -rf .git", "there is no commit that they could be compared with"),
+    "no commit": ("rm -rf .git; git init -q", "there is no commit that they could be compared with"),
+    "none of them committed": (
+        "git rm -rq --cached checks; git commit -qm x",
+        "no file of the commit that the run",
+    ),
+    "one of them not committed": ("echo > checks/y", "not as the commit has them: checks/y"),
+    "changed": ("echo >> checks/x", "not as the commit has them: checks/x"),
+    "gone": ("rm checks/x", "not as the commit has them: checks/x"),
+}
+
+
+@pytest.mark.parametrize("name", BASELESS)
+@pytest.mark.parametrize("when", ["checkpoint", "commit", "stop"])
+def test_a_proof_without_a_base(repo: Path, govrun: Govrun, name: str, when: str) -> None:
     """What it was cannot be told afterwards: that is no proof."""
-    tree(govrun, repo, contract('run = ["true"]\npaths = ["checks/**"]'), **{"checks/x": ""})
+    change, told = BASELESS[name]
+    rest = 'run = ["sh", "checks/x"]\npaths = ["checks/**"]'
+    tree(govrun, repo, contract(rest, when), **{"checks/x": "true\n", "checks/z": ""})
+    govrun.bare("sh", "-c", change, cwd=repo)
+    outcome = govrun("touch", "src/started")
+    assert outcome.code == 125 and not (repo / "src/started").exists()
+    assert "1 contract cannot be shown: nobody could tell whether the run has changed the proof" in outcome.stderr
+    assert ": proved: " in outcome.stderr and told in outcome.stderr
+    assert "fix: commit the files that the proof stands on, or take them out of `paths`" in outcome.stderr
+
+
+def test_a_proof_of_the_start_needs_no_base(repo: Path, govrun: Govrun) -> None:
+    tree(govrun, repo, contract('run = ["sh", "checks/x"]\npaths = ["checks/**"]', "start"), **{"checks/x": "true\n"})
     shutil.rmtree(repo / ".git")
-    outcome = govrun("true")
-    assert outcome.code == 123 and "the run began at no commit" in outcome.stderr
+    clean(govrun("true"))
 
 
 @pytest.mark.parametrize(

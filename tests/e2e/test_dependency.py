@@ -515,6 +515,12 @@ def test_what_the_user_adds_while_the_run_holds_the_file_open(shop: Path, govrun
         assert running.process.poll() is None
     with (shop / "src" / "app.py").open("a") as file:
         file.write("import json\n")
+    # What lies there with the run's own text is one text: the supervisor has to have seen theirs before.
+    (kept,) = (govrun.state / "runs").glob("*/accepted.jsonl")
+    whole = '"size":' + str(len("import os\nimport json\n")) + ","
+    while whole not in kept.read_text():
+        assert running.process.poll() is None
+        time.sleep(0.01)
     (shop / "go").touch()
     outcome = running.wait()
     assert outcome.code == 0 and len(reverted(outcome)) == 1

@@ -76,7 +76,7 @@ def test_read_only_home(govrun: Govrun, repo: Path, home: Path, tmp_path: Path) 
 def test_what_it_tells(govrun: Govrun, repo: Path, home: Path) -> None:
     (repo / "govrun.toml").write_text(
         'version = 1\n[scope]\nwrite = ["src/**"]\nprotect = ["src/app.py"]\nhosts = ["127.0.0.1:5432"]\n'
-        'timeout = "5m"\nfiles = 200\n[[rule]]\nid = "layered"\nwhy = "one way"\nmatch = "true"\n'
+        'timeout = "5m"\nfiles = 200\n[[infra]]\nid = "layered"\nwhy = "one way"\napi = [{ host = "a.example" }]\n'
     )
     (home / ".ssh").mkdir()
     env = {"AWS_SECRET_ACCESS_KEY": "not-a-secret", "EDITOR": "not-a-value"}

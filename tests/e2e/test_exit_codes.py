@@ -174,7 +174,7 @@ def test_banner_and_end(govrun: Govrun) -> None:
 
 def test_banner_counts_coverage(govrun: Govrun, repo: Path) -> None:
     """A rule whose judge does not exist yet is said to be unenforceable, up front, and the run starts."""
-    text = 'version = 1\n[[rule]]\nid = "layered"\nwhy = "one way"\nmatch = "true"\n'
+    text = 'version = 1\n[[infra]]\nid = "layered"\nwhy = "one way"\napi = [{ host = "a.example" }]\n'
     (repo / "govrun.toml").write_text(text)
     outcome = govrun("true").ok()
     assert "1 unenforceable" in outcome.stderr.splitlines()[0]

@@ -60,9 +60,10 @@ SCRIPTS = {
     "fetch": "git clone -q --bare . origin.git; git remote add origin ./origin.git; git fetch -q "
     "origin; git branch -q -u origin/main;"
     "git pull -q; git push -q origin main; git remote -v; git branch -vv",
-    "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 50); do git count-objects -v | grep -q '^garbage: 0' "
-    "&& break; sleep 0.1; done; git count-objects -v | grep -E 'packs|garbage'; git repack -qad; git pack-refs --all; "
-    "git prune",  # a note that is being written is garbage to git until it is complete
+    # A note that is being written is garbage to git, or a pack more, until it is complete.
+    "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 100); do "
+    "o=$(git count-objects -v | grep -E '^(packs|garbage)'); case $o in *'packs: 1'*'garbage: 0'*) break ;; esac; "
+    'sleep 0.1; done; echo "$o"; git repack -qad; git pack-refs --all; git prune',
     "config": "git config user.name Other; git config branch.main.description text; git config --unset "
     "user.name; git config -l --local",
     "notes": "git notes add -m mine; git notes append -m more; git notes show; git notes remove",
@@ -80,7 +81,7 @@ SCRIPTS = {
     "sparse checkout, set": "git sparse-checkout set src; ls; git sparse-checkout add docs; git sparse-checkout "
     "disable; ls;"
     "git config --worktree user.name Other; git config user.name",
-    "aliases": "git config alias.st 'status -sb'; git config alias.lg 'log --oneline --graph --all'; git config "
+    "aliases": "git config alias.st 'status -sb'; git config alias.lg 'log --oneline --graph --branches'; git config "
     "alias.amend 'commit -q --amend --no-edit'; git config alias.unstage 'reset -q HEAD --'; git config alias.last "
     "'log -1 HEAD --format=%s'; git config alias.pushf 'push --force-with-lease';" + EDIT + "git add -A; git unstage "
     "src/app.py; git st; git commit -qam one; git amend; git last; git lg",

@@ -137,3 +137,17 @@ def test_commits_of_the_user_meanwhile(pair: Pair) -> None:
     outcome = running.wait().ok()
     assert b"theirs" in outcome.stdout and outcome.stdout.count(b"user") == 2
     assert other.read_text() == "d\n" and path.read_text() == "c\n"
+
+
+def test_a_long_history_lies_open(repo: Path, govrun: Govrun) -> None:
+    """What the refs led to at the start is no work of the run, however much of it there is."""
+    lines = ["reset refs/heads/main"]
+    for number in range(2_100):
+        lines += ["commit refs/heads/main", f"committer A <a@x> {1_700_000_000 + number * 3600} +0000", "data 1", "x"]
+        lines += [f"M 100644 inline f{number % 7}", "data 4", f"{number:04}"]
+    (repo.parent / "history").write_text("\n".join([*lines, "done", ""]))
+    script = "git fast-import --quiet --force < ../history && git reset -q --hard && git pack-refs --all"
+    assert govrun.bare("bash", "-ec", script).returncode == 0
+    work = "git branch old HEAD~3; git checkout -q HEAD~9; git tag t HEAD~1000; git switch -qc w HEAD~5; echo x > n; git add n; git commit -qm n; git log --format=%s | wc -l"
+    outcome = govrun("bash", "-ec", work).ok()
+    assert not outcome.denied() and outcome.stdout.split()[-1] == b"2087"

@@ -95,6 +95,64 @@ def test_programs_of_a_run(repo: Path, govrun: Govrun) -> None:
     assert [each["kind"] for each in spoken(outcome)] == ["exec", "exec"]
 
 
+# Each script starts the next one with one parameter less; what a shell does last it becomes, so there is a `true`.
+DOWN = """#!/bin/sh
+echo $1
+[ $1 = 0 ] || ./down.sh $(($1 - 1))
+true
+"""
+ORPHANS = """#!/bin/sh
+echo $1
+[ $1 = 0 ] || setsid -f ./orphans.sh $(($1 - 1))
+true
+"""
+BOMB = """#!/bin/sh
+./bomb.sh &
+./bomb.sh &
+wait
+"""
+
+
+def script(repo: Path, name: str, text: str) -> None:
+    (repo / name).write_text(text)
+    (repo / name).chmod(0o755)
+
+
+def test_programs_below_one_another(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'max = { depth = 4 }\nthen = "deny"\n')
+    script(repo, "down.sh", DOWN)
+    clean(govrun("./down.sh", "4"))
+    clean(govrun("sh", "-c", "for n in 1 2 3 4 5 6; do (((./down.sh 0))); done; exec ./down.sh 4"))
+    outcome = govrun("./down.sh", "9")
+    assert outcome.stdout == b"9\n8\n7\n6\n5\n", outcome.stderr
+    (record,) = spoken(outcome)
+    assert record["outcome"] == "blocked" and record["op"]["argv"][-1] == "4"
+    assert "5 programs below the agent, at most 4 may be" in outcome.stderr and "smaller steps" in outcome.stderr
+    assert "blast<-0003=1" in note(govrun, repo)
+
+
+def test_who_loses_its_parent_does_not_come_up_again(repo: Path, govrun: Govrun) -> None:
+    """setsid -f forks, and its parent ends: to the agent no line of processes is left."""
+    shop(govrun, repo, 'max = { depth = 6 }\nthen = "kill"\n')
+    script(repo, "orphans.sh", ORPHANS)
+    outcome = govrun("sh", "-c", "./orphans.sh 30; sleep 30")
+    assert outcome.code == 122, (outcome.stdout, outcome.stderr)
+    assert [each["verdict"] for each in spoken(outcome)] == ["kill"]
+
+
+@pytest.mark.parametrize(("most", "then"), [("depth = 5", "kill"), ("execs = 60", "kill"), ("execs = 60", "deny")])
+def test_a_bomb_of_programs_ends_and_leaves_nothing(repo: Path, govrun: Govrun, most: str, then: str) -> None:
+    shop(govrun, repo, f'per = "run"\nmax = {{ {most} }}\nthen = "{then}"\n')
+    script(repo, "bomb.sh", BOMB)
+    outcome = govrun("./bomb.sh")
+    assert outcome.code == (122 if then == "kill" else 0), outcome.stderr
+    assert {each["verdict"] for each in spoken(outcome)} == {then}
+    started = [each for each in outcome.records(kind="exec", phase="outcome") if each["outcome"] == "succeeded"]
+    assert len(started) <= 63
+    left = [each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]]
+    assert not [each for each in left if "./bomb.sh" in each]
+
+
 def test_a_day_goes_on_in_the_next_run(repo: Path, govrun: Govrun) -> None:
     shop(govrun, repo, 'per = "day"\nmax = { deletes = 4 }\nthen = "deny"\n', 10)
     clean(govrun("rm", "d/0.txt", "d/1.txt", "d/2.txt"))
@@ -120,6 +178,59 @@ def test_folders_that_may_not_become_empty(repo: Path, govrun: Govrun) -> None:
     outcome = govrun("bash", "-c", "rm d/4.txt; mv d e; git rm -q -r d; rm -rf d")
     assert [each.name for each in (repo / "d").iterdir()] == ["4.txt"], outcome.stderr
     assert len(spoken(outcome)) >= 3 and "may not become empty" in outcome.stderr
+
+
+# ---- what cannot be undone --------------------------------------------------------------------------------------
+
+LARGE = 300 << 20  # more than is kept
+
+
+def kept(outcome: Outcome, name: str) -> bytes | None:
+    """What the run's store holds of a file of the tree."""
+    assert outcome.run_dir is not None
+    lines = (outcome.run_dir / "accepted.jsonl").read_text().splitlines()
+    found = [each for each in map(json.loads, lines) if each["path"].endswith(f"/{name}") and each["kind"] == "file"]
+    if not found:
+        return None
+    with (outcome.run_dir / "accepted.frames").open("rb") as file:
+        file.seek(found[-1]["offset"])
+        return file.read(found[-1]["size"])
+
+
+def test_files_that_are_kept_can_be_taken_away(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'irreversible = "deny"\n')
+    outcome = clean(govrun("bash", "-c", "rm d/0.txt; mv d/1.txt d/2.txt; mv d/2.txt /dev/shm/$$; rm /dev/shm/$$"))
+    assert list((repo / "d").iterdir()) == []
+    assert [kept(outcome, f"d/{number}.txt") for number in range(3)] == [b"0\n" * 10, None, b"1\n" * 10]
+    assert " PASSED " in note(govrun, repo)
+
+
+@pytest.mark.parametrize("script", ["rm large", "mv -f d/0.txt large", "mv large /dev/shm/x$$", "rm -r *"])
+def test_files_that_cannot_be_kept_stay(repo: Path, govrun: Govrun, script: str) -> None:
+    shop(govrun, repo, 'irreversible = "deny"\n')
+    with (repo / "large").open("wb") as file:
+        file.truncate(LARGE)
+    outcome = govrun("bash", "-c", script)
+    assert (repo / "large").stat().st_size == LARGE, outcome.stderr
+    assert {each["verdict"] for each in spoken(outcome)} == {"deny"}
+    assert "large cannot be kept" in outcome.stderr and "smaller steps" in outcome.stderr
+    assert "blast<-0003=" in note(govrun, repo)
+
+
+def test_a_large_file_of_the_run_is_its_own(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'irreversible = "deny"\n')
+    clean(govrun("bash", "-c", f"truncate -s {LARGE} large; mv large larger; rm larger"))
+
+
+def test_what_cannot_be_kept_is_asked_about(repo: Path, govrun: Govrun) -> None:
+    shop(govrun, repo, 'irreversible = "ask"\n')
+    with (repo / "large").open("wb") as file:
+        file.truncate(LARGE)
+    outcome = govrun("rm", "large")
+    assert (repo / "large").exists() and [each["verdict"] for each in spoken(outcome)] == ["ask"]
+
+
+# ---- afterwards -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["sed -i d d/*.txt", "tee d/0.txt d/1.txt d/2.txt < /dev/null", "python3 cut.py"])
@@ -229,6 +340,38 @@ def test_the_same_failure_pauses(repo: Path, govrun: Govrun) -> None:
     outcome = running.wait()
     assert outcome.code == 0 and outcome.stdout == b"7\n7\n7\n7\n"
     assert [each["op"]["call"] for each in outcome.records(kind="operator")] == ["pause", "resume"]
+
+
+PROBES = """
+printf '#!/bin/bash\\nreadlink nothing; false; git rev-parse -q --verify nothing; exec true\\n' > $TMPDIR/shim
+chmod +x $TMPDIR/shim
+for n in 1 2 3 4 5; do
+    $TMPDIR/shim
+    grep -q nothing d/0.txt
+    egrep -q nothing d/0.txt
+    git rev-parse -q --verify refs/heads/x
+    bash -c 'cd d && grep -q nothing 0.txt'
+    bash -c 'test -e nothing; pwd > /dev/null'
+    sh -c 'command -v nothing'
+    cmp -s d/0.txt d/1.txt
+done
+true
+"""
+
+
+@pytest.mark.parametrize("name", ["bash", "sh"])
+def test_answers_and_helpers_are_no_loop(repo: Path, govrun: Govrun, name: str) -> None:
+    shop(govrun, repo, "loop = { same_failing = 4 }\n")
+    clean(govrun(name, "-c", PROBES))
+
+
+@pytest.mark.parametrize("command", ["sh -c 'exit 1'", "timeout 9 make test", "bash -c 'grep -q n d/0.txt; make test'"])
+def test_the_agents_own_failures_are(repo: Path, govrun: Govrun, command: str) -> None:
+    """Whatever shell the agent has it started by."""
+    shop(govrun, repo, 'loop = { same_failing = 3 }\nthen = "deny"\n')
+    (repo / "Makefile").write_text("test:\n\t@exit 1\n")
+    outcome = govrun("python3", "-c", f"import os\nfor n in range(5): os.system({command!r} + ' 2>/dev/null; true')")
+    assert outcome.stderr.count("has failed 3 times") >= 1, outcome.stderr
 
 
 def test_what_ended_first_counts_first(repo: Path, govrun: Govrun) -> None:

@@ -182,3 +182,12 @@ def test_the_pack_loads_and_refuses_its_own_examples(repo: Path, govrun: Govrun)
     assert rules >= {"infra-public-bucket", "infra-privileged", "infra-from-latest", "infra-pinned-actions"}, rules
     clean(govrun("bash", "-c", f"cp -r {repo.parent}/good/. .; ls > /dev/null"))
     assert [name for name in good if not (repo / name).exists()] == []
+
+
+def test_a_document_that_is_too_large_to_be_read_is_taken_back(govrun: Govrun, repo: Path) -> None:
+    tree = tree_of(govrun, repo, PROFILE, {"infra/main.tf": RULE.format(name="a", range="10.0.0.0/8")})
+    evil = RULE.format(name="b", range="0.0.0.0/0")
+    script = f"{{ head -c 9000000 /dev/zero | tr '\\0' ' '; printf '%s' '{evil}'; }} >> infra/main.tf; ls infra"
+    outcome = govrun("bash", "-c", script)
+    taken_back(outcome, "no-open-ingress", "infra/main.tf")
+    assert "0.0.0.0/0" not in (tree / "infra" / "main.tf").read_text()

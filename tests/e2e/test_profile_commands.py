@@ -126,6 +126,87 @@ def test_what_is_told(repo: Path, govrun: Govrun) -> None:
     assert max(map(len, lines)) <= 320
 
 
+SCOPE = """
+tools = { executables = ["scripts/**"], mcp = ["docs"] }
+state = ["~/.claude/projects/**"]
+processes = 100
+memory = "2G"
+cpu = "10m"
+disk = "1G"
+files = 1000
+branches = ["agent/*"]
+push = ["agent/*"]
+commits = { author = "bot <bot@example.org>", trailers = ["Signed-off-by"] }
+pull_requests = { base = ["main"], draft = true }
+"""
+
+
+def test_every_key_of_the_scope_is_told(repo: Path, govrun: Govrun) -> None:
+    (repo / "govrun.toml").write_text(f"version = 1\n[scope]\n{SCOPE}")
+    told = govrun.cli("brief").ok().stdout.decode().splitlines()
+    for line in (
+        "- move only the branches agent/*",
+        "- push only agent/*",
+        "- pull requests: base main; draft True",
+        "- commits: author bot <bot@example.org>; trailers Signed-off-by",
+        "- of what a run makes or changes, execute only scripts/**",
+        "- add only these tool servers: docs",
+        "- each change of what you remember is recorded: ~/.claude/projects/**",
+    ):
+        assert line in told, line
+    limits = "100 processes and threads; 600 s of processor time; 2 GiB of memory; 1 GiB written to disk"
+    assert f"- a run uses at most {limits}; 1000 open files of a process" in told
+
+
+@pytest.mark.parametrize(
+    ("rules", "there", "absent"),
+    [
+        (
+            '[[command]]\nid = "pushes"\nwhy = "x"\nallow = ["vcs-remote"]\n',
+            ["- **pushes**: allowed: vcs-remote. since x"],
+            ["ask-push", "never vcs-remote"],
+        ),
+        (
+            '[[command]]\nid = "ours"\nwhy = "x"\nallow = ["publish", "vcs-remote"]\npaths = ["a/**"]\n',
+            ["never vcs-remote; ", "allowed here: vcs-remote", " in a/** (ours)"],
+            [],
+        ),
+        (
+            '[[deploy]]\nid = "stage"\nwhy = "x"\nallow = ["publish", { class = "deploy", target = "stage" }]\n',
+            [
+                "- **stage**: allowed: publish, class deploy target stage; all else of deploy is refused. since x",
+                "never deploy, infra-mutate, infra-destroy. allowed here: class deploy target stage (stage)",
+            ],
+            ["never deploy, publish"],
+        ),
+        (
+            '[[command]]\nid = "gits"\nwhy = "x"\nallow = ["git fetch"]\n',
+            ["- **gits**: allowed: git fetch; all else of git is refused", "never vcs-remote; "],
+            ["allowed here"],
+        ),
+    ],
+)
+def test_what_answers_a_pack_is_told_as_it_holds(
+    repo: Path, govrun: Govrun, rules: str, there: list[str], absent: list[str]
+) -> None:
+    (repo / "govrun.toml").write_text(f"version = 1\n{rules}")
+    told = govrun.cli("brief").ok().stdout.decode()
+    for text in there:
+        assert text in told, told
+    for text in absent:
+        assert text not in told, told
+
+
+def test_the_file_to_check_may_be_named(repo: Path, govrun: Govrun) -> None:
+    profile(repo)
+    govrun.cli("brief", "--write", "NOTES.md").ok()
+    govrun.cli("brief", "--check", "NOTES.md").ok()
+    (repo / "AGENTS.md").write_text("Be kind.\n")
+    outcome = govrun.cli("brief", "--check", "AGENTS.md")
+    assert (outcome.code, outcome.stdout) == (1, b"AGENTS.md has no block of govrun\n")
+    assert govrun.cli("brief", "NOTES.md").code == 2
+
+
 def test_a_block_is_kept_and_all_else_untouched(repo: Path, govrun: Govrun) -> None:
     profile(repo)
     file = repo / "AGENTS.md"

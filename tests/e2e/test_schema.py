@@ -19,6 +19,7 @@ pytestmark = pytest.mark.needs("notify", "git", landlock=2)
 PROFILE = """version = 1
 
 [scope]
+state   = ["src/a.txt"]
 protect = ["src/kept.py"]
 hide    = ["~/hidden/**"]
 hosts   = ["127.0.0.1:9"]
@@ -127,7 +128,7 @@ def test_every_record_conforms(repo: Path, govrun: Govrun) -> None:
     assert keys == {name for name, field in schema.FIELDS.items() if not field.later}
     written = {key for record in records for key in record.get("op", {}) if "cut" not in record}
     # A commit with what a rule forbids, other people's work, what git fetched, a `.git` link into temporary space, more
-    # than is named one by one, a script refused at its exec stop, a pack chosen late, and episodes have tests of
+    # than is named one by one, a script refused at its exec stop, a pack chosen late, episodes and fixers have tests of
     # their own.
     unseen = {
         "commit",
@@ -141,7 +142,20 @@ def test_every_record_conforms(repo: Path, govrun: Govrun) -> None:
         "episode",
         "parent",
         "invariant",
+        "output",
     }
-    unseen |= {"paths", "left", "intent", "subject", "opened", "attempts", "gates", "from", "outcome", "violations"}
+    unseen |= {
+        "paths",
+        "left",
+        "intent",
+        "subject",
+        "opened",
+        "attempts",
+        "gates",
+        "from",
+        "outcome",
+        "violations",
+        "when",
+    }
     assert written >= schema.OP.keys() - unseen, schema.OP.keys() - unseen - written
     assert written <= schema.OP.keys()

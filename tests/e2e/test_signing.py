@@ -155,7 +155,7 @@ def test_nobody_else_reaches_the_agent(govrun: Govrun, agent: Path, ssh: Path, r
     outcome = govrun("sh", "-c", command)
     assert outcome.code != 0
     assert outcome.denied(HOSTS), outcome.stderr
-    assert f"{agent}: the signing agent is for git alone" in outcome.stderr
+    assert f"{agent}: the agent is for git alone" in outcome.stderr
     assert not (repo / "p.sig").exists()
     assert len(govrun.bare("ssh-add", "-l").stdout.splitlines()) == 2
 

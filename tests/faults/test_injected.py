@@ -65,7 +65,7 @@ def test_failing_call(govrun: Govrun, repo: Path, home: Path, calls: str, error:
     end = time.monotonic() + 20
     status = Path(f"/proc/{supervisor.pid}/status")
     # Gone already: the first call that failed ended the run.
-    while status.exists() and f"TracerPid:\t{tracer.pid}" not in _text(status):
+    while status.exists() and f"TracerPid:\t{tracer.pid}" not in _text(status) and tracer.poll() != 0:
         assert tracer.poll() is None and time.monotonic() < end, "strace did not attach"
         time.sleep(0.02)
     (repo / "go").touch()
