@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.trees import accepted
+from supervisor.trees import frames
 from supervisor.trees.accepted import Accepted, Unkept
 from supervisor.vocabulary.errors import StopRun
 from supervisor.vocabulary.events import Kind
@@ -158,7 +158,7 @@ def test_the_limit_is_told(folder: Path, place: Path) -> None:
 
 
 def test_large_files_are_copied_or_refused(folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepted, "_LARGEST_FRAME", 1000)
+    monkeypatch.setattr(frames, "LARGEST_FRAME", 1000)
     (place / "f").write_bytes(b"0123456789" * 500)
     store = Accepted(folder)
     version = keep(store, bytes(place / "f"))
@@ -170,8 +170,8 @@ def test_large_files_are_copied_or_refused(folder: Path, place: Path, monkeypatc
     again = Accepted(folder)
     assert again.latest(bytes(place / "f")) == version
     assert keep(again, bytes(place / "f")).large == "2"
-    monkeypatch.setattr(accepted, "_LARGEST_COPY", 4000)
-    monkeypatch.setattr(accepted, "_FICLONE", 0)  # as on a file system that cannot share extents
+    monkeypatch.setattr(frames, "_LARGEST_COPY", 4000)
+    monkeypatch.setattr(frames, "_FICLONE", 0)  # as on a file system that cannot share extents
     with pytest.raises(Unkept, match="5000 bytes"):
         keep(again, bytes(place / "f"))
     assert sorted(os.listdir(folder / "large")) == ["1", "2"]
@@ -180,7 +180,7 @@ def test_large_files_are_copied_or_refused(folder: Path, place: Path, monkeypatc
 def test_a_file_that_is_written_meanwhile(folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = place / "f"
     file.write_bytes(b"start")
-    real, writes = accepted._pread, []
+    real, writes = frames._pread, []
 
     def racing(fd: int, size: int) -> bytes:
         if len(writes) < limit:
@@ -189,7 +189,7 @@ def test_a_file_that_is_written_meanwhile(folder: Path, place: Path, monkeypatch
                 more.write(b"+")
         return real(fd, size)
 
-    monkeypatch.setattr(accepted, "_pread", racing)
+    monkeypatch.setattr(frames, "_pread", racing)
     limit = 2
     store = Accepted(folder)
     version = keep(store, bytes(file))
@@ -210,7 +210,7 @@ def test_a_write_that_fails_stops_the_run(folder: Path, place: Path) -> None:
         "keep('a')\nresource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
         "try:\n keep('b')\nexcept StopRun as error:\n print(error.why)\n"
     )
-    root = str(Path(accepted.__file__).parents[2])
+    root = str(Path(frames.__file__).parents[2])
     command = [sys.executable, "-c", program, str(folder), str(place)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert "short write" in done.stdout, done.stderr
