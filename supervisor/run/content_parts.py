@@ -32,6 +32,7 @@ from supervisor.surfaces.ledger import Ledger
 from supervisor.surfaces.made import Made
 from supervisor.surfaces.paths import Refused
 from supervisor.trees.accepted import Accepted
+from supervisor.trees.frames import Frames
 from supervisor.vocabulary.errors import GovrunError, StopRun
 from supervisor.vocabulary.events import Actor
 from supervisor.vocabulary.verdicts import Verdict
@@ -100,10 +101,11 @@ def content_parts(
     stop: Callable[[Verdict], None],
     pause: Callable[[Verdict], None],
     guarding: Guarding | None,
+    kept: Frames,
 ) -> ContentParts:
     """Put together what judges content. Errors: ``StopRun``."""
     policy, repository = order.policy, order.oracles.repository
-    accepted, graphs = Accepted(order.folder), Graphs(policy)
+    accepted, graphs = Accepted(order.folder, contents=kept), Graphs(policy)
 
     def acted(path: bytes) -> None:
         touched.put_back(path)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from supervisor.invariants.policy import CompiledPolicy
     from supervisor.run.authored import Authored
     from supervisor.run.contents import Contents
+    from supervisor.run.following import Following
     from supervisor.run.injection import Injection
     from supervisor.run.lineage import Lineage
 
@@ -49,12 +50,13 @@ class Touched:
     """Names that the run changed, with the inode it left there (None: nothing). What lies below a folder that was moved
     as a whole, or at a name that govrun itself put back, is not compared. ``sealed``: files that nobody of the run can
     write to any more, as they were then. ``since``: the start, in ns since the epoch. ``given``: files that were
-    handed in as standard output or error. ``authored`` and ``lineage`` follow what the run does
-    anywhere, ``injection`` knows what it began with, where the policy asks for that."""
+    handed in as standard output or error. ``following`` follows the tree's state; ``authored`` and
+    ``lineage`` what the run does anywhere, ``injection`` knows what it began with, where the policy asks for that."""
 
     def __init__(self, since: int, given: Collection[_Inode] = ()) -> None:
         self.authored: Authored | None = None
         self.lineage: Lineage | None = None
+        self.following: Following | None = None
         self.followed = False
         self.injection: Injection | None = None
         self.since = since + _TICK
@@ -87,6 +89,22 @@ class Touched:
         """Nobody of the run is left."""
         if self.lineage is not None:
             self.lineage.over()
+        if self.following is not None:
+            self.following.over(lambda path: path in self.names and bool(self.differs(path, _stat(path))))
+
+    def going_to(self, event: FsEvent) -> None:
+        """The run is going to do this: what it changes is looked at, and kept."""
+        if self.lineage is not None:
+            self.lineage.before(event)
+        if self.following is not None:
+            self.following.before(event)
+
+    def settle(self) -> None:
+        """An act is going to be judged: what was written by now is a state of its own."""
+        if self.lineage is not None:
+            self.lineage.settle()
+        if self.following is not None:
+            self.following.settle()
 
     def add(self, target: Target, *, folder: bool = False) -> None:
         """The run has just done something at the name; ``folder``: a folder was moved there or away."""
@@ -129,6 +147,8 @@ class Touched:
         """Govrun itself did something there."""
         if self.authored is not None:
             self.authored.put_back(path)
+        if self.following is not None:
+            self.following.put_back(path)
         self._whole.add(path)
         self._busy.add(path.rpartition(b"/")[0])
 
@@ -193,8 +213,7 @@ def note_theirs(
 ) -> None:
     """What somebody else changed where the run is going to (``inside``: the tree and a slash): it cannot be told apart
     later. In a folder that moves as a whole that is what is judged by its content."""
-    if touched.lineage is not None:
-        touched.lineage.before(event)
+    touched.going_to(event)
     targets = [event.target] if event.other is None else [event.target, event.other]
     if contents is not None:
         paths = [event.target.path + b"/" + each for each in event.beneath or ()]
@@ -209,6 +228,8 @@ def note_theirs(
 
 def note_touched(event: FsEvent | GitConfigEvent, inside: bytes, touched: Touched) -> None:
     """The names that an act has just changed."""
+    if touched.following is not None and isinstance(event, FsEvent):
+        touched.following.landed(event)
     if touched.followed and isinstance(event, FsEvent):
         for follows in (touched.authored, touched.lineage):
             if follows is not None:

@@ -345,8 +345,7 @@ class Judge:
         """Every change of content known by now is judged, and taken back where it breaks a rule."""
         self.changed.pointers.look()
         self._parts.settle()
-        if self._parts.touched.lineage is not None:
-            self._parts.touched.lineage.settle()
+        self._parts.touched.settle()
 
     def watched(self) -> int:
         """A descriptor that is readable when a judged file has been written; -1 where content is not judged."""

@@ -26,6 +26,7 @@ from supervisor.run import ending, handshake, lazily, scratch
 from supervisor.run.agent import Agent, adopted
 from supervisor.run.external import Touched, look, report_all
 from supervisor.run.facts import Facts, tool_folders
+from supervisor.run.following import Following
 from supervisor.run.givingup import give_up
 from supervisor.run.helpers import Helpers
 from supervisor.run.judge import Judge, Parts
@@ -44,6 +45,7 @@ from supervisor.surfaces.made import Made
 from supervisor.surfaces.paths import Resolver
 from supervisor.surfaces.processes import Processes
 from supervisor.surfaces.signals import Signals
+from supervisor.trees.frames import Frames
 from supervisor.vocabulary.errors import HostError, StopRun
 from supervisor.vocabulary.events import ContentEvent, LifecycleEvent
 from supervisor.vocabulary.verdicts import Effect, Verdict
@@ -109,7 +111,9 @@ class _Run:
         self._refs: RefWatch | None = None
         self._helpers = Helpers()
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
+        self._kept = functools.cache(lambda: Frames(order.folder))
         self._touched = Touched(time.time_ns(), order.given).follow(order.policy, recorder, order.environment)
+        self._touched.following = Following(order.policy, order.folder, self._kept, recorder)
         self._inspector = self._start_inspector()
         self._relayed = relayed(order)
         self._content: ContentParts | None = None
@@ -316,6 +320,7 @@ class _Run:
                 self._kill,
                 self._pause,
                 self._guarding,
+                self._kept(),
             )
         return self._content
 

@@ -1,0 +1,172 @@
+"""``govrun undo``: what a run has changed is put back, by a run of its own, which is recorded and can be undone too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.enforce.restore import Done, Restorer, Wish, plan
+from supervisor.enforce.revert import Reverter
+from supervisor.git import refs as git_refs
+from supervisor.journal.reader import is_live
+from supervisor.journal.store import new_run, read_meta, update_meta, write_meta, write_refs
+from supervisor.journal.writer import Journal
+from supervisor.provenance.completion import complete
+from supervisor.run.compose import place_of
+from supervisor.run.takeback import folders
+from supervisor.trees.frames import FRAMES, Frames
+from supervisor.trees.looking import look
+from supervisor.trees.states import STATES, Kept, StateLog, Step, read_states
+from supervisor.vocabulary.errors import GovrunError, UsageError
+
+AGENT = "govrun-undo"
+
+
+class Plan(NamedTuple):
+    """What undoing the run in ``folder`` means in ``tree``."""
+
+    folder: Path
+    tree: bytes
+    wishes: tuple[Wish, ...]
+
+
+class Undone(NamedTuple):
+    """``run``: the run that did it, by which it can be undone; empty when there was nothing to do."""
+
+    run: str
+    restored: int
+    left: tuple[Done, ...]
+    notes: tuple[str, ...] = ()
+
+
+def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
+    """What is to be done so that the tree is as it was before the run in ``folder``, or once record ``seq`` of it had
+    been acted upon. ``paths``: only these (absolute), and what lies below them. Raises ``UsageError``, ``StopRun``."""
+    meta = read_meta(folder)
+    tree = meta.get("tree")
+    if is_live(folder):
+        raise UsageError(f"{folder.name} goes on", "it cannot be undone meanwhile", "wait for its end, or govrun stop")
+    if not isinstance(meta.get("end"), dict):
+        raise UsageError(f"{folder.name} ended without a word", "what it left is not known", "govrun recover, first")
+    if not isinstance(tree, str) or not os.path.isdir(tree):
+        raise UsageError(f"the tree of {folder.name} is not there", repr(tree), "put it back where it was")
+    if not (folder / STATES).exists():
+        why, fix = "it changed no file of its tree, or what it changed was dropped to make room", "govrun runs"
+        raise UsageError(f"there is nothing to undo of {folder.name}", why, fix)
+    states = read_states(folder)
+    wanted = dict(states.before) if seq is None else states.at(seq)
+    left = states.at(None)
+    if paths:
+        chosen = {path for path in wanted if any(_is_in(path, each) for each in paths)}
+        _check(paths, chosen)
+        chosen |= {path.rpartition(b"/")[0] for path in chosen} & wanted.keys()  # the times of their folders
+        wanted = {path: wanted[path] for path in chosen}
+    return Plan(folder, os.fsencode(tree), tuple(plan(wanted, left)))
+
+
+def _is_in(path: bytes, place: bytes) -> bool:
+    return path == place or path.startswith(place.rstrip(b"/") + b"/")
+
+
+def _check(paths: Sequence[bytes], chosen: set[bytes]) -> None:
+    for place in paths:
+        if not any(_is_in(path, place) for path in chosen):
+            what = f"the run did not change {os.fsdecode(place)!r}"
+            raise UsageError(what, "nothing of it lies there", "govrun undo RUN --dry-run lists what it changed")
+
+
+def carry_out(state: Path, found: Plan, argv: Sequence[str], tell: Callable[[Done], None]) -> Undone:
+    """Do it, and record it as a run. ``tell`` hears of each path. Raises ``GovrunError``."""
+    todo = [wish for wish in found.wishes if not wish.done]
+    if not todo:
+        return Undone("", 0, ())
+    run, folder = new_run(state)
+    started = time.time()
+    _begin(folder, run, found, argv, started)
+    journal = Journal(folder, run)
+    results: list[Done] = []
+    try:
+        journal.append({"kind": "run.start", "phase": "outcome", "op": {"argv": list(argv), "cwd": found.tree}})
+        with _tools(found, folder) as (restorer, contents, log):
+            for wish in todo:  # all of it before anything is done: what is half done can be undone then
+                log.before(wish.path, look(wish.path, contents), journal.seq)
+            for done in restorer.carry_out(todo):
+                results.append(done)
+                journal.append(_record(done))
+                tell(done)
+            _step(log, contents, todo, journal.seq)
+        left = [done for done in results if done.how == "left"]
+        counts = {"attempted": len(results), "succeeded": len(results) - len(left), "failed": len(left)}
+        told = {"reason": "exit", "status": "WARNED" if left else "PASSED", "exit": 1 if left else 0}
+        journal.append({"kind": "run.end", "phase": "outcome", "op": told | {"counts": counts}})
+        seconds = round(time.time() - started, 3)
+        more = {"code": told["exit"], "seconds": seconds, "counts": counts, "seq": journal.seq, "chain": journal.head}
+        update_meta(folder, end=told | more)
+    finally:
+        journal.close()
+    return Undone(run, len(results) - len(left), tuple(left), tuple(_published(folder)))
+
+
+def _begin(folder: Path, run: str, found: Plan, argv: Sequence[str], started: float) -> None:
+    meta: dict[str, object] = {
+        "run": run, "agent": AGENT, "argv": list(argv), "tree": os.fsdecode(found.tree), "pid": os.getpid(),
+        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)), "undoes": found.folder.name,
+        "coverage": {},
+    }  # fmt: skip
+    repository = place_of(Path(os.fsdecode(found.tree)), None).repository
+    if repository is not None:
+        meta["git"] = {
+            "git_dir": str(repository.git_dir), "common_dir": str(repository.common_dir),
+            "object_format": repository.object_format, "base": repository.head_commit,
+        }  # fmt: skip
+        write_refs(folder, git_refs.snapshot(repository.common_dir))
+    write_meta(folder, meta)
+
+
+@contextlib.contextmanager
+def _tools(found: Plan, folder: Path) -> Iterator[tuple[Restorer, Frames, StateLog]]:
+    staging, quarantine = folders(folder)
+    with contextlib.ExitStack() as opened:
+        kept = Frames(found.folder) if (found.folder / FRAMES).exists() else Frames(folder)
+        opened.callback(kept.close)
+        contents = Frames(folder)
+        opened.callback(contents.close)
+        log = StateLog(folder)
+        opened.callback(log.close)
+        reverter = Reverter(staging, quarantine, found.tree)
+        opened.callback(reverter.close)
+        restorer = Restorer(found.tree, reverter, kept)
+        opened.callback(restorer.close)
+        yield restorer, contents, log
+
+
+def _step(log: StateLog, contents: Frames, todo: Sequence[Wish], seq: int) -> None:
+    changes: dict[bytes, Kept] = {}
+    for wish in todo:
+        now = look(wish.path, contents)
+        if not now.same_as(wish.now):
+            changes[wish.path] = now
+    if changes:
+        log.step(Step(1, 1, seq, changes))
+
+
+def _record(done: Done) -> dict[str, object]:
+    op: dict[str, object] = {"call": "put back", "path": done.path, "how": "failed" if done.how == "left" else done.how}
+    if done.detail:
+        op["detail"] = done.detail
+    outcome = "failed" if done.how == "left" else "succeeded"
+    return {"kind": "state", "phase": "outcome", "op": op, "outcome": outcome}
+
+
+def _published(folder: Path) -> Iterator[str]:
+    try:
+        complete(folder)
+    except GovrunError as error:
+        yield f"not noted: {error.what}: {error.why}; govrun recover tries again"
+
+
+__all__ = ["AGENT", "Plan", "Undone", "carry_out", "planned"]

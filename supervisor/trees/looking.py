@@ -1,0 +1,64 @@
+"""What lies at a path now: kept so that it can be put there again, or only looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+from supervisor.trees.frames import Frames, Unkept, attributes, link_at
+from supervisor.trees.states import NOTHING, Kept
+from supervisor.vocabulary.events import Kind
+
+_GONE = (FileNotFoundError, NotADirectoryError)
+_CHUNK = 1 << 20
+
+
+def look(path: bytes, store: Frames | None) -> Kept:
+    """Keep what is at ``path``, nothing included; ``unkept`` says why its content could not be. Without a ``store`` it
+    is not kept, but has its digest. Raises ``StopRun`` where the store cannot be written."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags)
+    except _GONE:
+        return NOTHING
+    except OSError as error:
+        return NOTHING._replace(unkept=f"it cannot be opened: {error.strerror}")
+    try:
+        info = os.fstat(fd)
+        inode = (info.st_dev, info.st_ino, info.st_nlink)
+        if stat.S_ISLNK(info.st_mode):
+            return Kept(link_at(fd), inode=inode)
+        if stat.S_ISREG(info.st_mode):
+            return _file(fd, info, store)._replace(inode=inode)
+        found = attributes(fd, info)
+        special = found.kind not in (Kind.DIR, Kind.FIFO, Kind.SOCKET)
+        return Kept(found, "a device cannot be made again" if special else "", inode)
+    finally:
+        os.close(fd)
+
+
+def _file(pinned: int, info: os.stat_result, store: Frames | None) -> Kept:
+    try:
+        fd = os.open(b"/proc/self/fd/%d" % pinned, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return Kept(attributes(pinned, info)._replace(size=info.st_size), f"it cannot be read: {error.strerror}")
+    try:
+        if store is None:
+            return Kept(attributes(fd, info)._replace(size=info.st_size, sha1=_digest(fd, info.st_size)))
+        return Kept(store.take(fd))
+    except Unkept as error:
+        return Kept(attributes(fd, info)._replace(size=info.st_size), str(error))
+    except OSError as error:
+        return Kept(attributes(fd, info)._replace(size=info.st_size), f"it cannot be read: {error.strerror}")
+    finally:
+        os.close(fd)
+
+
+def _digest(fd: int, size: int) -> str:
+    """The name that git gives the content (``Version.sha1``), empty when it changed size meanwhile. OSError."""
+    found, done = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), 0
+    while piece := os.pread(fd, _CHUNK, done):
+        found.update(piece)
+        done += len(piece)
+    return found.hexdigest() if done == size else ""
