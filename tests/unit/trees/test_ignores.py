@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.git.layout import discover
-from supervisor.run.ignores import BaseIgnores
+from supervisor.trees.ignores import BaseIgnores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
