@@ -55,6 +55,9 @@ def _wish(path: bytes, want: Kept, left: Kept) -> Wish:
     if _is_there(now, want):
         return Wish(path, want, now, done=True)
     if not _is_as_left(now, left):
+        # Only its times differ: of a folder, because an undo was killed before it came to them.
+        if now.same_as(want) and not want.unkept:
+            return Wish(path, want, now, done=now.version.kind is not Kind.DIR)
         return Wish(path, want, now, _CHANGED)
     return Wish(path, want, now, f"it was not kept: {want.unkept}" if want.unkept else "")
 
@@ -88,7 +91,11 @@ class Restorer:
     def carry_out(self, wishes: Iterable[Wish]) -> Iterator[Done]:
         """Do what is to be done, and tell of each path as it is done; of folders, only where they came or went or could
         not."""
-        todo = {wish.path: wish for wish in wishes if not wish.done}
+        every = {wish.path: wish for wish in wishes}
+        todo = {path: wish for path, wish in every.items() if not wish.done}
+        # Filling a folder that is as wanted changes its times.
+        filled = {path.rpartition(b"/")[0] for path in todo} & every.keys()
+        todo |= {path: every[path] for path in filled if every[path].want.version.kind is Kind.DIR}
         late = {path for path, wish in todo.items() if wish.left}
         yield from (Done(path, "left", todo[path].left) for path in sorted(late))
         todo = {path: wish for path, wish in todo.items() if path not in late}
@@ -154,8 +161,8 @@ class Restorer:
 
     def _put(self, wish: Wish, names: Mapping[tuple[int, int], list[bytes]] | None = None) -> Done:
         want = wish.want.version
-        inodes = [kept.inode[:2] for kept in (wish.want, wish.now) if kept.inode and want.kind is Kind.FILE]
-        others = {path for inode in inodes for path in (names or {}).get(inode, ()) if path != wish.path}
+        inode = wish.want.inode[:2] if wish.want.inode is not None else (0, 0)
+        others = {path for path in (names or {}).get(inode, ()) if path != wish.path}
         try:
             source = self._contents.source(want)
         except StopRun as error:
@@ -191,15 +198,13 @@ def _nobody(_info: os.stat_result) -> bool:
 
 
 def _names(tree: bytes, wishes: Iterable[Wish]) -> dict[tuple[int, int], list[bytes]]:
-    """All names in the tree of inodes that have several, as they were and as they are, by inode."""
+    """All names, as they are wanted and as they are, of inodes that are wanted with several, by inode."""
     found: dict[tuple[int, int], list[bytes]] = defaultdict(list)
-    linked = False
     for wish in wishes:
-        for kept in {wish.want, wish.now}:
-            if kept.inode is not None and kept.inode[2] > 1 and kept.version.kind is Kind.FILE:
-                found[kept.inode[:2]].append(wish.path)
-                linked = True
-    if linked:
+        kept = wish.want.inode
+        if kept is not None and kept[2] > 1 and wish.want.version.kind is Kind.FILE:
+            found[kept[:2]].append(wish.path)
+    if found:
         for path, info in _walk(tree):
             inode = (info.st_dev, info.st_ino)
             if inode in found and path not in found[inode]:
@@ -215,7 +220,8 @@ def _walk(tree: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
                 info = os.lstat(path)
             except OSError:
                 continue
-            if stat.S_ISREG(info.st_mode) and info.st_nlink > 1:
+            # With one name only, too: a run that writes to a file of several gets one of its own (ADR 0002).
+            if stat.S_ISREG(info.st_mode):
                 yield path, info
 
 

@@ -118,8 +118,8 @@ class Following:
             if target is None or not self._is_ours(target):
                 continue
             yield target.path
-            if target.kind is Kind.ABSENT or moves or event.op is FsOp.UNLINK:
-                yield target.path.rpartition(b"/")[0]
+            # Also where no name changes: putting the file back will, and what has several names gets one of its own.
+            yield target.path.rpartition(b"/")[0]
         if moves and event.other is not None:
             yield from self._beneath(event.target, event.other)
             if event.exchange:

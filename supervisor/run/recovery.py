@@ -19,6 +19,7 @@ from supervisor.journal.writer import JOURNAL
 from supervisor.run import scratch
 from supervisor.run.compose import TEMPORARY
 from supervisor.run.nested import PROOFS
+from supervisor.trees.looking import complete
 from supervisor.vocabulary.errors import GovrunError
 
 EXIT_CODE = 121
@@ -62,6 +63,7 @@ def recover_run(folder: Path, *, over: bool = False) -> Recovered:
         if not isinstance(end, dict) or end.get("reason") in ("crash", "internal"):
             told, failed = _put_right(folder, run)
         if not isinstance(end, dict):
+            failed |= _complete(folder, told)
             try:
                 update_meta(folder, end=_unknown(folder))
                 told.append("marked UNKNOWN: it ended without a word")
@@ -71,6 +73,20 @@ def recover_run(folder: Path, *, over: bool = False) -> Recovered:
         failed |= _leave_group(meta, run, told)
         failed |= _publish(folder, told)
     return Recovered(run, tree, "recovered" if told else "ended", tuple(told), failed)
+
+
+def _complete(folder: Path, told: list[str]) -> bool:
+    """The last state that the run has left; True when it cannot be kept now."""
+    from supervisor.provenance.completion import crashed
+
+    try:
+        paths = complete(folder, crashed(folder).upto)
+    except GovrunError as error:
+        told.append(f"{error.what}: {error.why}")
+        return True
+    if paths:
+        told.append(f"what it left at {paths} path{'' if paths == 1 else 's'} is kept")
+    return False
 
 
 def _leave_group(meta: dict[str, object], run: str, told: list[str]) -> bool:

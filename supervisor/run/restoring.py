@@ -49,14 +49,17 @@ def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
     meta = read_meta(folder)
     tree = meta.get("tree")
     if is_live(folder):
-        raise UsageError(f"{folder.name} goes on", "it cannot be undone meanwhile", "wait for its end, or govrun stop")
+        raise UsageError(f"{folder.name} goes on", "it cannot be undone meanwhile", "wait, or govrun stop", exit_code=2)
     if not isinstance(meta.get("end"), dict):
-        raise UsageError(f"{folder.name} ended without a word", "what it left is not known", "govrun recover, first")
+        raise UsageError(
+            f"{folder.name} ended without a word", "what it left is not known", "govrun recover", exit_code=2
+        )
     if not isinstance(tree, str) or not os.path.isdir(tree):
-        raise UsageError(f"the tree of {folder.name} is not there", repr(tree), "put it back where it was")
+        what = f"the tree of {folder.name} is not there"
+        raise UsageError(what, repr(tree), "put it back where it was", exit_code=2)
     if not (folder / STATES).exists():
         why, fix = "it changed no file of its tree, or what it changed was dropped to make room", "govrun runs"
-        raise UsageError(f"there is nothing to undo of {folder.name}", why, fix)
+        raise UsageError(f"there is nothing to undo of {folder.name}", why, fix, exit_code=2)
     states = read_states(folder)
     wanted = dict(states.before) if seq is None else states.at(seq)
     left = states.at(None)
@@ -76,7 +79,8 @@ def _check(paths: Sequence[bytes], chosen: set[bytes]) -> None:
     for place in paths:
         if not any(_is_in(path, place) for path in chosen):
             what = f"the run did not change {os.fsdecode(place)!r}"
-            raise UsageError(what, "nothing of it lies there", "govrun undo RUN --dry-run lists what it changed")
+            fix = "govrun undo RUN --dry-run lists what it changed"
+            raise UsageError(what, "nothing of it lies there", fix, exit_code=2)
 
 
 def carry_out(state: Path, found: Plan, argv: Sequence[str], tell: Callable[[Done], None]) -> Undone:
@@ -94,7 +98,7 @@ def carry_out(state: Path, found: Plan, argv: Sequence[str], tell: Callable[[Don
         with _tools(found, folder) as (restorer, contents, log):
             for wish in todo:  # all of it before anything is done: what is half done can be undone then
                 log.before(wish.path, look(wish.path, contents), journal.seq)
-            for done in restorer.carry_out(todo):
+            for done in restorer.carry_out(found.wishes):
                 results.append(done)
                 journal.append(_record(done))
                 tell(done)

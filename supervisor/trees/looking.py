@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 from supervisor.trees.frames import Frames, Unkept, attributes, link_at
-from supervisor.trees.states import NOTHING, Kept
+from supervisor.trees.states import NOTHING, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.events import Kind
 
 _GONE = (FileNotFoundError, NotADirectoryError)
@@ -36,6 +37,25 @@ def look(path: bytes, store: Frames | None) -> Kept:
         return Kept(found, "a device cannot be made again" if special else "", inode)
     finally:
         os.close(fd)
+
+
+def complete(folder: Path, seq: int) -> int:
+    """After a kill: what the run in ``folder`` has changed since its last step, up to record ``seq``, is a step too.
+    Returns how many paths. Nobody may be writing there. Raises ``StopRun``."""
+    states = read_states(folder)
+    if not states.before:
+        return 0
+    store, log = Frames(folder), StateLog(folder)
+    try:
+        found = {path: (left, look(path, store)) for path, left in states.at(None).items()}
+        changes = {path: now for path, (left, now) in found.items() if not now.same_as(left)}
+        if changes:
+            since = states.steps[-1].upto + 1 if states.steps else 1
+            log.step(Step(len(states.steps) + 1, since, max(since, seq), changes, "crash"))
+        return len(changes)
+    finally:
+        log.close()
+        store.close()
 
 
 def _file(pinned: int, info: os.stat_result, store: Frames | None) -> Kept:

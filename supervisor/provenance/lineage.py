@@ -1,0 +1,294 @@
+"""The lineage of a run's tree: from the state that an earlier run left to the one that this run leaves, tree by tree.
+
+What the tree was when the run began is what it is now, with each path that the run touched as it was before. What
+differs from the state that the last run left came ``between-runs`` (``first``: there was none); what lies at the end
+otherwise than the run left it came from ``others``. Both are transitions like the run's own, so that there is no gap
+between two states.
+
+``lineage.jsonl`` in the run's folder has one line per transition: ``{"n", "pre", "post", "since", "upto", "paths",
+"why"}``; the record of the run has the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.git.layout import discover, read_small
+from supervisor.git.neutral import GitError
+from supervisor.journal.codec import encode
+from supervisor.provenance.transaction import OWN
+from supervisor.trees.frames import FRAMES, Frames
+from supervisor.trees.history import LAST, Change, Content, History, claimed, folder_of
+from supervisor.trees.ignores import BaseIgnores
+from supervisor.trees.states import STATES, Kept, States, Step, read_states
+from supervisor.trees.walk import FILE, LINK, PROGRAM, Entry, Found, Walk, blob_named, content_of
+from supervisor.vocabulary.errors import GovrunError, StopRun, UsageError
+from supervisor.vocabulary.events import Kind
+
+LINEAGE = "lineage.jsonl"
+FIRST, BETWEEN, OTHERS = "first", "between-runs", "others"
+_MOST = 256 << 20
+_LARGEST = 32 << 20  # bytes of a file whose content is kept
+
+
+class Transition(NamedTuple):
+    """From tree ``pre`` to tree ``post``, by records ``since`` to ``upto`` of the journal; ``why``: by something else.
+    ``paths``: how many changed."""
+
+    n: int
+    pre: str
+    post: str
+    since: int
+    upto: int
+    paths: int
+    why: str = ""
+
+
+class Lineage(NamedTuple):
+    """``base``: the tree as the run found it; ``tree``: as it left it; ``previous``: the run whose state came before,
+    empty for the first of its tree."""
+
+    base: str
+    tree: str
+    previous: str
+    transitions: tuple[Transition, ...]
+
+    def lines(self) -> str:
+        """As ``lineage.jsonl`` has it."""
+        return "".join(encode(each._asdict()) + "\n" for each in self.transitions)
+
+    def described(self) -> dict[str, object]:
+        """As the statement about the run has it."""
+        own = sum(not each.why for each in self.transitions)
+        more = {"previous": self.previous} if self.previous else {}
+        return {"base": self.base, "tree": self.tree, "transitions": own, **more}
+
+
+def trace(folder: Path, meta: Mapping[str, object]) -> Lineage | None:
+    """The lineage of the run in ``folder``, which is over; worked out once, then read. None for a run that has none:
+    its tree is gone, or in no repository. Raises ``GovrunError``."""
+    known = read_lineage(folder)
+    if known is not None:
+        return known
+    tree, git = meta.get("tree"), meta.get("git")
+    if not isinstance(tree, str) or not isinstance(git, dict) or not os.path.isdir(tree):
+        return None
+    place = folder_of(folder.parent.parent, tree)
+    with claimed(place):
+        at_work = _Trace(folder, meta, tree, place)
+        try:
+            found = at_work.go()
+        finally:
+            at_work.close()
+    text = encode({"base": found.base, "tree": found.tree, "previous": found.previous}) + "\n" + found.lines()
+    _replace(folder / LINEAGE, text)
+    return found
+
+
+def read_lineage(folder: Path) -> Lineage | None:
+    """What ``trace`` has written. Raises ``StopRun`` when it cannot be understood, or does not hang together."""
+    text = read_small(folder / LINEAGE, _MOST)
+    if text is None:
+        return None
+    try:
+        head, *lines = (json.loads(line) for line in text.splitlines())
+        found = Lineage(head["base"], head["tree"], head["previous"], tuple(Transition(**line) for line in lines))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StopRun("the lineage of the run cannot be read", str(error), f"look at {LINEAGE} of this run") from error
+    if (broken := gap_in(found.transitions)) is not None:
+        why = f"transition {broken.n} does not begin where the one before it ends"
+        raise StopRun("the lineage of the run is broken", why, f"look at {LINEAGE} of this run")
+    return found
+
+
+def gap_in(transitions: Sequence[Transition]) -> Transition | None:
+    """The first that does not begin with the tree that the one before it ended with."""
+    return next((later for earlier, later in pairwise(transitions) if earlier.post != later.pre), None)
+
+
+class _Trace:
+    def __init__(self, folder: Path, meta: Mapping[str, object], tree: str, place: Path) -> None:
+        self._folder = folder
+        self._tree = os.fsencode(tree)
+        self._place = place
+        self._run = folder.name
+        git = meta.get("git")
+        assert isinstance(git, dict)
+        self._base = str(git.get("base", ""))
+        self._rules: BaseIgnores | None = None
+        self._now = Found({}, frozenset(), ())
+        self._texts: dict[str, bytes] = {}  # contents that lie in no file, by blob
+        same_format = git.get("object_format", "sha1") == "sha1"
+        self._history = History(place, Path(str(git["common_dir"])) if same_format else None)
+
+    def go(self) -> Lineage:
+        states = read_states(self._folder)
+        walk = self._walk()
+        self._now = walk.go()
+        start = self._history.commit_of(LAST)
+        try:
+            found = self._written(start, walk.known() if start else {}, states)
+        except GitError:
+            if not start:
+                raise
+            # What earlier states rest on may have been pruned from the user's objects: begin anew.
+            found = self._written("", {}, states)
+        walk.save(self._place)
+        return found
+
+    def _written(self, start: str, before: Mapping[bytes, Entry], states: States) -> Lineage:
+        base = {**self._now.entries, **self._entries(states.before)}
+        there = {path: entry for path, entry in base.items() if entry is not None}
+        changes, told = self._changes(before, there, states, known=bool(start))
+        trees = self._history.write(start, changes, self._content(states), self._run) if changes else []
+        return self._lineage(start, changes, told, trees)
+
+    def _walk(self) -> Walk:
+        repository = discover(Path(os.fsdecode(self._tree)))
+        if repository is None:
+            raise UsageError("the tree is in no repository any more", os.fsdecode(self._tree), "git init")
+        rules = BaseIgnores(repository._replace(head_commit=self._base), self._folder / OWN)
+        self._rules = rules
+        walk = Walk(self._tree, lambda path, folder: rules.covers(path, directory=folder), self._base)
+        walk.load(self._place)
+        return walk
+
+    def close(self) -> None:
+        """End the helper process."""
+        if self._rules is not None:
+            self._rules.close()
+
+    def _changes(
+        self,
+        before: Mapping[bytes, Entry],
+        base: Mapping[bytes, Entry],
+        states: States,
+        *,
+        known: bool,
+    ) -> tuple[list[Change], list[Step]]:
+        """Each state, and the step that leads to it."""
+        changes, told = [], []
+        between = _difference(before, base)
+        if between or not known:
+            changes.append(Change(between, f"as {self._run} found it"))
+            told.append(Step(0, 0, 0, {}, BETWEEN if known else FIRST))
+        left = dict(base)
+        for step in states.steps:
+            entries = {path: entry for path, entry in self._entries(step.changes).items() if left.get(path) != entry}
+            if not entries:
+                continue  # folders and attributes are not in git's trees
+            left |= {path: entry for path, entry in entries.items() if entry is not None}
+            for path in (path for path, entry in entries.items() if entry is None):
+                left.pop(path, None)
+            changes.append(Change(entries, f"{self._run} {step.since}-{step.upto} {step.why}".strip()))
+            told.append(step)
+        others = _difference(left, self._now.entries)
+        if others:
+            changes.append(Change(others, f"{self._run} {OTHERS}"))
+            told.append(Step(0, 0, 0, {}, OTHERS))
+        return changes, told
+
+    def _entries(self, kept: Mapping[bytes, Kept]) -> dict[bytes, Entry | None]:
+        """What git's tree would have at these paths, by path below the tree."""
+        below = len(self._tree) + 1
+        return {path[below:]: self._entry(path[below:], each) for path, each in kept.items() if path != self._tree}
+
+    def _entry(self, path: bytes, kept: Kept) -> Entry | None:
+        version = kept.version
+        if version.kind is Kind.LINK:
+            return Entry(LINK, self._text(version.text))
+        if version.kind is not Kind.FILE:
+            return None
+        mode = PROGRAM if version.mode & 0o100 else FILE
+        if version.sha1:
+            return Entry(mode, version.sha1)
+        # Too large to have been read while the run waited: it may still be there, and is known by its time.
+        there = self._now.entries.get(path)
+        if there is not None and _mtime(self._tree + b"/" + path) == version.mtime_ns:
+            return there
+        why = kept.unkept or "it is too large"
+        told = f"govrun: {version.size} bytes of {version.mtime_ns} ns were not kept here: {why}\n"
+        return Entry(mode, self._text(told.encode("utf-8", "backslashreplace")))
+
+    def _text(self, text: bytes) -> str:
+        blob = blob_named(text)
+        self._texts[blob] = text
+        return blob
+
+    def _content(self, states: States) -> Content:
+        """Where the content of each blob is: in the run's store, or still in the tree."""
+        layers = (states.before, *(step.changes for step in states.steps))
+        kept = {each.version.sha1: each.version for layer in layers for each in layer.values() if not each.unkept}
+        paths = {entry.blob: path for path, entry in self._now.entries.items()}
+        store = Frames(self._folder) if (self._folder / FRAMES).exists() else None
+
+        def content(blob: str) -> bytes | str:
+            if blob in self._texts:
+                return self._texts[blob]
+            if blob in kept and store is not None:
+                try:
+                    return store.content(kept[blob])
+                except StopRun as error:
+                    return error.why
+            found = content_of(self._tree + b"/" + paths[blob], blob, _LARGEST) if blob in paths else None
+            return found if found is not None else "it was changed while it was looked at, or is too large"
+
+        return content
+
+    def _lineage(self, start: str, changes: list[Change], told: list[Step], trees: list[str]) -> Lineage:
+        first = self._history.tree_of(start) if start else ""
+        transitions, pre = [], first
+        for number, (change, step, post) in enumerate(zip(changes, told, trees, strict=True), 1):
+            transitions.append(Transition(number, pre, post, step.since, step.upto, len(change.entries), step.why))
+            pre = post
+        base = next((each.pre for each in transitions if each.why not in (FIRST, BETWEEN)), pre)
+        own = [each.post for each in transitions if each.why != OTHERS]
+        return Lineage(base, own[-1] if own else pre, self._previous(start), tuple(transitions))
+
+    def _previous(self, start: str) -> str:
+        if not start:
+            return ""
+        told = self._history.git.run(["log", "-1", "--format=%s", "--end-of-options", start]).decode("utf-8", "replace")
+        words = [word for word in told.split() if len(word) == len(self._run) and word.isalnum()]
+        return words[0] if words else ""
+
+
+def _mtime(path: bytes) -> int:
+    """Nanoseconds; -1 when nothing is there."""
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _difference(one: Mapping[bytes, Entry], other: Mapping[bytes, Entry]) -> dict[bytes, Entry | None]:
+    found: dict[bytes, Entry | None] = {path: entry for path, entry in other.items() if one.get(path) != entry}
+    return found | dict.fromkeys(one.keys() - other.keys())
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, "ascii")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise GovrunError(f"cannot write {path.name}", str(error), exit_code=121) from error
+
+
+__all__ = [
+    "BETWEEN",
+    "FIRST",
+    "LINEAGE",
+    "OTHERS",
+    "STATES",
+    "Lineage",
+    "Transition",
+    "gap_in",
+    "read_lineage",
+    "trace",
+]
