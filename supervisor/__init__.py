@@ -11,7 +11,7 @@ Packages in the order in which data passes through them; each may import what is
     surfaces     world -> events
     commands     command lines -> what they would bring in
     inspection   the content of files -> what it says, in a process of its own
-    trees        versions of files: the accepted ones, differences
+    trees        versions of files: the accepted ones, the states of a run, differences
     enforce      verdict -> world
     git          neutral environment; the only user of git processes
     journal      append-only, hash-chained, write-ahead

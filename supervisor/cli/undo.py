@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-    from supervisor.enforce.restore import Done, Wish
-    from supervisor.run.restoring import Plan, Undone
+    from supervisor.run.restore import Done, Wish
+    from supervisor.run.undo import Plan, Undone
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def _undo(run: str, names: list[str], to: int | None, *, dry_run: bool, as_json:
     from supervisor.cli.choice import choose
     from supervisor.cli.live import state_outside
     from supervisor.cli.text import emit
-    from supervisor.run.restoring import carry_out, planned
+    from supervisor.run.undo import carry_out, planned
 
     state = state_outside("undo")
     folder = choose(state, run)

@@ -18,17 +18,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from supervisor.git.history import LAST, Change, Content, History, claimed, folder_of
+from supervisor.git.ignores import BaseIgnores
 from supervisor.git.layout import discover, read_small
 from supervisor.git.neutral import GitError
 from supervisor.journal.codec import encode
 from supervisor.provenance.transaction import OWN
 from supervisor.trees.frames import FRAMES, Frames
-from supervisor.trees.history import LAST, Change, Content, History, claimed, folder_of
-from supervisor.trees.ignores import BaseIgnores
 from supervisor.trees.states import STATES, Kept, States, Step, read_states
-from supervisor.trees.walk import FILE, LINK, PROGRAM, Entry, Found, Walk, blob_named, content_of
+from supervisor.trees.walk import FILE, LINK, PROGRAM, Found, Walk, blob_named, content_of
 from supervisor.vocabulary.errors import GovrunError, StopRun, UsageError
 from supervisor.vocabulary.events import Kind
+from supervisor.vocabulary.versions import Entry
 
 LINEAGE = "lineage.jsonl"
 FIRST, BETWEEN, OTHERS = "first", "between-runs", "others"

@@ -113,9 +113,8 @@ def content_parts(
         if contents is not None and contents.standing is not None:
             contents.standing.changed(path)
 
-    staging, quarantine = folders(order.folder)
     try:
-        reverter = Reverter(staging, quarantine, policy.tree, accepted.latest, acted)
+        reverter = Reverter(*folders(order.folder), policy.tree, accepted.latest, acted)
     except OSError as error:
         raise StopRun("cannot use the folders for what is taken back", str(error), "check the state folder") from error
     prior = Prior(repository, order.oracles.own, order.refs, order.base) if repository is not None else None

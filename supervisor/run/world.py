@@ -17,7 +17,7 @@ from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import ConfigChange
 
 if TYPE_CHECKING:
-    from supervisor.trees.ignores import BaseIgnores
+    from supervisor.git.ignores import BaseIgnores
 
 
 class Oracles:
@@ -38,7 +38,7 @@ class Oracles:
         """Whether the path is untracked at the base commit and its ignore rules cover it."""
         if self.repository is None or not self.repository.head_commit or self._failed:
             return False
-        from supervisor.trees.ignores import BaseIgnores
+        from supervisor.git.ignores import BaseIgnores
 
         try:
             if self._ignores is None:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.vocabulary.errors import GovrunError
+from supervisor.vocabulary.errors import TooMuchError
+from supervisor.vocabulary.versions import Entry
 
 INDEX = "index"
 LINK, FILE, PROGRAM = "120000", "100644", "100755"
@@ -27,23 +28,12 @@ _NO_RULES = b"-"
 _State = tuple[int, int, int, int, int, int]  # dev, ino, mode, size, mtime, ctime
 
 
-class Entry(NamedTuple):
-    """``mode`` as in a git tree, ``blob`` the sha1 of its content as a git blob."""
-
-    mode: str
-    blob: str
-
-
 class Found(NamedTuple):
     """``entries`` by path below the tree; ``read``: those that had to be read; ``unreadable`` could not be."""
 
     entries: dict[bytes, Entry]
     read: frozenset[bytes]
     unreadable: tuple[bytes, ...]
-
-
-class TooMuchError(GovrunError):
-    """The tree is larger than a walk may cost."""
 
 
 class Walk:

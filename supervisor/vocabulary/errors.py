@@ -53,3 +53,9 @@ class StopRun(GovrunError):
     def __init__(self, what: str, why: str = "", fix: str = "") -> None:
         told = "`govrun log latest` shows how far it came; start again, and report it if it comes back"
         super().__init__(what, why, fix or told)
+
+
+class TooMuchError(GovrunError):
+    """What is to be looked at or kept is larger than that may cost."""
+
+    exit_code = 121

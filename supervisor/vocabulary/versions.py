@@ -43,4 +43,11 @@ class Version(NamedTuple):
     unsettled: bool = False
 
 
+class Entry(NamedTuple):
+    """A file as a git tree has it: ``mode`` as written there, ``blob`` the sha1 of its content as a git blob."""
+
+    mode: str
+    blob: str
+
+
 ABSENT = Version(Kind.ABSENT)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from supervisor.git.ignores import BaseIgnores
 from supervisor.git.layout import discover
-from supervisor.trees.ignores import BaseIgnores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

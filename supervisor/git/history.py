@@ -18,8 +18,8 @@ from typing import BinaryIO, NamedTuple
 from supervisor.git.layout import is_object_id
 from supervisor.git.neutral import Git, GitError
 from supervisor.git.own import make_own
-from supervisor.trees.walk import Entry, TooMuchError
-from supervisor.vocabulary.errors import GovrunError
+from supervisor.vocabulary.errors import GovrunError, TooMuchError
+from supervisor.vocabulary.versions import Entry
 
 LAST = "refs/govrun/last"
 _RUNS = "refs/govrun/runs/"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.enforce.restore import Done, Restorer, Wish, plan
 from supervisor.enforce.revert import Reverter
 from supervisor.git import refs as git_refs
 from supervisor.journal.reader import is_live
@@ -17,6 +16,7 @@ from supervisor.journal.store import new_run, read_meta, update_meta, write_meta
 from supervisor.journal.writer import Journal
 from supervisor.provenance.completion import complete
 from supervisor.run.compose import place_of
+from supervisor.run.restore import Done, Restorer, Wish, plan
 from supervisor.run.takeback import folders
 from supervisor.trees.frames import FRAMES, Frames
 from supervisor.trees.looking import look
