@@ -19,7 +19,8 @@ _COMMANDS = {
     "init": "init", "check": "check", "test": "test", "brief": "brief", "explain": "explain", "doctor": "doctor",
     "ps": "ps", "approve": "approve", "deny": "approve", "pause": "pause", "resume": "pause", "stop": "pause",
     "runs": "runs", "log": "log", "show": "show", "why": "why", "export": "export", "verify": "verify",
-    "packet": "verify", "key": "verify", "notes": "notes", "undo": "undo", "recover": "recover",
+    "packet": "verify", "key": "verify", "notes": "notes",
+    "lineage": "lineage", "blame": "blame", "undo": "undo", "recover": "recover",
 }  # fmt: skip
 # What other programs call it.
 _MEANT = {"version": "--version", "-V": "--version", "-v": "--version", "help": "--help", "-?": "--help"}

@@ -72,6 +72,17 @@ class View:
             )
         return found
 
+    def blame(self, path: bytes) -> list[tuple[str, bytes]]:
+        """The commit and the text of each line of ``path`` (relative to the top) as the checked out commit has it."""
+        raw = self.git.run(["blame", "--porcelain", "HEAD", "--", path])
+        found, commit = [], ""
+        for line in raw.split(b"\n"):
+            if line.startswith(b"\t"):
+                found.append((commit, line[1:]))
+            elif is_object_id(first := line.partition(b" ")[0].decode("ascii", "replace")):
+                commit = first  # the other lines before the text begin with a word (git-blame(1), PORCELAIN FORMAT)
+        return found
+
 
 def _copy_state(repository: Repository, folder: Path) -> None:
     """The index, what is excluded, and the refs. Errors: OSError."""
