@@ -66,6 +66,7 @@ class Touched:
         self._whole: set[bytes] = set()
         self._sealed: dict[_Inode, Identity] = {}
         self._told: dict[bytes, Identity] = {}
+        self._shared: set[_Inode] = set()  # with other names, whose ctime moves with one that is changed or goes
         self.full = False
 
     def follow(self, policy: CompiledPolicy, recorder: Recorder, start: Mapping[str, str]) -> Touched:
@@ -112,6 +113,8 @@ class Touched:
         self._sealed.pop((target.dev, target.ino), None)  # its ctime moved (link, rename, attributes), or will (write)
         if self.full:
             return
+        if target.nlink > 1:
+            self._shared.add((target.dev, target.ino))
         self._busy.add(path.rpartition(b"/")[0])
         if target.ignored or b"/.git/" in path:
             return
@@ -135,6 +138,8 @@ class Touched:
     def change(self, path: bytes, info: os.stat_result) -> Change | None:
         """What the state of a file or link means; each state is told once."""
         if (info.st_dev, info.st_ino) in self._given:
+            return None
+        if (info.st_dev, info.st_ino) in self._shared and info.st_mtime_ns <= self.since:
             return None
         why = self.differs(path, info) if path in self.names else ""
         state = identity_of(info)
