@@ -123,8 +123,8 @@ def _publish(folder: Path, end: object) -> str:
         told = told._replace(
             counts=told.counts or tally.counts(), decisions=tally.decisions, upto=told.upto or tally.seq
         )
-        publisher.finish(told)
-        return f"noted on {len(publisher.noted)} commit{'' if len(publisher.noted) == 1 else 's'}"
+        noted = publisher.finish(told)
+        return f"noted on {noted} commit{'' if noted == 1 else 's'}"
     finally:
         publisher.close()
 

@@ -26,7 +26,7 @@ from supervisor.vocabulary.errors import HostError
 
 LEDGERS = "refs/govrun/ledger/"
 _TITLE = "govrun ledger"
-_MOST_MEMORY = 4096
+_MOST_MEMORY = 32 << 10
 _MOST_LOST = 64
 _MOST_NUMBER = 10**9
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -94,25 +94,37 @@ def stream(place: Place, run: str, statement: str, when: int) -> bytes:
 
 
 def place_after(
-    last: Last | None, key: bytes, run: str, ref: Callable[[str], str], content: Callable[[str], bytes | None]
+    last: Last | None,
+    key: bytes,
+    run: str,
+    ref: Callable[[str], str],
+    content: Callable[[str], bytes | None],
+    backed: Callable[[Entry], bool],
 ) -> Place:
-    """Where ``run`` goes. ``ref`` gives the commit at a ref or ""; ``content`` a commit object, None for none."""
+    """Where ``run`` goes. ``ref`` gives the commit at a ref or ""; ``content`` a commit object, None for none;
+    ``backed`` whether the record of an entry is here and this installation has signed it."""
     if last is None:
-        return Place(run)
+        return Place(run, tip=ref(ref_of(key, run)))
     tip = ref(ref_of(key, last.chain))
     entry = parse(content(tip) or b"") if tip else None
-    if entry is not None and entry.number > last.number and _grew_from(last, entry, content):
+    if entry is not None and entry.number > last.number and _grew_from(last, entry, content, backed):
         return Place(last.chain, entry.number + 1, entry.statement, tip, tip)
     if content(last.commit) is not None:
         return Place(last.chain, last.number + 1, last.statement, last.commit, tip)
     if entry is not None:
         return Place(last.chain, last.number + 1, last.statement, tip, tip)
-    return Place(run, 1, last.statement, after=last.chain)  # cloned anew, at the same place
+    # Cloned anew, at the same place.
+    return Place(run, 1, last.statement, tip=ref(ref_of(key, run)), after=last.chain)
 
 
-def _grew_from(last: Last, entry: Entry, content: Callable[[str], bytes | None]) -> bool:
-    """Whether the entry follows what is remembered: what came after was lost in a crash, so it is not far."""
+def _grew_from(
+    last: Last, entry: Entry, content: Callable[[str], bytes | None], backed: Callable[[Entry], bool]
+) -> bool:
+    """Whether the entry follows what is remembered: what came after was lost in a crash, so it is not far. Whoever can
+    write the repository can add entries; he cannot sign the records that they name."""
     for _ in range(_MOST_LOST):
+        if not backed(entry):
+            return False
         if entry.number == last.number + 1:
             return entry.parent == last.commit
         before = parse(content(entry.parent) or b"") if entry.parent else None
@@ -126,34 +138,55 @@ class Memory:
     """What was recorded last in the clone whose git directory is ``common``, in the state folder ``state``."""
 
     def __init__(self, state: Path, common: Path) -> None:
+        self._common = os.fsdecode(common)
         self._path = state / "ledgers" / hashlib.sha256(os.fsencode(common)).hexdigest()[:24]
 
     def last(self) -> Last | None:
         """None where nothing is known; what is damaged is not known."""
-        try:
-            told = json.loads(read_small(self._path, _MOST_MEMORY) or "null")
-            last = Last(str(told["chain"]), int(told["number"]), str(told["statement"]), str(told["commit"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            return None
-        whole = is_ulid(last.chain) and 0 < last.number < _MOST_NUMBER and _HEX.fullmatch(last.statement)
-        return last if whole and is_object_id(last.commit) else None
+        return _remembered(self._path)[0]
+
+    def moved(self, is_here: Callable[[Last], bool]) -> Last | None:
+        """What is remembered of a clone that is not where it was any more, and whose last entry is here: it was moved,
+        and is remembered here from now on."""
+        for path in sorted(self._path.parent.glob("[0-9a-f]*")):
+            last, common = _remembered(path)
+            if last is None or not common or os.path.lexists(common) or not is_here(last):
+                continue
+            try:
+                os.rename(path, self._path)  # it goes on in one place only
+            except OSError:
+                continue  # another one was faster
+            return last
+        return None
 
     def keep(self, last: Last) -> None:
         """Errors: ``HostError``."""
         known = self.last()
-        if known is not None and known.chain == last.chain and known.number >= last.number:
+        if known is not None and known.chain == last.chain and known.number > last.number:
             return  # a run that ended at the same time was faster
         ours = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "wb") as file:
-                file.write(encode(last._asdict()).encode("ascii"))
+                file.write(encode(last._asdict() | {"common": self._common}).encode("ascii"))
                 file.flush()
                 os.fsync(descriptor)
             os.rename(ours, self._path)
         except OSError as error:
             raise HostError("cannot remember the ledger", str(error), "free space in the state folder") from error
+
+
+def _remembered(path: Path) -> tuple[Last | None, str]:
+    """What a file of the state folder says, and of which git directory ("" in files of before)."""
+    try:
+        told = json.loads(read_small(path, _MOST_MEMORY) or "null")
+        last = Last(str(told["chain"]), int(told["number"]), str(told["statement"]), str(told["commit"]))
+        common = str(told.get("common", ""))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
+        return None, ""
+    whole = is_ulid(last.chain) and 0 < last.number < _MOST_NUMBER and _HEX.fullmatch(last.statement)
+    return (last if whole and is_object_id(last.commit) else None), common
 
 
 class Chain:

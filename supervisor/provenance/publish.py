@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from supervisor.provenance.publisher import Ending, Publisher, claimed, put_down
+from supervisor.provenance.publisher import Ending, IncompleteError, Publisher, claimed, put_down
 from supervisor.vocabulary.errors import GovrunError
 
 _MAX_LINE = 1 << 20
@@ -64,6 +64,8 @@ def _serve(publisher: Publisher, started: float) -> int:
             break
     try:
         publisher.finish(_ending(end, publisher.folder, time.monotonic() - started))
+    except IncompleteError:
+        failed = True
     except GovrunError as error:
         publisher.problem(f"the end: {error.what}: {error.why}")
         failed = True

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -22,11 +21,11 @@ from supervisor.journal.store import read_meta, read_refs
 from supervisor.provenance import note
 from supervisor.provenance.booking import Booking
 from supervisor.provenance.bundle import Bundle, Log
-from supervisor.provenance.ledger import Place
-from supervisor.provenance.transaction import NOTES_REF, Edit, Move, OvertakenError, Repository, Written
+from supervisor.provenance.ledger import LEDGERS, Place
+from supervisor.provenance.transaction import NOTES_REF, Edit, Goal, Repository, Wanted, Written
 from supervisor.vocabulary.errors import GovrunError
 
-__all__ = ["NOTES_REF", "RECORD", "Ending", "Publisher", "claimed", "is_published", "put_down"]
+__all__ = ["NOTES_REF", "RECORD", "Ending", "IncompleteError", "Publisher", "claimed", "is_published", "put_down"]
 
 RECORD = "notes.jsonl"
 _MAX_RECORD = 64 << 20
@@ -36,7 +35,6 @@ _COUNTED_LAST = ("kills", "external", "divergence", "contracts", "contracts_pass
 _EPISODES = "episodes_"
 _NOT_OURS = ("refs/notes/", "refs/govrun/")
 _PATIENCE = 60.0
-_ATTEMPTS = 50
 
 
 class Ending(NamedTuple):
@@ -64,6 +62,10 @@ class Ending(NamedTuple):
             _numbers(told.get("decisions")),
             _whole(told.get("upto", told.get("seq"))),
         )
+
+
+class IncompleteError(GovrunError):
+    """Part of it was written; ``notes.jsonl`` says what was not."""
 
 
 class Publisher:
@@ -154,68 +156,119 @@ class Publisher:
 
         Without any, the notes are written again if a prune has taken them (see ``Repository``).
         """
-        if not self.pending:
-            if not self._repository.intact():
-                self._write(self.noted, None)
-            return
-        tip, missing = self._write(self.pending, None)
+        wanted = self.pending
+        if not wanted:
+            if self._repository.intact():
+                return
+            wanted = self.noted
+        edits, everything = self._edits(wanted), self._edits(self.noted)
+        written = self._repository.carry_out(lambda: Wanted(edits, everything), partly=True)
+        if (error := written.failed.get(NOTES_REF)) is not None:
+            raise error
         for commit, summary in self.pending.items():
-            if commit in missing:
-                self.problem("gone before it got a note", commit=commit)
-                continue
-            self.noted[commit] = summary
-            self._record({"commit": commit, "notes": tip, **_fields(summary)})
+            if (error := written.failed.get(commit)) is not None:
+                self.problem(_told(error), commit=commit)  # the end of the run tries again
+                self.noted[commit] = summary
+            else:
+                self._put_down(commit, summary, written)
         self.pending.clear()
 
-    def finish(self, end: Ending) -> None:
-        """Write what is pending; then, in one transaction, give every note of this run what only the end knows, and put
-        the run's record at its ref. A run without a commit (any more) is noted on the commit it began at.
+    def _put_down(self, commit: str, summary: note.Summary, written: Written) -> None:
+        if commit in written.missing:
+            self.problem("gone before it got a note", commit=commit)
+            return
+        self.noted[commit] = summary
+        self._record({"commit": commit, "notes": written.tip, **_fields(summary)})
 
-        The last call on this object but ``close``. Raises ``GovrunError`` when that could not be done, ``ValueError``
-        for an unknown status.
+    def finish(self, end: Ending) -> int:
+        """In one transaction, give every note of this run what only the end knows, those that are pending among them,
+        and put the run's record at its ref. A run without a commit (any more) is noted on the commit it began at.
+        Returns how many commits are noted.
+
+        The last call on this object but ``close``. Raises ``GovrunError`` when something could not be done: what could
+        was, ``notes.jsonl`` says what is missing, and another attempt makes up for it. ``ValueError``: an unknown
+        status.
         """
-        failed: GovrunError | None = None
-        try:
-            self.flush()
-        except GovrunError as error:
-            failed = error  # the notes that are there get their last line all the same
+        pending = dict(self.pending)
+        for commit in [each for each in pending if self._repository.content(each) is None]:
+            self.problem("gone before it got a note", commit=commit)
+            del pending[commit]
+        self.noted |= pending
+        self.pending.clear()
         bundle = Bundle(self.folder, self._meta)
         try:
-            final, (tip, missing) = self._recorded(bundle, end)
+            edits, written, odd = self._recorded(bundle, end)
         finally:
             bundle.close()
-        self.noted = {commit: told for commit, told in final.items() if commit not in missing}
-        told: dict[str, object] = {
-            "end": end.status,
-            "exit": end.code,
-            "notes": tip,
-            "commits": len(self.noted),
-            "gone": len(missing),
-        }
-        if failed is None:
-            self._repository.tidy()
-        self._record(told | {"ref": note.ref_of(self.run)})  # the last word
-        if failed is not None:
-            raise failed
+        if odd:
+            self.problem(odd)
+        for commit, summary in pending.items():
+            if not {commit, NOTES_REF} & set(written.failed):
+                self._put_down(commit, summary, written)
+        if written.failed:
+            error = self._incomplete(written.failed)
+            self.problem(_told(error), missing=list(written.failed))
+            raise error
+        noted = len(edits) - len(written.missing)
+        self._repository.tidy()
+        told: dict[str, object] = {"end": end.status, "exit": end.code, "notes": written.tip, "commits": noted}
+        self._record(told | {"gone": len(written.missing), "ref": note.ref_of(self.run)})  # the last word
+        return noted
 
-    def _recorded(self, bundle: Bundle, end: Ending) -> tuple[dict[str, note.Summary], Written]:
-        """Write the notes, the record and its entry in the ledger; all anew where another run has taken its number
-        meanwhile: what is signed names it."""
+    def _incomplete(self, failed: Mapping[str, GovrunError]) -> GovrunError:
+        names = {note.ref_of(self.run): "the record", NOTES_REF: "the notes"}
+        what = list(dict.fromkeys(names.get(each, _part(each)) for each in failed))
+        why = list(dict.fromkeys(_told(error) for error in failed.values()))
+        return IncompleteError(f"{' and '.join(what)} could not be written", "; ".join(why), exit_code=121)
+
+    def _recorded(self, bundle: Bundle, end: Ending) -> tuple[Mapping[str, Edit], Written, str]:
+        """Write the notes, the record and its entry in the ledger. The place in the ledger is found, and what names it
+        signed, while no other run of this installation writes."""
         told = self._final(end, bundle.log)
-        booking = Booking(self.folder.parent.parent, self._repository, self.run)
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0.002, 0.05))
-            place, known = booking.place()
-            final, sealed = self._sealed(bundle, told, end, place)
-            statement = known or sealed
-            try:
-                written = self._write(final, _OF_THE_END, bundle, booking.move(place, statement, recorded=bool(known)))
-            except OvertakenError:
-                continue
-            booking.keep(place, statement)
-            return final, written
-        raise GovrunError("the run could not be recorded", f"{_ATTEMPTS} times another run was faster", exit_code=121)
+        ref = note.ref_of(self.run)
+        odd = ""
+        edits: Mapping[str, Edit] = {}
+
+        def plan() -> Wanted:
+            nonlocal edits
+            booking = Booking(self.folder.parent.parent, self._repository, self.run)
+            if (recorded := booking.recorded()) is not None:
+                tree, (place, statement) = recorded
+                edits = self._as_recorded(tree)
+                goals = [Goal(ref, tree, lambda: tree)]
+            else:
+                final, place, statement = self._placed(bundle, told, end, booking)
+                edits = self._edits(final, _OF_THE_END)
+                goals = [Goal(ref, self._repository.expected(ref), lambda: bundle.write(self._repository.importer))]
+            entry = booking.goal(place, statement, ref) if place is not None else None
+
+            def done(failed: Mapping[str, GovrunError]) -> None:
+                nonlocal odd
+                if place is not None and ref not in failed:
+                    odd = booking.keep(place, statement)
+
+            instead = self._edits(told, _OF_THE_END)
+            return Wanted(edits, {}, [*goals, *([entry] if entry is not None else [])], instead, done=done)
+
+        written = self._repository.carry_out(plan, partly=True)
+        return edits, written, odd
+
+    def _placed(
+        self, bundle: Bundle, told: Mapping[str, note.Summary], end: Ending, booking: Booking
+    ) -> tuple[dict[str, note.Summary], Place, str]:
+        """What is signed, at the first place that it fits."""
+        places = booking.places()
+        while True:  # the last one fits whatever is signed
+            place, digest = next(places)
+            final, statement = self._sealed(bundle, told, end, place)
+            if digest in ("", statement):
+                return final, place, statement
+
+    def _as_recorded(self, tree: str) -> dict[str, Edit]:
+        """The notes as the record at ``tree`` has them, which is this run's own and stays as it is."""
+        from supervisor.provenance.verifying import texts_of
+
+        return {commit: self._line(text) for commit, text in texts_of(self._repository.objects, tree, self.run)}
 
     def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
@@ -257,24 +310,13 @@ class Publisher:
         """End the helper process."""
         self._repository.close()
 
-    def _write(
-        self,
-        wanted: Mapping[str, note.Summary],
-        only: tuple[int, ...] | None,
-        bundle: Bundle | None = None,
-        move: Move | None = None,
-    ) -> Written:
-        edits = {commit: self._edit(summary, only) for commit, summary in wanted.items()}
-        everything = {commit: self._edit(summary, None) for commit, summary in self.noted.items()}
-        refs: dict[str, Callable[[], str]] = {}
-        if bundle is not None:
-            refs[note.ref_of(self.run)] = lambda: bundle.write(self._repository.importer)
-        return self._repository.write(edits, everything, refs, move=move)
+    def _edits(self, wanted: Mapping[str, note.Summary], only: tuple[int, ...] | None = None) -> dict[str, Edit]:
+        return {commit: self._line(note.render(summary), only) for commit, summary in wanted.items()}
 
-    def _edit(self, summary: note.Summary, only: tuple[int, ...] | None) -> Edit:
+    def _line(self, lines: str, only: tuple[int, ...] | None = None) -> Edit:
         def edit(text: str) -> str:
             has_ours = any(line.startswith(self.run + " ") for line in text.splitlines())
-            return note.merge(text, self.run, note.render(summary), only=only if has_ours else None)
+            return note.merge(text, self.run, lines, only=only if has_ours else None)
 
         return edit
 
@@ -354,6 +396,14 @@ def put_down(folder: Path, record: Mapping[str, object]) -> None:
         raise GovrunError(f"cannot write {RECORD}", str(error), exit_code=121) from error
     finally:
         os.close(descriptor)
+
+
+def _told(error: GovrunError) -> str:
+    return f"{error.what}: {error.why}" + (f" ({error.fix})" if error.fix else "")
+
+
+def _part(name: str) -> str:
+    return "the ledger" if name.startswith(LEDGERS) else f"the note on {name[:12]}"
 
 
 def _fields(summary: note.Summary) -> dict[str, object]:

@@ -12,15 +12,16 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.git.base import TREE, Entry, Objects
-from supervisor.git.layout import is_object_id, packed, read_small
+from supervisor.git.base import TREE, Entry, Objects, TooLarge
+from supervisor.git.layout import is_object_id, read_small
 from supervisor.git.neutral import Git, GitError
 from supervisor.git.own import make_own, make_window, refresh, staging
+from supervisor.provenance.refs import Refs
 from supervisor.vocabulary.errors import GovrunError, UsageError
 
 NOTES_REF = "refs/notes/govrun"
@@ -28,31 +29,56 @@ STALE = 60.0  # seconds after which a lock of ours is somebody's who was killed:
 OWN = "repo.git"
 WINDOW = "refs.git"
 _ATTEMPTS = 50
-_MAX_FOREIGN_NOTE = 1 << 20
+_MAX_NOTE = 1 << 20
 _VERIFIED = 32
 _TIPS = 64
 _LOCK_PATIENCE = 5.0
+_GC_PATIENCE = 3.0
 
 Edit = Callable[[str], str]  # the text of a note -> its new text
 
 
+class Goal(NamedTuple):
+    """A ref of a run that is to be at what ``make`` gives, whatever it was at before: ``old``, as ``Refs.expected``
+    tells it. ``needs`` is the name of another goal, without which this one is left."""
+
+    name: str
+    old: str | None
+    make: Callable[[], str]
+    needs: str = ""
+
+
+class Wanted(NamedTuple):
+    """What is to be written at once: ``edits`` of the notes of commits, and ``goals``. Where the first goal cannot be
+    reached, notes get the edits ``instead``.
+
+    ``everything``: what has to be written where a prune took the notes; ``also``: another tip of notes, which becomes a
+    parent; ``absent``: commits that are not here get their notes too; ``done`` is called while nobody else of this
+    state folder writes, with what failed.
+    """
+
+    edits: Mapping[str, Edit]
+    everything: Mapping[str, Edit] = {}
+    goals: Sequence[Goal] = ()
+    instead: Mapping[str, Edit] = {}
+    also: str = ""
+    absent: bool = False
+    done: Callable[[Mapping[str, GovrunError]], None] = lambda _: None
+
+
 class Written(NamedTuple):
-    """The tip of the notes ref, and the commits that do not exist any more."""
+    """The tip of the notes ref, the commits that do not exist any more, and what could not be written: the name of a
+    ref, or a commit for its note alone."""
 
     tip: str
     missing: set[str]
+    failed: Mapping[str, GovrunError] = {}
 
 
-class Move(NamedTuple):
-    """A ref of ours that goes on from ``old`` ("": it is new) to what ``make`` gives."""
-
+class _Update(NamedTuple):
     name: str
-    old: str
-    make: Callable[[], str]
-
-
-class OvertakenError(GovrunError):
-    """Another process of ours has moved the ref of a ``Move``: what was to be written rests on what is no more."""
+    new: str
+    old: str | None
 
 
 class Repository:
@@ -71,6 +97,8 @@ class Repository:
         self.attempts = _ATTEMPTS
         self._locks = folder.parent.parent / "locks"
         self._served = (folder / OWN, folder / WINDOW)
+        self._refs = Refs(self.common)
+        self._patience = _Patience(self.common)
         self._own = make_own(folder / OWN, self.common, form)
         self.reader = Git(self._own, timeout=120.0)
         self.importer = Git(self._own, objects=self.common / "objects", timeout=120.0)
@@ -104,33 +132,27 @@ class Repository:
         return len(text) == self.width and is_object_id(text)
 
     def ref(self, name: str) -> str:
-        """The commit that ``name`` is at, "" when there is none. Raises ``UsageError`` when it is a symbolic ref."""
-        text = read_small(self.common / name)
-        if text is None:
-            return packed(self.common).get(name, "")
-        value = text.strip()
-        if not is_object_id(value):
-            raise UsageError(f"{name} is not a plain ref", repr(value[:60]), f"git update-ref -d {name}")
-        return value
+        """The id that ``name`` is at, "" when there is none. Raises ``UsageError`` when it is a symbolic ref."""
+        return self._refs.plain(name)
+
+    def expected(self, name: str) -> str | None:
+        """See ``Refs.expected``."""
+        return self._refs.expected(name)
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
     def write(
-        self,
-        wanted: Mapping[str, Edit],
-        everything: Mapping[str, Edit],
-        refs: Mapping[str, Callable[[], str]] = {},
-        *,
-        move: Move | None = None,
-        also: str = "",
-        absent: bool = False,
+        self, edits: Mapping[str, Edit], everything: Mapping[str, Edit], *, also: str = "", absent: bool = False
     ) -> Written:
-        """Edit the notes of the commits in ``wanted``, create ``refs`` and make the ``move``, in one transaction;
-        ``everything``: what has to be written where a prune took the notes; ``also``: another tip of notes, which
-        becomes a parent; ``absent``: commits that are not here get their notes too. A ref that is there already is left
-        as it is.
+        """Edit notes, all or none of them. Raises ``GovrunError`` after all attempts."""
+        return self.carry_out(lambda: Wanted(edits, everything, also=also, absent=absent))
 
-        Raises ``OvertakenError`` at once, ``GovrunError`` after all attempts.
+    def carry_out(self, plan: Callable[[], Wanted], *, partly: bool = False) -> Written:
+        """Write what ``plan`` says, in one transaction. It is asked at each attempt, when nobody else of this state
+        folder writes: what it has read from the repository is then as it was left.
+
+        ``partly``: what is in the way of one part does not keep the others from being written. Raises ``GovrunError``
+        after all attempts.
         """
         last = GitError("the notes could not be written", "", None)
         for attempt in range(self.attempts):
@@ -138,47 +160,64 @@ class Repository:
                 time.sleep(random.uniform(0.002, min(0.2, 0.005 * attempt)))
             try:
                 with self._turn():
-                    return self._once(wanted, everything, refs, move, also, absent=absent)
+                    return self._once(plan(), partly=partly, apart=False)
             except GitError as error:
                 last = error
+                self.objects.close()  # it goes on reading packs that were removed
                 if error.code is None and attempt >= 2:
                     break  # too slow or damaged: fifty more of that would not help
-        raise GitError("the notes could not be written", f"{last.what}: {last.why}", last.code)
+        if not partly:
+            raise GitError("the notes could not be written", f"{last.what}: {last.why}", last.code)
+        with self._turn():
+            return self._once(plan(), partly=True, apart=True)
 
-    def _once(
-        self,
-        wanted: Mapping[str, Edit],
-        everything: Mapping[str, Edit],
-        refs: Mapping[str, Callable[[], str]],
-        move: Move | None,
-        also: str,
-        *,
-        absent: bool,
-    ) -> Written:
+    def _once(self, wanted: Wanted, *, partly: bool, apart: bool) -> Written:
+        """``apart``: each part in a transaction of its own."""
+        failed: dict[str, GovrunError] = {}
+        updates: list[_Update] = []
+        for goal in wanted.goals:
+            if goal.needs in failed:
+                failed[goal.name] = failed[goal.needs]
+                continue
+            with _part(goal.name, failed, partly=partly, apart=apart):
+                update = _Update(goal.name, goal.make(), goal.old)
+                self._refs.check(goal.name)
+                if apart:
+                    self._swap([update])
+                updates.append(update)
+        made = [name for each in updates for name in self._objects_of(each.new)]
+        edits = wanted.instead if wanted.goals and wanted.goals[0].name in failed else wanted.edits
+        written = Written("", set(), failed)
+        lost = False
+        with _part(NOTES_REF, failed, partly=partly, apart=apart):
+            written, update, lost = self._notes(wanted._replace(edits=edits), failed, partly=partly)
+            if apart:
+                self._swap([update])
+            updates.append(update)
+        if not apart:
+            self._swap(updates)
+        if lost:  # git fsck counts entries of the log whose commit is gone as damage
+            self._user.run(["reflog", "expire", "--expire=all", NOTES_REF])
+        there = [commit for commit in edits if commit not in written.missing and commit not in failed]
+        self._verify(made, written.tip, [] if NOTES_REF in failed else there[:_VERIFIED])
+        if made and self._patience.outlasts_gc():
+            self._verify(made, written.tip, [] if NOTES_REF in failed else there[:_VERIFIED])
+        wanted.done(failed)
+        return written
+
+    def _notes(self, wanted: Wanted, failed: dict[str, GovrunError], *, partly: bool) -> tuple[Written, _Update, bool]:
+        """Make a commit of the notes; also whether a prune took the one before."""
+        self._refs.check(NOTES_REF)
         old = self.ref(NOTES_REF)
         base = self._base_of(old)
         lost = base != old
-        edits = {**everything, **wanted} if lost else wanted
-        stream, missing = self._stream(base, edits, also, absent=absent)
-        made = {name: make() for name, make in refs.items() if not self.is_there(name)}
-        if move is not None:
-            if self.ref(move.name) != move.old:
-                raise OvertakenError("another run was recorded in between", move.name)
-            made[move.name] = move.make()
+        edits = {**wanted.everything, **wanted.edits} if lost else wanted.edits
+        stream, missing, changed = self._stream(base, wanted._replace(edits=edits), failed if partly else None)
         new = old
-        if lost or also or len(missing) < len(edits):
+        if lost or wanted.also or changed:
             new = self.importer.run(["fast-import", "--quiet", "--force", "--done"], stream).decode().strip()
             self._tips += (base, new)
-        self._swap(old, new, made)
-        if lost:  # git fsck counts entries of the log whose commit is gone as damage
-            self._user.run(["reflog", "expire", "--expire=all", NOTES_REF])
-        self._verify(new, [commit for commit in wanted if commit not in missing], made)
-        return Written(new, missing)
-
-    def is_there(self, name: str) -> bool:
-        """Whether a ref exists and its commit can be read. Raises ``GovrunError``."""
-        at = self.ref(name)
-        return bool(at) and self._readable(at)
+        return Written(new, missing, failed), _Update(NOTES_REF, new, old), lost
 
     def intact(self) -> bool:
         """Whether what was written here can still be read. Raises ``GovrunError``."""
@@ -195,53 +234,76 @@ class Repository:
         for tip in reversed(self._tips) if old in self._tips else ():
             if self._readable(tip):
                 return tip
-        raise GitError(f"{NOTES_REF} is damaged", f"its commit {old} or tree cannot be read", None)
+        error = GitError(f"{NOTES_REF} is damaged", f"its commit {old} or tree cannot be read", None)
+        error.fix = f"git update-ref -d {NOTES_REF}; govrun notes rebuild"
+        raise error
 
     def _readable(self, tip: str) -> bool:
         return not tip or all(self.objects.get(name) is not None for name in (tip, tip + "^{tree}"))
 
-    def _stream(self, old: str, wanted: Mapping[str, Edit], also: str, *, absent: bool) -> tuple[bytes, set[str]]:
-        """The input of fast-import (git-fast-import(1)) and the commits that are gone: N dies on them."""
+    def _stream(self, old: str, wanted: Wanted, failed: dict[str, GovrunError] | None) -> tuple[bytes, set[str], bool]:
+        """The input of fast-import (git-fast-import(1)), the commits that are gone (N dies on them), and whether it
+        changes anything. A note that is too large to be read goes to ``failed``."""
         title = f"govrun {self.run}\n".encode()
         parts = [
             b"commit %s\nmark :1\n" % staging(),
             b"committer govrun <govrun@invalid> %d +0000\ndata %d\n%s" % (int(time.time()), len(title), title),
         ]
-        parts += [b"%s %s\n" % (word, tip.encode()) for word, tip in _parents(old, also)]
+        parts += [b"%s %s\n" % (word, tip.encode()) for word, tip in _parents(old, wanted.also)]
         missing: set[str] = set()
-        for commit, edit in wanted.items():
+        begun = len(parts)
+        for commit, edit in wanted.edits.items():
             gone = self.content(commit) is None
-            if gone and not absent:
+            if gone and not wanted.absent:
                 missing.add(commit)
                 continue
-            places, text = self._existing(old, commit)
-            raw = edit(text).encode("utf-8", "surrogateescape")
+            try:
+                places, raw = self._edited(old, commit, edit)
+            except UsageError as error:
+                if failed is None:
+                    raise
+                failed[commit] = error
+                continue
+            if not raw:
+                continue
             if len(places) > 1:  # N replaces one of several fan-outs only, and git crashes on such trees
                 parts += [b"D %s\n" % place for place in places]
             if gone:
-                path = places[0] if len(places) == 1 else self._path(old or also, commit)
+                path = places[0] if len(places) == 1 else self._path(old or wanted.also, commit)
                 parts.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path, len(raw), raw))
             else:
                 parts.append(b"N inline %s\ndata %d\n%s\n" % (commit.encode(), len(raw), raw))
-        parts.append(b"get-mark :1\ndone\n")
-        return b"".join(parts), missing
+        return b"".join((*parts, b"get-mark :1\ndone\n")), missing, len(parts) > begun
 
-    def _existing(self, tip: str, commit: str) -> tuple[list[bytes], str]:
-        """Paths at which the notes tree has a note for ``commit`` (one, normally), and their text together."""
-        if not tip:
-            return [], ""
+    def _edited(self, tip: str, commit: str, edit: Edit) -> tuple[list[bytes], bytes]:
+        """Where the notes tree has a note for ``commit`` (one place, normally), and what it is to be; nothing when it
+        is that already. Raises ``UsageError`` for one that is too large to be read, or would be: nobody could verify
+        it then."""
+        places = self._places(tip, commit)
+        texts = []
+        try:
+            for name in places.values():
+                found = self.objects.get(name, limit=_MAX_NOTE)
+                if found is None:
+                    raise GitError(f"{NOTES_REF} is damaged", f"the note on {commit} cannot be read", None)
+                texts.append(found[2].decode("utf-8", "surrogateescape"))
+        except TooLarge as error:
+            raise _too_large(commit) from error
+        text = "\n".join(texts)
+        changed = edit(text)
+        if changed == text and len(places) == 1:
+            return list(places), b""
+        raw = changed.encode("utf-8", "surrogateescape")
+        if len(raw) > _MAX_NOTE:
+            raise _too_large(commit)
+        return list(places), raw
+
+    def _places(self, tip: str, commit: str) -> dict[bytes, str]:
+        """Path -> id of the notes on ``commit`` in the tree of ``tip``."""
         name = commit.encode("ascii")
-        places, texts = [], []
-        for path in (name, name[:2] + b"/" + name[2:], name[:2] + b"/" + name[2:4] + b"/" + name[4:]):
-            entry = self.objects.entry(tip, path)
-            if entry is None:
-                continue
-            found = self.objects.get(entry.id, limit=_MAX_FOREIGN_NOTE)
-            if found is None:
-                raise GitError(f"{NOTES_REF} is damaged", f"the note on {commit} cannot be read", None)
-            places.append(path)
-            texts.append(found[2].decode("utf-8", "surrogateescape"))
-        return places, "\n".join(texts)
+        paths = (name, name[:2] + b"/" + name[2:], name[:2] + b"/" + name[2:4] + b"/" + name[4:])
+        found = {path: self.objects.entry(tip, path) for path in paths} if tip else {}
+        return {path: entry.id for path, entry in found.items() if entry is not None}
 
     def _path(self, tip: str, commit: str) -> bytes:
         """Where a note lies in a tree as fanned out as that of ``tip``: git dies of trees with two fan-outs."""
@@ -253,17 +315,15 @@ class Repository:
             path, name, at = path + name[:2] + b"/", name[2:], folders[0]
         return path + name
 
-    def _swap(self, old: str, new: str, made: Mapping[str, str]) -> None:
+    def _swap(self, updates: Sequence[_Update]) -> None:
         # no-deref: were it a symbolic ref, the branch it points to would move. It holds for one command only.
-        updates = [(NOTES_REF, new, old)] if new != old else []
-        # One whose objects a prune has taken is there, and is replaced.
-        updates += [(name, commit, self.ref(name)) for name, commit in made.items()]
-        for name, _, _ in updates:
+        lines = ""
+        for name, new, old in updates:
+            if (name, new) == (NOTES_REF, old):
+                continue
             self._unlock(name)
-        lines = "".join(
-            f"option no-deref\nupdate {name} {commit} {before or '0' * self.width}\n"
-            for name, commit, before in updates
-        )
+            before = "" if old is None else f" {old or '0' * self.width}"
+            lines += f"option no-deref\nupdate {name} {new}{before}\n"
         if lines:
             self._user.run(["update-ref", "--stdin"], f"start\n{lines}prepare\ncommit\n".encode())
 
@@ -276,14 +336,31 @@ class Repository:
         except OSError:
             return  # there is none, as it should be
 
-    def _verify(self, tip: str, commits: list[str], made: Mapping[str, str]) -> None:
-        """What a prune has taken by now is written again at once; what it takes later, by the next flush."""
-        for commit in commits[:_VERIFIED]:
-            if not self._existing(tip, commit)[0]:
+    def _verify(self, made: Sequence[str], tip: str = "", commits: Sequence[str] = ()) -> None:
+        """What a prune has taken by now is written again at once; what it takes later of notes, by the next flush."""
+        names = list(made)
+        for commit in commits:
+            there = self._places(tip, commit)
+            if not there:
                 raise GitError("a note vanished while it was written", commit, 1)
-        for name, commit in made.items():
-            if not self._readable(commit):
-                raise GitError("a record vanished while it was written", name, 1)
+            names += there.values()
+        # A git of its own: one that runs already goes on reading packs that were removed.
+        told = self.reader.run(["cat-file", "--batch-check"], "".join(f"{name}\n" for name in names).encode())
+        for line in told.splitlines():
+            if line.endswith(b" missing"):
+                raise GitError("what was written vanished at once", line.decode("ascii", "replace"), 1)
+
+    def _objects_of(self, name: str) -> Iterator[str]:
+        """The object, and what lies in its tree."""
+        waiting = [name]
+        while waiting:
+            at = waiting.pop()
+            yield at
+            for entry in (self.objects.tree(at) or {}).values():
+                if entry.mode == TREE:
+                    waiting.append(entry.id)
+                else:
+                    yield entry.id
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -304,6 +381,46 @@ class Repository:
             yield
         finally:
             os.close(descriptor)
+
+
+class _Patience:
+    """With a ``git gc`` that was at work when the refs of a run moved: it removes what the refs as it had read them
+    do not lead to, and does so at its end. Until then it holds ``gc.pid``."""
+
+    def __init__(self, common: Path) -> None:
+        self._path = common / "gc.pid"
+        self._end = 0.0
+
+    def outlasts_gc(self) -> bool:
+        """Wait for it, for some seconds in all; whether there was one."""
+        first = read_small(self._path)
+        pid = (first or "").partition(" ")[0]
+        if not pid.isdecimal() or not os.path.exists(f"/proc/{pid}"):
+            return False  # there is none, or one of long ago that was killed
+        self._end = self._end or time.monotonic() + _GC_PATIENCE
+        while read_small(self._path) == first and os.path.exists(f"/proc/{pid}") and time.monotonic() < self._end:
+            time.sleep(0.01)
+        return True
+
+
+@contextmanager
+def _part(name: str, failed: dict[str, GovrunError], *, partly: bool, apart: bool) -> Iterator[None]:
+    """What nothing can be done about is told at once, and anything else may be better at the next attempt."""
+    try:
+        yield
+    except GitError as error:
+        if not apart:
+            raise
+        failed[name] = error
+    except UsageError as error:
+        if not partly:
+            raise
+        failed[name] = error
+
+
+def _too_large(commit: str) -> UsageError:
+    fix = f"git notes --ref=govrun remove {commit}"
+    return UsageError(f"the note on {commit} cannot be written", f"it would be larger than {_MAX_NOTE >> 10} KiB", fix)
 
 
 def _is_fan(name: bytes, entry: Entry) -> bool:

@@ -95,7 +95,7 @@ def test_runs_that_end_together(world: World) -> None:
         process.stdin.close()
     assert [process.wait(60) for process in started] == [0] * 8, [problems(folder) for folder in folders]
     assert not worst(world)
-    assert sum(len(numbers(world, ref)) for ref in refs(world)) == 8  # more than one chain where all were the first
+    assert numbers(world, ledger(world)) == [8, 7, 6, 5, 4, 3, 2, 1]  # one chain, though all were the first
 
 
 def test_published_again_it_keeps_its_number(world: World) -> None:
@@ -245,8 +245,7 @@ def test_what_lies_in_the_way_keeps_no_run_from_its_record(world: World, what: s
     assert publish(folder, END) == 0, problems(folder)
     assert numbers(world, ref) == [3, 2, 1] and refs(world) == [ref]
     assert [by_record(world, run).answer for run in runs] == [Answer.VERIFIED] * 2
-    mine = Answer.VERIFIED if what != "a record of somebody" else Answer.UNVERIFIABLE
-    assert by_record(world, folder.name).answer is mine
+    assert by_record(world, folder.name).answer is Answer.VERIFIED
 
 
 def test_whose_ledger_it_is(world: World) -> None:
@@ -326,10 +325,11 @@ def test_where_a_run_goes() -> None:
     known = {"1" * 40: commit(1, A), "2" * 40: commit(2, B, "1" * 40)}
     last = Last(A, 1, DIGEST, "1" * 40)
 
-    def place(last: Last | None, tip: str) -> Place:
-        return place_after(last, bytes(32), C, lambda _: tip, known.get)
+    def place(last: Last | None, tip: str, backed: bool = True) -> Place:
+        return place_after(last, bytes(32), C, lambda _: tip, known.get, lambda _: backed)
 
     assert place(None, "") == Place(C)
+    assert place(last, "2" * 40, backed=False) == Place(A, 2, DIGEST, "1" * 40, "2" * 40)
     assert place(last, "1" * 40) == Place(A, 2, DIGEST, "1" * 40, "1" * 40)
     assert place(last, "2" * 40) == Place(A, 3, DIGEST, "2" * 40, "2" * 40)
     known |= {"3" * 40: commit(10**11, B, "1" * 40), "4" * 40: commit(2, B, "9" * 40), "5" * 40: commit(3, B, "4" * 40)}

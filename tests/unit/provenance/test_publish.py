@@ -284,7 +284,7 @@ def test_many_notes_in_one_transaction_and_packed(world: World) -> None:
     publisher.finish(Ending("PASSED", "exit", 0, 1))
     publisher.close()
     assert world.noted() == {*commits, more}
-    assert world.git("rev-list", "--count", NOTES_REF) == "3"
+    assert world.git("rev-list", "--count", NOTES_REF) == "2"
     texts = world.git("log", "--format=%N", "--notes=govrun", "main")
     assert texts.count("PASSED") == 301
     assert "RUNNING" not in texts
@@ -548,13 +548,27 @@ def test_amend_rebase_and_squash_leave_a_note_on_each_commit_made(world: World) 
 
 def test_a_second_publisher_goes_on(world: World) -> None:
     folder = world.run()
-    one = world.commit("one")
-    assert publish(folder, moved(one)) == 0
-    assert publish(folder, END) == 0
-    assert "PASSED" in world.note(one)
-    two = world.commit("two")
+    one, two = world.commit("one"), world.commit("two")
+    publisher = Publisher(folder)
+    publisher.moved(moved(one))
+    publisher.flush()
+    publisher.close()  # as one that was killed
     assert publish(folder, moved(two), END) == 0
     assert world.noted() == {one, two}
+    assert "PASSED" in world.note(one) and "PASSED" in world.note(two)
+
+
+def test_what_was_recorded_stays_as_it_is(world: World) -> None:
+    """The notes follow the record, whatever a later publisher is told: they could not be verified otherwise."""
+    folder = world.run()
+    one = world.commit("one")
+    assert publish(folder, moved(one)) == 0
+    record, said = world.git("rev-parse", note.ref_of(folder.name)), world.note(one)
+    assert "UNKNOWN" in said
+    world.git("notes", "--ref=govrun", "remove", one)
+    assert publish(folder, moved(one), END) == 0
+    assert world.git("rev-parse", note.ref_of(folder.name)) == record
+    assert world.note(one) == said
 
 
 def test_rubbish_on_the_input_is_told(world: World) -> None:
