@@ -4,8 +4,8 @@ In the tree the globs of a rule say which files it is about. What a run makes an
 name; so a rule speaks of every such document of a format that its globs name, and a rule without ``at`` (about the
 whole document) of those that also have such a name. ``except`` holds for files of the tree.
 
-What the tree held when the run began is tolerated, unless ``baseline = "none"``. What cannot be read whole, and is no
-template or patch, is refused: the program that applies it may read more in it.
+What the tree held when the run began is tolerated, unless ``baseline = "none"``, or a revision, whose tree counts
+instead. What cannot be read whole, and is no template or patch, is refused: the program that applies it may read more.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 
 from supervisor.invariants.infra import InfraRule, InfraRules, Said, violations
 from supervisor.vocabulary.applied import FAMILIES, Document
+from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.verdicts import Effect, Match
 
 _MOST_TOLD = 20
@@ -52,7 +53,7 @@ def _new(rule: InfraRule, document: Document, tree: bytes) -> Iterator[Said]:
     path = document.path
     relative = path[len(tree) + 1 :] if path.startswith(tree + b"/") else None
     if relative is not None:
-        if rule.exempt.match(relative) is not None or (rule.frozen and document.as_found):
+        if rule.exempt.match(relative) is not None or (rule.frozen and not rule.revision and document.as_found):
             return
         named = rule.looks_at(relative)
     else:
@@ -68,7 +69,8 @@ def _new(rule: InfraRule, document: Document, tree: bytes) -> Iterator[Said]:
         return
     tolerated: Counter[object] = Counter()
     if rule.frozen:
-        tolerated.update(said.key for said in violations(rule, document.before, show))
+        before = dict(document.bases).get(rule.revision, NOTHING_FOUND) if rule.revision else document.before
+        tolerated.update(said.key for said in violations(rule, before, show))
     for said in violations(rule, now, show, whole=not document.partial):
         if tolerated[said.key] > 0:
             tolerated[said.key] -= 1

@@ -80,6 +80,7 @@ class BoundaryRule(NamedTuple):
     exempt: Globs = Globs(())
     only_via: Globs = Globs(())
     frozen: bool = True
+    revision: str = ""
     denied: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
 
@@ -158,6 +159,7 @@ def _compiled(rule: Rule, invariant: Invariant) -> BoundaryRule:
         globs(rule.exempt),
         globs(_words(rule, "only_via")),
         frozen=rule.baseline != "none",
+        revision=rule.revision,
         denied=rule.denied,
         allowed=rule.allowed,
     )
@@ -214,8 +216,6 @@ def describe(rule: Rule) -> tuple[Coverage, str]:
         note += "; isolate speaks of packages of third parties, not of the language's own library"
     if _words(rule, "acyclic"):
         note += "; a cycle is told of the file whose new reference closes it"
-    if rule.baseline not in ("freeze", "none"):
-        note += f"; the baseline is the tree as found, {rule.baseline} is not read yet"
     return (Coverage.SUPERVISED if acts else Coverage.OBSERVED), note
 
 
@@ -252,6 +252,7 @@ def count_content(rules: BoundaryRules, event: ContentEvent, relative: bytes) ->
 def _new(rule: BoundaryRule, event: ContentEvent, path: str, graph: Graph | None) -> Iterator[_Said]:
     if not rule.covers(path):
         return
+    event = event.against(rule.revision)
     if event.now.refusal:
         # The same bytes were there before, or are other people's. What nobody can read excuses no other version of it.
         known = event.now.digest and event.now.digest in (event.before.digest, event.prior.digest)

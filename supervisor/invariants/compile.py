@@ -7,7 +7,7 @@ the banner, in ``explain`` and in the record, and a ``require`` above it stops t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from supervisor.invariants import kinds, scopekeys
@@ -18,7 +18,7 @@ from supervisor.invariants.hosts import compile_hosts
 from supervisor.invariants.hosts import unjudged as unjudged_hosts
 from supervisor.invariants.packages import JUDGED, unreadable
 from supervisor.invariants.places import below, is_under
-from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
+from supervisor.invariants.policy import Baselines, CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import Entry, Layers, Profile, Rule, Scope
 from supervisor.vocabulary.errors import ProfileError
 from supervisor.vocabulary.limits import LimitFacts
@@ -33,7 +33,8 @@ _SCOPE_UNJUDGED = {
 
 class Context(NamedTuple):
     """Facts of place and host that the policy is compiled against. Paths are canonical. ``locked``: (ecosystem,
-    canonical name) of what the base tree's locks name; ``with_lock``: the ecosystems that have one."""
+    canonical name) of what the base tree's locks name; ``with_lock``: the ecosystems that have one; ``locked_at``:
+    the same of the trees of revisions."""
 
     tree: bytes
     state: bytes
@@ -49,6 +50,8 @@ class Context(NamedTuple):
     verified: bool = True
     locked: frozenset[tuple[str, str]] = frozenset()
     with_lock: frozenset[str] = frozenset()
+    locked_at: Mapping[str, frozenset[tuple[str, str]]] = {}
+    baselines: Baselines = Baselines()
     limits: LimitFacts = LimitFacts()
 
 
@@ -85,7 +88,10 @@ def compile_policy(profile: Profile, context: Context) -> CompiledPolicy:
         timeout=scope.timeout,
         invariants=invariants,
         digest=profile.digest,
-        dependencies=compile_dependencies(_of("dependency", rules), invariants, context.locked, context.with_lock),
+        dependencies=compile_dependencies(
+            _of("dependency", rules), invariants, context.locked, context.with_lock, context.locked_at
+        ),
+        baselines=context.baselines,
         **kinds.compiled(rules, invariants),
         **scopekeys.compiled(scope, context.limits),
         **_unread(files, scope.read),
@@ -163,9 +169,15 @@ def _invariants(profile: Profile, context: Context, hides_files: bool) -> Iterat
     for rule in (*profile.rules, *profile.contracts):
         described = kinds.described(rule)
         if described is not None:
-            yield _named(rule, *described)
+            found = _named(rule, *described)
         else:
-            yield _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
+            found = _dependency(rule) if rule.kind == "dependency" else _unjudged(rule)
+        yield found._replace(note=found.note + _against(rule, context.baselines)) if rule.revision else found
+
+
+def _against(rule: Rule, baselines: Baselines) -> str:
+    commit = baselines.commits.get(rule.revision, "")
+    return f"; what is new is told by {rule.revision}" + (f" ({commit[:12]})" if commit else "")
 
 
 def _built_in(context: Context, debug: bool) -> Iterator[Invariant]:
@@ -267,8 +279,6 @@ def _dependency(rule: Rule) -> Invariant:
     note = "install command, manifest, imports, arrival on disk; before the act where it can be seen, else taken back"
     if "allow_only" in rule.fields:
         note += "; allow_only speaks of manifests, locks, installs and arrivals, not of imports"
-    if rule.baseline not in ("freeze", "none"):
-        note += f"; the baseline is the tree as found, {rule.baseline} is not read yet"
     if others:
         note += f"; not judged: {others}"
     return _named(rule, Coverage.SUPERVISED if acts else Coverage.OBSERVED, f"{', '.join(JUDGED)}: {note}")

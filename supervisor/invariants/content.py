@@ -72,7 +72,7 @@ def judge(policy: CompiledPolicy, state: RunState, event: ContentEvent, relative
 def standing(policy: CompiledPolicy, event: ContentEvent, relative: bytes) -> int:
     """How many violations the version holds, whatever their effect, also those that are tolerated because they were
     there before; what other people committed at the path is none."""
-    count, event = 0, event._replace(before=NOTHING_FOUND)
+    count, event = 0, event._replace(before=NOTHING_FOUND, bases=())
     if policy.dependencies:
         count += dependency.count_content(policy.dependencies, event, relative)
     if policy.boundaries:

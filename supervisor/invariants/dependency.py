@@ -47,6 +47,7 @@ class DependencyRule(NamedTuple):
     sources: tuple[str, ...] = ()
     transitive: bool = False
     frozen: bool = True
+    revision: str = ""
     denied: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
 
@@ -59,12 +60,14 @@ class DependencyRule(NamedTuple):
 
 
 class DependencyRules(NamedTuple):
-    """Every judged table, and what the base tree's locks name: ``locked`` holds (ecosystem, canonical name)."""
+    """Every judged table, and what the base tree's locks name: ``locked`` holds (ecosystem, canonical name),
+    ``locked_at`` the same by revision, for rules whose baseline is one."""
 
     rules: tuple[DependencyRule, ...] = ()
     locked: frozenset[tuple[str, str]] = frozenset()
     with_lock: frozenset[str] = frozenset()
     arriving: bool = False
+    locked_at: Mapping[str, frozenset[tuple[str, str]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -122,11 +125,12 @@ def compile_dependencies(
     invariants: Mapping[str, Invariant],
     locked: frozenset[tuple[str, str]] = frozenset(),
     with_lock: frozenset[str] = frozenset(),
+    locked_at: Mapping[str, frozenset[tuple[str, str]]] = {},
 ) -> DependencyRules:
     """The judged rules among ``rules``, in profile order."""
     made = tuple(_compiled(rule, invariants[rule.id]) for rule in rules if is_judged(rule))
     arriving = any(rule.deny or rule.governed for rule in made)
-    return DependencyRules(made, locked, with_lock, arriving)
+    return DependencyRules(made, locked, with_lock, arriving, locked_at)
 
 
 def _compiled(rule: Rule, invariant: Invariant) -> DependencyRule:
@@ -155,6 +159,7 @@ def _compiled(rule: Rule, invariant: Invariant) -> DependencyRule:
         sources=_words(rule, "sources"),
         transitive=rule.fields.get("transitive") is True,
         frozen=rule.baseline != "none",
+        revision=rule.revision,
         denied=rule.denied,
         allowed=rule.allowed,
     )
@@ -214,7 +219,7 @@ def offending(rules: DependencyRules, event: ContentEvent, relative: bytes) -> t
 def _new(rules: DependencyRules, rule: DependencyRule, event: ContentEvent, relative: bytes) -> Iterator[Said]:
     if not _covers(rule, relative):
         return
-    show = _show(relative)
+    show, event = _show(relative), event.against(rule.revision)
     if event.now.refusal:
         # The same bytes were there before, or are other people's. What nobody can read excuses no other version of it.
         known = event.now.digest and event.now.digest in (event.before.digest, event.prior.digest)
@@ -295,7 +300,7 @@ def _required(
 ) -> Iterator[tuple[tuple[str, str, str], str]]:
     """Key and reason of each way in which the rule is broken by naming this package."""
     ecosystem, name = found.ecosystem, found.name
-    tolerated = found.locked and rule.frozen and (ecosystem, name) in rules.locked
+    tolerated = found.locked and _locked(rules, rule, ecosystem, name)
     for each in named(rule.deny, ecosystem, name):
         if each.versions:
             answer = within(each.versions, ecosystem, found.versions)
@@ -404,7 +409,7 @@ def _arrives(rules: DependencyRules, rule: DependencyRule, found: Arrival, versi
     if found.module:
         return _arrives_as(rules, rule, Import(found.ecosystem, found.module, 0))
     ecosystem, name, exact = found.ecosystem, found.name, found.version or version
-    known = rule.frozen and (ecosystem, name) in rules.locked
+    known = _locked(rules, rule, ecosystem, name)
     for each in named(rule.deny, ecosystem, name):
         if not each.versions and not known:
             return f"{ecosystem}:{_plain(name)}"
@@ -429,7 +434,8 @@ def _arrives_as(rules: DependencyRules, rule: DependencyRule, found: Import) -> 
 
 
 def _locked(rules: DependencyRules, rule: DependencyRule, ecosystem: str, name: str) -> bool:
-    return rule.frozen and (ecosystem, name) in rules.locked
+    locked = rules.locked_at.get(rule.revision, frozenset()) if rule.revision else rules.locked
+    return rule.frozen and (ecosystem, name) in locked
 
 
 def _show(path: bytes) -> str:

@@ -45,6 +45,7 @@ class InfraRule(NamedTuple):
     files: Globs = Globs(())
     exempt: Globs = Globs(())
     frozen: bool = True
+    revision: str = ""
     denied: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
 
@@ -137,6 +138,7 @@ def _compiled(rule: Rule, invariant: Invariant) -> InfraRule:
         Globs(Entry(value, rule.source) for value in files),
         Globs(Entry(value, rule.source) for value in rule.exempt),
         rule.baseline != "none",
+        rule.revision,
         rule.denied,
         rule.allowed,
     )
@@ -177,6 +179,7 @@ def count_content(rules: InfraRules, event: ContentEvent, relative: bytes) -> in
 
 
 def _new(rule: InfraRule, event: ContentEvent, show: str) -> Iterator[Said]:
+    event = event.against(rule.revision)
     now = event.now
     if now.refusal:
         # The same bytes were there before, or are other people's. What nobody can read excuses no other version of it.

@@ -55,6 +55,20 @@ class GitDir(NamedTuple):
     common: bytes
 
 
+class Baselines(NamedTuple):
+    """The revisions that rules name as their ``baseline``, by the ids of the commits that they meant at the start.
+    ``common``: the shared git directory that has them."""
+
+    common: bytes = b""
+    commits: Mapping[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.commits)
+
+
+NO_BASELINES: Final = Baselines()
+
+
 class CompiledPolicy(NamedTuple):
     """One compiled set of invariants for one run. Paths are canonical, without a trailing slash. ``around``: hidden
     folders that hold the tree, temporary space and grants of a run that another one makes, which are not hidden."""
@@ -96,6 +110,7 @@ class CompiledPolicy(NamedTuple):
     injection: InjectionRules = _NONE
     hidden: Hidden = _NONE
     around: tuple[bytes, ...] = ()
+    baselines: Baselines = Baselines()
 
     @property
     def judges_reads(self) -> bool:

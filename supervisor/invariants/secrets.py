@@ -37,6 +37,7 @@ class SecretRule(NamedTuple):
     paths: Globs = Globs(())
     exempt: Globs = Globs(())
     frozen: bool = True
+    revision: str = ""
     denied: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
 
@@ -70,6 +71,7 @@ def _compiled(rule: Rule, invariant: Invariant) -> SecretRule:
         Globs(Entry(value, rule.source) for value in rule.paths),
         Globs(Entry(value, rule.source) for value in rule.exempt),
         frozen=rule.baseline != "none",
+        revision=rule.revision,
         denied=rule.denied,
         allowed=rule.allowed,
     )
@@ -108,7 +110,7 @@ def judge_content(rules: SecretRules, event: ContentEvent, relative: bytes) -> I
             continue
         effect = rule.before_the_act() if event.landing else rule.after_the_act()
         show = relative.decode("utf-8", "backslashreplace")
-        refused = _refused(event)
+        refused = _refused(event.against(rule.revision))
         if refused:
             yield Match(rule.invariant, effect, f"{show} cannot be searched for secrets: {refused}")
         new = list(_new(rule, event))
@@ -121,7 +123,7 @@ def judge_content(rules: SecretRules, event: ContentEvent, relative: bytes) -> I
 def count_content(rules: SecretRules, event: ContentEvent, relative: bytes) -> int:
     """How many violations the version holds, told or not."""
     covering = [rule for rule in rules.rules if _covers(rule, relative)]
-    return sum(len(list(_new(rule, event))) + bool(_refused(event)) for rule in covering)
+    return sum(len(list(_new(rule, event))) + bool(_refused(event.against(rule.revision))) for rule in covering)
 
 
 def _covers(rule: SecretRule, relative: bytes) -> bool:
@@ -138,6 +140,7 @@ def _refused(event: ContentEvent) -> str:
 
 
 def _new(rule: SecretRule, event: ContentEvent) -> Iterator[Secret]:
+    event = event.against(rule.revision)
     old = {each[:2] for each in _judged(rule, event.before, event.prior)} if rule.frozen else set()
     for found in _judged(rule, event.now):
         if found[:2] not in old:

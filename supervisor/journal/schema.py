@@ -166,7 +166,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "gap": Kind("something could not be observed", ("reason", "detail")),
     "contract": Kind("a contract was checked", ("call", "id", "proves", "detail", "when", "commit")),
-    "policy": Kind("a limit was reached, or a pack chosen after the start", ("call", "detail", "agent", "grants")),
+    "policy": Kind(
+        "a limit was reached, a pack chosen after the start, or what a baseline means",
+        ("call", "detail", "agent", "grants", "commit"),
+    ),
     "run.start": Kind("the run begins", ("argv", "cwd")),
     "run.end": Kind("the run is over", ("reason", "status", "exit", "counts", "ungoverned", "invariants")),
 }

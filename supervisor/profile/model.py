@@ -116,6 +116,11 @@ class Rule(NamedTuple):
     source: str = ""
     layer: str = ""
 
+    @property
+    def revision(self) -> str:
+        """The revision that ``baseline`` names, empty for a word."""
+        return "" if self.baseline in ("freeze", "none") else self.baseline
+
 
 class Contract(Rule):
     """A ``[[contract]]``: ``fields`` are ``proves``, ``when``, and ``run``, ``try`` with ``expect``, or ``canary``."""

@@ -37,6 +37,7 @@ from supervisor.vocabulary.events import ExecEvent
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
 
+Bases = tuple[tuple[str, Findings], ...]  # by revision
 _MOST_FILES = 256
 _MOST_FOLDERS = 64
 _MOST_BYTES = 16 << 20
@@ -58,8 +59,8 @@ _NO_NAMES = frozenset(("path", "project_directory", "env_file"))
 
 
 class Applied:
-    """``changed``: whether a file was changed since the start. ``before``: what was tolerated in a file of the tree.
-    ``inspector``: whoever reads."""
+    """``changed``: whether a file was changed since the start. ``before``: what was tolerated in a file of the tree,
+    and ``bases``: what the trees of revisions say there. ``inspector``: whoever reads."""
 
     def __init__(
         self,
@@ -68,11 +69,12 @@ class Applied:
         changed: Callable[[bytes], bool],
         before: Callable[[bytes], Findings],
         readable: Readable | None = None,
+        bases: Callable[[bytes], Bases] = lambda _path: (),
     ) -> None:
         self._policy = policy
         self._inspector = inspector
         self._changed = changed
-        self._before = before
+        self._before, self._bases = before, bases
         self.look = (readable or Readable(policy)).look
         self._aimed = classes_with_targets(policy)
         self._kept: dict[bytes, Findings] = {}
@@ -122,7 +124,11 @@ class Applied:
         inside = seen.path.startswith(self._policy.tree + b"/")
         as_found = inside and not self._changed(seen.path)
         before = self._before(seen.path) if inside and not as_found else NOTHING_FOUND
-        return Document(seen.path, form, found, before, as_found, partial)
+        return Document(seen.path, form, found, before, as_found, partial, bases=self.bases(seen))
+
+    def bases(self, seen: Seen) -> Bases:
+        """What the trees of revisions say in this file."""
+        return self._bases(seen.path) if seen.path.startswith(self._policy.tree + b"/") else ()
 
     def tolerated(self, seen: Seen, form: str) -> Findings:
         """What the tree said in this file when the run began, as far as it is tolerated."""
@@ -144,7 +150,13 @@ def applied(parts: Parts) -> Applied:
             return NOTHING_FOUND
         return contents.tolerated.base(path).joined(contents.tolerated.prior(path))
 
-    return Applied(parts.policy, parts.facts.inspector, parts.touched.is_after, before, parts.facts.readable)
+    def bases(path: bytes) -> Bases:
+        contents = parts.room().contents if parts.judges_content and parts.policy.baselines else None
+        kind = contents.kind(path) if contents is not None else None
+        found = contents.tolerated.bases if contents is not None else None
+        return found.of(path, kind) if found is not None and kind is not None else ()
+
+    return Applied(parts.policy, parts.facts.inspector, parts.touched.is_after, before, parts.facts.readable, bases)
 
 
 class _Reading:
@@ -180,16 +192,18 @@ class _Reading:
         at = [number for number, each in enumerate(self.documents) if each.form == "plan"]
         if not (at and self._applied.judges):
             return
-        before = NOTHING_FOUND
+        before, bases = NOTHING_FOUND, dict[str, Findings]()
         for base in {each.base for each in named if each.form == "plan"}:
             folder = self._applied.look(os.fsencode(base), 0)
             for name in folder.names[:_MOST_FILES]:
                 if name.endswith(_ENDINGS["terraform"]) and time.monotonic() < self._until:
                     seen = self._applied.look(os.path.join(folder.path, name), _MOST_BYTES)
                     before = before.joined(self._applied.tolerated(seen, "terraform"))
+                    for revision, found in self._applied.bases(seen):
+                        bases[revision] = bases.get(revision, NOTHING_FOUND).joined(found)
         for number in at:
             plan = self.documents[number]
-            self.documents[number] = plan._replace(before=plan.before.joined(before))
+            self.documents[number] = plan._replace(before=plan.before.joined(before), bases=tuple(bases.items()))
 
     def take(self, each: Applies) -> None:
         folder = os.fsencode(each.base)

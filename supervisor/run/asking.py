@@ -9,16 +9,28 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from supervisor.enforce.explain import Explainer, reason
 from supervisor.operator.approvals import Approvals, Pending, Question, State
 from supervisor.run.parts import Waiting
 from supervisor.run.record import Recorder
 from supervisor.vocabulary.acts import CONTINUE, Held, Reply
-from supervisor.vocabulary.events import Event, ExecEvent, FsEvent, NetEvent
+from supervisor.vocabulary.events import Actor, Event, ExecEvent, FsEvent, NetEvent
 from supervisor.vocabulary.verdicts import Effect, Verdict
 
 _MOST_HASHED = 512 << 20  # bytes of a program
+_MOST_REFUSED = 256  # processes whose last refusal is remembered
+
+
+class _Refused(NamedTuple):
+    """What a process was refused last, by which names it tried to start it, and why it was refused."""
+
+    question: Question
+    inode: tuple[int, int]
+    action: int
+    names: tuple[bytes, ...]
+    why: str
 
 
 class Asking:
@@ -29,6 +41,7 @@ class Asking:
         self._asks = asks
         self._recorder = recorder
         self._granted: dict[Question, int] = {}  # how many acts may pass
+        self._refused: dict[tuple[int, int], _Refused] = {}  # by id and start of the process
 
     def passes(self, event: Event, verdict: Verdict, *, final: bool) -> bool:
         """Whether somebody has approved of this very act. ``final``: it happens now, so that an approval for one act is
@@ -38,7 +51,7 @@ class Asking:
         question = question_of(event, verdict)
         if self.approvals.knows(question):
             return True
-        key = question._replace(message="")
+        key = _bare(question)
         left = self._granted.get(key, 0)
         if left and final:
             self._granted[key] = left - 1
@@ -52,12 +65,14 @@ class Asking:
         verdict: Verdict,
         refuse: Callable[[str], Reply],
         again: Callable[[], Reply | Waiting],
-    ) -> tuple[Waiting, str] | None:
-        """The wait for an answer, and a line that says how to give one; None: nobody is asked. ``refuse`` answers the
-        call when the answer is no, and is told why; ``again`` judges it anew."""
+    ) -> tuple[Waiting, str] | str:
+        """The wait for an answer, and a line that says how to give one; or why nobody is asked, if there is anything to
+        say. ``refuse`` answers the call when the answer is no, and is told why; ``again`` judges it anew."""
         if not self._asks or verdict.effect is not Effect.ASK:
-            return None
+            return ""
         match, question = verdict.matches[0], question_of(event, verdict)
+        if (why := self._tried(event, question)) is not None:
+            return why
         pending = self.approvals.hold(question)
 
         def retry() -> Reply | None:
@@ -67,7 +82,7 @@ class Asking:
             if state is not State.APPROVED:
                 return Reply(error=errno.EACCES)
             if not self.approvals.knows(question):
-                key = question._replace(message="")
+                key = _bare(question)
                 self._granted[key] = self._granted.get(key, 0) + 1
             return CONTINUE
 
@@ -75,7 +90,9 @@ class Asking:
             if not reply.error:
                 return reply
             self._note(pending)
-            return refuse(self.approvals.refusal(pending))
+            why = self.approvals.refusal(pending)
+            self._remember(event, question, why)
+            return refuse(why)
 
         def abandon() -> None:
             self.approvals.abandon(pending)
@@ -83,6 +100,34 @@ class Asking:
 
         told = reason(match, verdict.effect, "held for an answer")
         return Waiting(Held(retry, abandon), finish, abandon, again), f"{told} · {self.approvals.waits(pending)}"
+
+    def moved_on(self, actor: Actor) -> None:
+        """The process does something else: what it tries next is no more the act that was refused."""
+        self._refused.pop((actor.pid, actor.start), None)
+
+    def _tried(self, event: Event, question: Question) -> str | None:
+        """Why this act was refused when the same process tried it last, under another name: execvp(3) and shells go on
+        after EACCES, and /bin may be a link to /usr/bin. Under the same name it is a new attempt. The answer to that is
+        only ever a no: what was approved is asked for before this."""
+        if not isinstance(event, ExecEvent):
+            return None
+        process = event.actor.pid, event.actor.start
+        found = self._refused.pop(process, None)
+        if found is None or event.given in found.names or not question.executable:
+            return None
+        if found[:3] != (_bare(question), _inode(event), event.actor.action):
+            return None
+        self._refused[process] = found._replace(names=(*found.names, event.given))
+        return found.why
+
+    def _remember(self, event: Event, question: Question, why: str) -> None:
+        if not isinstance(event, ExecEvent):
+            return
+        if len(self._refused) >= _MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[event.actor.pid, event.actor.start] = _Refused(
+            _bare(question), _inode(event), event.actor.action, (event.given,), why
+        )
 
     def _note(self, pending: Pending) -> None:
         """That nobody said yes, where nobody said anything: what was said is recorded as it is said."""
@@ -126,6 +171,14 @@ def question_of(event: Event, verdict: Verdict) -> Question:
         case _:
             parts.append(event)
     return Question(rules, match.message, (), "", b"", repr(parts))
+
+
+def _bare(question: Question) -> Question:
+    return question._replace(message="")
+
+
+def _inode(event: ExecEvent) -> tuple[int, int]:
+    return event.target.dev, event.target.ino
 
 
 def _digest(path: bytes) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from supervisor.inspection.kinds import is_lock, is_unpacked, kind_of
@@ -13,7 +14,9 @@ from supervisor.inspection.worker import Inspector
 from supervisor.vocabulary.content import Findings
 
 if TYPE_CHECKING:
+    from supervisor.git.base import Objects
     from supervisor.invariants.globs import IgnoreRules
+    from supervisor.invariants.policy import Baselines
 
 _DEEPEST = 3  # folders below the root
 _MOST_FILES = 64
@@ -32,11 +35,13 @@ _MOST_IGNORE = 1 << 20
 
 class Locks(NamedTuple):
     """``named``: (ecosystem, canonical name) of all packages; ``ecosystems`` that have a lock; ``warnings`` say which
-    lock could not be read, and tolerates nothing for it."""
+    lock could not be read, and tolerates nothing for it. ``at``: ``named`` by revision, of rules whose baseline is
+    one."""
 
     named: frozenset[tuple[str, str]] = frozenset()
     ecosystems: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    at: Mapping[str, frozenset[tuple[str, str]]] = {}
 
 
 def ecosystem_of(kind: str) -> str:
@@ -52,6 +57,44 @@ def named_in(findings: Iterable[Findings]) -> frozenset[tuple[str, str]]:
 def read_locks(tree: bytes) -> Locks:
     """The locks at the root of ``tree`` and up to three folders below. Never raises for what it finds."""
     paths, more = _candidates(tree)
+    return _read(paths, lambda path: read_regular(tree + b"/" + path, MOST_LOCK), more=more)
+
+
+def with_baselines(locks: Locks, baselines: Baselines) -> Locks:
+    """The same with what the locks name that the trees of revisions hold at the same depth. Errors: ``GovrunError``."""
+    from supervisor.run.baselines import reading
+
+    at, warnings = {}, locks.warnings
+    with reading(baselines) as objects:
+        for revision, commit in baselines.commits.items():
+            found = _in_commit(objects, commit)
+            at[revision] = found.named
+            warnings += tuple(f"{revision}: {each}" for each in found.warnings)
+    return locks._replace(at=at, warnings=warnings)
+
+
+def _in_commit(objects: Objects, commit: str) -> Locks:
+    from supervisor.git.base import GITLINK, SYMLINK, TREE, TooLarge
+
+    def entries(folder: bytes) -> Iterator[tuple[bytes, bool]]:
+        for name, each in (objects.tree(below.get(folder, commit)) or {}).items():
+            if each.mode == TREE:
+                below[folder + b"/" + name if folder else name] = each.id
+            if each.mode not in (GITLINK, SYMLINK):
+                yield name, each.mode == TREE
+
+    def content(path: bytes) -> bytes | None:
+        try:
+            return objects.blob(commit, path, limit=MOST_LOCK)
+        except TooLarge:
+            return None  # nothing of it is tolerated
+
+    below: dict[bytes, str] = {}
+    found = sorted(filter(_is_own_lock, _walk(entries)), key=_nearest)
+    return _read(found[:_MOST_FILES], content, more=len(found) > _MOST_FILES)
+
+
+def _read(paths: list[bytes], content_of: Callable[[bytes], bytes | None], *, more: bool) -> Locks:
     if not paths:
         return Locks()
     found: list[Findings] = []
@@ -62,7 +105,7 @@ def read_locks(tree: bytes) -> Locks:
     try:
         for relative in paths:
             kind = kind_of(relative)
-            content = read_regular(tree + b"/" + relative, MOST_LOCK)
+            content = content_of(relative)
             if kind is None or content is None:
                 continue
             ecosystems.add(ecosystem_of(kind))
@@ -94,12 +137,16 @@ def read_regular(path: bytes, limit: int) -> bytes | None:
 
 def _candidates(tree: bytes) -> tuple[list[bytes], bool]:
     """Paths of locks that are not ignored, those at the top first, and whether there are more."""
-    found = [relative for relative in _walk(tree) if _is_own_lock(relative)]
+    found = [relative for relative in _walk(partial(_listed, tree)) if _is_own_lock(relative)]
     if found:
         ignores = _Ignores(tree)
         found = [relative for relative in found if not ignores.covers(relative)]
-    found.sort(key=lambda relative: (relative.count(b"/"), relative))
+    found.sort(key=_nearest)
     return found[:_MOST_FILES], len(found) > _MOST_FILES
+
+
+def _nearest(relative: bytes) -> tuple[int, bytes]:
+    return relative.count(b"/"), relative
 
 
 def _is_own_lock(relative: bytes) -> bool:
@@ -108,8 +155,18 @@ def _is_own_lock(relative: bytes) -> bool:
     return kind is not None and is_lock(kind) and not is_unpacked(kind, relative)
 
 
-def _walk(tree: bytes) -> Iterator[bytes]:
-    """Names of files, level by level, links not followed."""
+def _listed(tree: bytes, folder: bytes) -> Iterator[tuple[bytes, bool]]:
+    try:
+        entries = list(os.scandir(tree + b"/" + folder))
+    except OSError:
+        return
+    for entry in entries:
+        if (is_folder := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False):
+            yield entry.name, is_folder
+
+
+def _walk(entries: Callable[[bytes], Iterable[tuple[bytes, bool]]]) -> Iterator[bytes]:
+    """Names of files, level by level, links not followed. ``entries``: names in a folder, and which are folders."""
     folders, seen = [b""], 0
     for depth in range(_DEEPEST + 1):
         below: list[bytes] = []
@@ -117,17 +174,12 @@ def _walk(tree: bytes) -> Iterator[bytes]:
             seen += 1
             if seen > _MOST_FOLDERS:
                 return
-            try:
-                entries = list(os.scandir(tree + b"/" + folder))
-            except OSError:
-                continue
-            for entry in entries:
-                relative = folder + b"/" + entry.name if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if depth < _DEEPEST and entry.name not in _PASSED_OVER:
-                        below.append(relative)
-                elif entry.is_file(follow_symlinks=False):
+            for name, is_folder in entries(folder):
+                relative = folder + b"/" + name if folder else name
+                if not is_folder:
                     yield relative
+                elif depth < _DEEPEST and name not in _PASSED_OVER:
+                    below.append(relative)
         folders = below
 
 

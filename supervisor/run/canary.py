@@ -27,7 +27,8 @@ def planted(contract: Contract, stage: Stage, nested: Nested) -> Shown:
     patch = nested.folder / _PATCH
     patch.write_bytes(found.content)
     command = ("git", "apply", "--whitespace=nowarn", str(patch))
-    status, said = nested.run(command, profile=stage.profile, digest=stage.policy.digest)
+    policy = stage.policy
+    status, said = nested.run(command, profile=stage.profile, digest=policy.digest, baselines=policy.baselines)
     known = _account(nested)
     if known is None:
         return Shown(contract, False, f"the canary could not be planted: exit {status}: {said}")

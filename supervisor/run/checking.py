@@ -21,13 +21,14 @@ from supervisor.inspection.reading import TEXT
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants import content as contents
 from supervisor.invariants.dependency import DependencyRules
-from supervisor.invariants.policy import CompiledPolicy, RunState
+from supervisor.invariants.policy import Baselines, CompiledPolicy, RunState
 from supervisor.journal.store import state_path
 from supervisor.kernel import probe
 from supervisor.profile.agents import load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import Profile
-from supervisor.run.baselocks import ecosystem_of, named_in
+from supervisor.run.baselines import Bases, objects_of, resolved
+from supervisor.run.baselocks import Locks, ecosystem_of, named_in, with_baselines
 from supervisor.run.compose import (
     Place,
     cache_base,
@@ -105,11 +106,13 @@ def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Chec
             commit = view.commit(base) if base and view is not None else ""
             files, unreadable = _listed(place.tree, view, environ)
             require_examples(policy, profile, lambda: files)
+            baselines = resolved(profile, place.repository, view)
+            policy = _with_baselines(policy, baselines)
             cache = cache_folder(state_path(environ))
             checker = _Checker(policy, place.tree, unreadable, opened, cache)
             held = list(checker.held(files, wanted))
             before = checker.versions(view, commit) if commit and view is not None else None
-            found = checker.judge(held, before)
+            found = checker.judge(held, before, checker.bases(baselines) if baselines else None)
         except GovrunError as error:
             error.exit_code = 2
             raise
@@ -132,9 +135,9 @@ def check(base: str, paths: Iterable[bytes], environ: Mapping[str, str]) -> Chec
 
 
 def _of_content(policy: CompiledPolicy) -> list[tuple[Invariant, bool]]:
-    """The rules that speak of content, and whether what is there already is tolerated."""
+    """The rules that speak of content, and whether a run tolerates what it finds there already."""
     sets = (policy.dependencies, policy.boundaries, policy.documents, policy.secrets)
-    found = [(rule.invariant, rule.frozen) for found in sets if found for rule in found.rules]
+    found = [(rule.invariant, rule.frozen and not rule.revision) for found in sets if found for rule in found.rules]
     servers = policy.tools and policy.tools.servers is not None
     return [*found, (policy.invariant("scope.tools"), True)] if servers else found
 
@@ -328,7 +331,18 @@ class _Checker:
 
         return before
 
-    def judge(self, held: list[_Held], before: Callable[[_Held], Findings] | None) -> Iterator[Violation]:
+    def bases(self, baselines: Baselines) -> Bases:
+        """What reads the trees of revisions."""
+        inspector = Inspector(contents.wanted(self._policy))
+        self._opened.callback(inspector.close)
+        folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="govrun-check-"))
+        found = Bases(baselines, objects_of(baselines, Path(folder) / "git"), b"", inspector.inspect)
+        self._opened.callback(found.close)
+        return found
+
+    def judge(
+        self, held: list[_Held], before: Callable[[_Held], Findings] | None, bases: Bases | None
+    ) -> Iterator[Violation]:
         """Locks of the tree say which package an import means; those of the base, what may stand in a lock."""
         locks = [each for each in held if is_lock(each.kind)]
         rules = self._policy.dependencies
@@ -344,14 +358,24 @@ class _Checker:
             target = Target(self._tree + b"/" + each.path, Kind.FILE)
             event = ContentEvent(_NOBODY, target, each.now)
             verdict = decide(policy, state, event)
-            if verdict.matches and before is not None:
-                old = was[each.path] if each.path in was else before(each)
-                verdict = decide(policy, state, event._replace(before=old))
+            if verdict.matches and (before is not None or bases is not None):
+                if before is not None:
+                    event = event._replace(before=was[each.path] if each.path in was else before(each))
+                if bases is not None:
+                    event = event._replace(bases=bases.of(each.path, each.kind))
+                verdict = decide(policy, state, event)
             for match in verdict.matches:
                 tolerated = before is None and match.invariant.id in frozen
                 blocks = match.effect > Effect.WARN
                 found.append(Violation(each.path, match.line, match.message, match.invariant, blocks, tolerated))
         return iter(found)
+
+
+def _with_baselines(policy: CompiledPolicy, baselines: Baselines) -> CompiledPolicy:
+    if not (baselines and policy.dependencies):
+        return policy
+    at = with_baselines(Locks(), baselines).at
+    return policy._replace(dependencies=policy.dependencies._replace(locked_at=at))
 
 
 def _with(rules: DependencyRules, locks: Iterable[_Held], findings: Iterable[Findings]) -> DependencyRules:

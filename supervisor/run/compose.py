@@ -17,7 +17,7 @@ from supervisor.invariants.compile import Context, compile_policy
 from supervisor.invariants.dependency import is_judged
 from supervisor.invariants.globs import Globs
 from supervisor.invariants.places import is_under
-from supervisor.invariants.policy import CompiledPolicy, GitDir, Grant
+from supervisor.invariants.policy import NO_BASELINES, Baselines, CompiledPolicy, GitDir, Grant
 from supervisor.profile.model import AgentPack, Entry, Profile, Scope
 from supervisor.vocabulary.errors import UsageError
 from supervisor.vocabulary.host import HostFacts
@@ -64,13 +64,24 @@ def working_directory() -> Path:
         raise UsageError("the working directory is gone", str(error), "cd into a folder that exists") from error
 
 
-def base_locks(tree: Path, profile: Profile) -> Locks | None:
-    """What the locks of the tree name; None where no rule asks for it, which costs nothing."""
+def baselines_of(place: Place, profile: Profile) -> Baselines:
+    """What the revisions mean that rules name as their baseline. Errors: ``UsageError``."""
+    if not any(rule.revision for rule in profile.rules):
+        return Baselines()
+    from supervisor.run.baselines import resolved
+
+    return resolved(profile, place.repository)
+
+
+def base_locks(tree: Path, profile: Profile, baselines: Baselines) -> Locks | None:
+    """What the locks of the tree name, and of the trees of revisions; None where no rule asks for it, which costs
+    nothing. Errors: ``GovrunError``."""
     if not any(rule.kind == "dependency" and is_judged(rule) for rule in profile.rules):
         return None
-    from supervisor.run.baselocks import read_locks
+    from supervisor.run.baselocks import read_locks, with_baselines
 
-    return read_locks(os.fsencode(tree))
+    found = read_locks(os.fsencode(tree))
+    return with_baselines(found, baselines) if baselines else found
 
 
 def check_tree(place: Place, home: Path, state: Path, *, explicit: bool) -> None:
@@ -239,9 +250,11 @@ def compile_for(
     verified: bool = True,
     locks: Locks | None = None,
     own: bool = True,
+    baselines: Baselines = NO_BASELINES,
 ) -> CompiledPolicy:
     """The policy of a run at ``place``. ``own``: it may have a cgroup of its own. ``verified``: what is executed
-    can be looked at before it runs. ``locks``: what ``base_locks`` found."""
+    can be looked at before it runs. ``locks``: what ``base_locks`` found.
+    ``baselines``: what ``baselines_of`` did."""
     repository = place.repository
     git = None
     if repository is not None:
@@ -264,6 +277,8 @@ def compile_for(
         verified=verified,
         locked=locks.named if locks is not None else frozenset(),
         with_lock=locks.ecosystems if locks is not None else frozenset(),
+        locked_at=locks.at if locks is not None else {},
+        baselines=baselines,
         limits=_limit_facts(profile.scope, own=own),
     )
     return compile_policy(_resolved(profile, home, str(place.tree)), context)

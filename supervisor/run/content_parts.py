@@ -38,6 +38,7 @@ from supervisor.vocabulary.events import Actor
 from supervisor.vocabulary.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from supervisor.run.baselines import Bases, Inspect
     from supervisor.run.guarding import Guarding
     from supervisor.run.judgement import Source
     from supervisor.run.order import Order
@@ -70,6 +71,11 @@ class ContentParts(NamedTuple):
         if self.contents is not None:
             self.contents.settle(final=final)
 
+    def pids(self) -> tuple[int, ...]:
+        """Processes that read objects."""
+        bases = self.contents.tolerated.bases if self.contents is not None else None
+        return (self.prior.objects.pid if self.prior is not None else 0, bases.pid if bases is not None else 0)
+
     def close(self) -> None:
         """Release everything. The ledger's descriptors go with the process."""
         if self.inspector is not None:
@@ -80,6 +86,8 @@ class ContentParts(NamedTuple):
         self.accepted.close()
         if self.prior is not None:
             self.prior.close()
+        if self.contents is not None and self.contents.tolerated.bases is not None:
+            self.contents.tolerated.bases.close()
 
 
 def start_inspector(policy: CompiledPolicy) -> Inspector:
@@ -133,7 +141,7 @@ def content_parts(
                 policy, ledger, accepted, inspector, looks, made, prior, _passed_over(looks, ignored), back,
                 LetBe(recorder, explainer, order.say, _is_alive), touched.seal, _theirs(order, recorder),
                 _held_by(belongs), graphs, guarding.rewritten if guarding is not None else None,
-                repairs.passed if repairs is not None else None, back.put_back,
+                repairs.passed if repairs is not None else None, back.put_back, _bases(order),
             )
         )  # fmt: skip
         if repairs is not None:
@@ -185,6 +193,16 @@ def _begin(graphs: Graphs, contents: Contents, order: Order) -> None:
         return findings(wanted(order.policy), cache_folder(Path(os.fsdecode(order.policy.state))), sources)
 
     graphs.begin(paths, tolerated.first, tolerated.now, order.say, read)
+
+
+def _bases(order: Order) -> Callable[[bytes, Inspect], Bases] | None:
+    baselines = order.policy.baselines
+    if not baselines:
+        return None
+    from supervisor.run.baselines import Bases, objects_of
+
+    own = order.oracles.own if order.oracles.repository is not None else order.folder / "baselines"
+    return lambda inside, inspect: Bases(baselines, objects_of(baselines, own), inside, inspect)
 
 
 def _theirs(order: Order, recorder: Recorder) -> Callable[[bytes, Verdict], None]:

@@ -54,7 +54,10 @@ class Contents:
         self.standing: Standing | None = None  # where a rule bounds fixes
         self.ledger = tools.ledger
         self.looks = tools.looks
-        self.tolerated = Tolerated(tools.accepted, tools.looks, self.kind, self.inspect)
+        bases = tools.bases(self._inside, self.inspect) if tools.bases is not None else None
+        self.tolerated = Tolerated(
+            tools.accepted, tools.looks, self.kind, self.inspect, tools.prior, bases, self._inside
+        )
         self.landing = Landing(self, tools.policy, tools.prior, tools.passed, tools.observed)
         # (path, blob id) of versions that broke nothing: a commit of them needs no second look.
         self._passed: set[tuple[bytes, str]] = set()
@@ -344,7 +347,7 @@ class Contents:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return None
             # As git would bring it: what others committed at this path does not count.
-            found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=True, landing=False, taken=NOTHING_FOUND)
+            found, _ = self.judge_open(fd, path, kind, _NOBODY, git_tool=True, landing=False)
         finally:
             os.close(fd)
         if self.standing is not None:
@@ -372,14 +375,14 @@ class Contents:
     # -- judging --------------------------------------------------------------------------------------------------
 
     def judge_open(
-        self, fd: int, path: bytes, kind: str, actor: Actor, *, git_tool: bool, landing: bool, taken: Findings
+        self, fd: int, path: bytes, kind: str, actor: Actor, *, git_tool: bool, landing: bool, source: bytes = b""
     ) -> tuple[Judgement | None, bytes | None]:
-        """Judge what an open descriptor leads to as the file at ``path``; ``taken``: what is tolerated in it besides.
+        """Judge what an open descriptor leads to as the file at ``path``; ``source``: where it is going to move from.
         The judgement (None: nothing in it concerns a rule) and the bytes that were judged."""
         content, identity = read_whole(fd)
         target = Target(path, Kind.FILE, identity.dev, identity.ino)
         found = self.judge_bytes(
-            content, target, kind, actor, identity, git_tool=git_tool, landing=landing, taken=taken
+            content, target, kind, actor, identity, git_tool=git_tool, landing=landing, source=source
         )
         self._note_passed(path, content, found)
         return found, content
@@ -406,12 +409,13 @@ class Contents:
         whole: bool = True,
         landing: bool = False,
         commit: str = "",
-        taken: Findings = NOTHING_FOUND,
+        source: bytes = b"",
     ) -> Judgement | None:
         """Judge one version of the file at ``target.path``; ``content`` None: it is too large to be read. None: nothing
         in it concerns a rule. While it is being written (``whole`` False) a text that does not parse may still become
         something else."""
         tools, path = self._tools, target.path
+        taken = self.tolerated.moving(source, path) if source else NOTHING_FOUND
         concerns = content is None or tools.looks.may_concern(kind, path, content)
         if not concerns and (self.standing is None or commit or not self.standing.waits(path)):
             return None
@@ -419,22 +423,18 @@ class Contents:
         if not whole and now.pending:
             now = Findings(pending=now.pending)
         # What somebody else has just broken is theirs, but a commit of the run does not take it up.
-        base = NOTHING_FOUND if commit and path in self.theirs else self.tolerated.base(path)
-        before = base.joined(taken)
-        prior = self.tolerated.prior(path)
-        event = ContentEvent(actor, target, now, before, prior, whole, landing, commit)
+        ours = not (commit and path in self.theirs)
+        before = (self.tolerated.base(path) if ours else NOTHING_FOUND).joined(taken)
+        event = ContentEvent(actor, target, now, before, self.tolerated.prior(path), whole, landing, commit)
         state = self.graphs.state(path)
         if self.standing is not None and not commit:
             state = self.standing.state(state, path, content, identity)
         verdict = decide(self._policy, state, event)
-        if verdict.matches and git_tool and tools.prior is not None:
-            # What other people committed may come back through git, and is theirs.
-            theirs = prior.joined(tools.prior.brought(self._inside, path, kind, content, self.inspect))
-            if theirs != prior:
-                event = event._replace(prior=theirs)
-                verdict = decide(self._policy, state, event)
-                if not verdict.blocks:
-                    self.tolerated.came(path, theirs)
+        if verdict.matches:
+            event, verdict = self.tolerated.excused(
+                event, verdict, lambda each: decide(self._policy, state, each), kind, content,
+                source=source, git_tool=git_tool, ours=ours,
+            )  # fmt: skip
         return Judgement(event, verdict, kind, content or b"", identity)
 
     def inspect(self, kind: str, path: bytes, content: bytes | None) -> Findings:

@@ -93,6 +93,8 @@ class Judge:
             process = self._parts.processes.of(tid)
             actor = self._parts.processes.acting(process)
             git_tool = actor.exe.startswith(self._parts.git_tools)
+            if family != self.programs.start:
+                self._parts.asking.moved_on(actor)
             return family(Call(name, args, Caller(tid, process.pid), process, actor, git_tool))
         except OSError as error:
             self.without_descriptor(name, errno_of(error))
@@ -369,8 +371,8 @@ class Judge:
             lambda why: self.refuse(call.caller, event, unanswered(verdict, why)),
             lambda: self.answer(call.name, call.caller.tid, call.args),
         )
-        if held is None:
-            return self.refuse(call.caller, event, verdict)
+        if isinstance(held, str):
+            return self.refuse(call.caller, event, unanswered(verdict, held))
         waiting, line = held
         tell_both(self._parts.explainer, call.caller.tid, line, self._told)
         return waiting

@@ -15,9 +15,11 @@ from supervisor.vocabulary.versions import Identity, Version
 
 if TYPE_CHECKING:
     from supervisor.inspection.worker import Inspector
+    from supervisor.run.baselines import Bases
     from supervisor.run.graphs import Graphs
     from supervisor.run.prior import Prior
     from supervisor.trees.accepted import Accepted
+    from supervisor.vocabulary.content import Findings
 
 
 class Source(NamedTuple):
@@ -55,7 +57,8 @@ class Tools(NamedTuple):
     files that nobody of the run can write to any more, ``theirs`` of what somebody else broke, ``rewritten`` of what a
     file said and says now (None: there was none), ``passed`` of a version that somebody of the run brought and that
     breaks nothing, with the rules that speak of it all the same. ``put_back`` brings a version back to a name where
-    nothing is. ``held``: whether a process of the run has the inode open for writing."""
+    nothing is. ``held``: whether a process of the run has the inode open for writing. ``bases`` makes what reads the
+    trees that rules name as their baseline, where one does."""
 
     policy: CompiledPolicy
     ledger: Ledger
@@ -74,3 +77,4 @@ class Tools(NamedTuple):
     rewritten: Callable[..., None] | None = None
     passed: Callable[..., None] | None = None
     put_back: Callable[[bytes, Version], None] | None = None
+    bases: Callable[[bytes, Callable[[str, bytes, bytes], Findings]], Bases] | None = None

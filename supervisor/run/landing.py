@@ -16,7 +16,6 @@ from supervisor.run.tolerated import NO_CONTENT
 from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import MOST_SCRIPT, begins_script
 from supervisor.vocabulary.acts import PathAct
-from supervisor.vocabulary.content import NOTHING_FOUND
 from supervisor.vocabulary.events import ContentEvent, FsEvent, FsOp, Kind
 from supervisor.vocabulary.verdicts import Verdict
 from supervisor.vocabulary.versions import Version
@@ -137,9 +136,7 @@ class Landing:
         if kind is None:
             return None
         contents.tolerated.touch(move.to)
-        taken = NOTHING_FOUND
-        if event.op is FsOp.RENAME:
-            taken = contents.tolerated.moving(move.source, move.to)
+        source = move.source if event.op is FsOp.RENAME else b""
         try:
             fd = os.open(move.where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -154,7 +151,7 @@ class Landing:
             if kind == SCRIPT and not begins_script(fd) and (not written or info.st_size > MOST_SCRIPT):
                 return None
             found, content = contents.judge_open(
-                fd, move.to, kind, event.actor, git_tool=event.git_tool, landing=True, taken=taken
+                fd, move.to, kind, event.actor, git_tool=event.git_tool, landing=True, source=source
             )
             if found is not None and found.verdict.blocks:
                 return found

@@ -14,6 +14,7 @@ from supervisor.run.options import Options
 from supervisor.vocabulary.errors import GovrunError
 
 if TYPE_CHECKING:
+    from supervisor.invariants.policy import Baselines
     from supervisor.run.narrowing import Within
 
 # Runs the command of ``Options``; called once, in a process of its own. The exit code.
@@ -58,15 +59,16 @@ class Nested:
         within: Within | None = None,
         profile: Path | None = None,
         digest: str = "",
+        baselines: Baselines | None = None,
     ) -> tuple[int, str]:
         """Exit status of a command, and the end of what it said. ``within``: what binds it; else the profile of the
-        tree does, or ``profile``. ``digest``: what that has to be."""
+        tree does, or ``profile``. ``digest``: what that has to be, ``baselines``: what they mean in it."""
         if within is not None:
             self.temp.mkdir(mode=0o700)
         output = self.folder / "output"
         options = Options(
             command, profile=profile, root=self.tree, agent="generic", quiet=True, contracts=False, digest=digest,
-            within=within,
+            within=within, baselines=baselines,
         )  # fmt: skip
         pid = os.fork()
         if pid == 0:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from supervisor.invariants.policy import Baselines
     from supervisor.run.narrowing import Within
 
 
 class Options(NamedTuple):
     """The command line of a start. ``as_json`` is how ``dry_run`` is printed. Runs that contracts make show none
     themselves; ``digest``: what the profile of theirs has to be, empty where it does not matter. ``within``: the
-    run that makes this one, which binds instead of a profile."""
+    run that makes this one, which binds instead of a profile. ``baselines``: what those of it mean, in a copy that
+    has no repository."""
 
     command: tuple[str, ...]
     profile: Path | None = None
@@ -28,3 +30,4 @@ class Options(NamedTuple):
     contracts: bool = True
     digest: str = ""
     within: Within | None = None
+    baselines: Baselines | None = None

@@ -24,6 +24,7 @@ from supervisor.run.compose import (
     Place,
     absent_at_home,
     base_locks,
+    baselines_of,
     cache_base,
     check_tree,
     compile_for,
@@ -83,12 +84,14 @@ def prepare(options: Options, environ: Mapping[str, str]) -> Prepared:
     agent = load_agent(options.agent, options.command)
     caches = cache_base(dict(environ), home, place.tree)
     verified = host.yama < 2
-    locks = base_locks(place.tree, profile)
+    baselines = options.baselines or baselines_of(place, profile)
+    locks = base_locks(place.tree, profile, baselines)
 
     def policy_for(pack: AgentPack) -> CompiledPolicy:
         compiled = compile_for(
-            place, profile, pack, host, state, home, caches, verified=verified, locks=locks, own=within is None
-        )
+            place, profile, pack, host, state, home, caches, verified=verified, locks=locks, own=within is None,
+            baselines=baselines,
+        )  # fmt: skip
         return within.bind(compiled) if within is not None else compiled
 
     policy = policy_for(agent)

@@ -44,24 +44,24 @@ class Prior:
         if holds_history(ref):
             self.history[commit] = None
 
-    def says(self, path: bytes, kind: str, content: bytes | None, inspect: Inspect) -> Findings:
-        """What the versions of ``path`` (relative to the tree) at the tips say, and ``content`` itself when exactly
-        that lies in their history at this path. Nothing where that cannot be found out."""
+    def says(self, path: bytes, kind: str, content: bytes | None, inspect: Inspect) -> tuple[Findings, bool]:
+        """What the versions of ``path`` (relative to the tree) at the tips say, or ``content`` itself when exactly that
+        lies in their history at this path, and whether it does. Nothing where that cannot be found out."""
         try:
             blobs = self._at_tips(path)
             if content is not None:
                 blob = self.blob_id(content)
                 if blob in blobs or self._in_history(path, blob):
-                    return inspect(kind, content)
+                    return inspect(kind, content), True
             said = NOTHING_FOUND
             for each in list(blobs)[:_BLOBS]:
                 found = self.objects.get(each, limit=_LARGEST)
                 if found is not None:
                     # What cannot be read of one version excuses no other.
                     said = said.joined(inspect(kind, found[2])._replace(refusal="", digest=b""))
-            return said
+            return said, False
         except GovrunError:
-            return NOTHING_FOUND
+            return NOTHING_FOUND, False
 
     def brought(
         self,
@@ -70,8 +70,9 @@ class Prior:
         kind: str,
         content: bytes | None,
         inspect: Callable[[str, bytes, bytes | None], Findings],
-    ) -> Findings:
-        """What is other people's of a version that git brings to ``path``. ``inside``: the tree, with a slash."""
+    ) -> tuple[Findings, bool]:
+        """What is other people's of a version that git brings to ``path``, and whether all of it is. ``inside``: the
+        tree, with a slash."""
 
         def read(kind: str, content: bytes | None) -> Findings:
             return inspect(kind, path, content)
@@ -80,7 +81,7 @@ class Prior:
         if nested:
             # A work tree inside this one: only exactly what others committed, at the path it has there.
             same = content is not None and self.has(path[len(nested) + 1 :], content)
-            return read(kind, content) if same else NOTHING_FOUND
+            return (read(kind, content), True) if same else (NOTHING_FOUND, False)
         return self.says(path[len(inside) :], kind, content, read)
 
     def at(self, commit: str, path: bytes) -> tuple[bool, bytes] | None:

@@ -71,6 +71,7 @@ class Programs:
         verdict = decide(self.policy, self._state_of(judged.event), judged.event)
         if verdict.blocks and not parts.asking.passes(judged.event, verdict, final=False):
             return self._ask(call, judged.event, verdict)
+        parts.asking.moved_on(judged.event.actor)
         if parts.unsigned:
             self._unsigned(call, judged.event)
         for path in judged.event.hidden:
@@ -126,8 +127,8 @@ class Programs:
             lambda why: self._refuse(call.caller, event, unanswered(verdict, why)),
             lambda: self.start(call),
         )
-        if held is None:
-            return self._refuse(call.caller, event, verdict)
+        if isinstance(held, str):
+            return self._refuse(call.caller, event, unanswered(verdict, held))
         waiting, line = held
         tell_both(self._parts.explainer, call.caller.tid, line, self._tell)
         return waiting

@@ -196,6 +196,8 @@ def _write_start(prepared: Prepared, run: str, folder: Path, started: float) -> 
             for adr in prepared.profile.adrs
         ],
     }
+    if prepared.policy.baselines:
+        meta["baselines"] = dict(prepared.policy.baselines.commits)
     if repository is not None:
         meta["git"] = {
             "git_dir": str(repository.git_dir),

@@ -65,6 +65,8 @@ def supervise(order: Order) -> Result:
         journal = Journal(order.folder, order.run)
         recorder = Recorder(journal, order.policy.digest)
         recorder.begin(order.argv, order.cwd)
+        for revision, commit in order.policy.baselines.commits.items():
+            recorder.note("policy", call="baseline", detail=revision, commit=commit)
     except StopRun as error:
         raise HostError(error.what, error.why, error.fix) from error  # nothing was started
     run = _Run(order, recorder, started)
@@ -137,11 +139,10 @@ class _Run:
 
     def keep(self) -> frozenset[int]:
         """Processes below the supervisor that are govrun's own."""
-        prior = self._content.prior if self._content is not None else None
         own = (
             self._publishing.pid,
             self._inspector.pid if self._inspector is not None else 0,
-            prior.objects.pid if prior is not None else 0,
+            *(self._content.pids() if self._content is not None else ()),
             *(each.pid for each in self._relayed),
             self._limiting.pid if self._limiting is not None else 0,
             *(self._proving.pids() if self._proving is not None else ()),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from supervisor.invariants.contract import Shown, compile_contracts
 from supervisor.run import contracts
 from supervisor.run.checking import Here, policy_here
+from supervisor.run.compose import baselines_of
 from supervisor.run.examples import ask, examples
 from supervisor.run.frozen import WorkTree
 from supervisor.run.start import governed
@@ -62,7 +63,10 @@ def _contracts(here: Here, files: tuple[bytes, ...], environ: Mapping[str, str],
     if run and any(not each.form for each in compiled):
         os.makedirs(state, mode=0o700, exist_ok=True)
     tree = WorkTree(here.policy.tree, lambda: files)
-    stage = contracts.Stage(here.policy, here.profile, tree, tree, environ, governed, state)
+    policy = here.policy
+    if run and any(each.canary for each in compiled):
+        policy = policy._replace(baselines=baselines_of(here.place, here.profile))
+    stage = contracts.Stage(policy, here.profile, tree, tree, environ, governed, state)
     for contract in compiled:
         text = f"{contract.form}: {contract.text} -> {contract.expect}" if contract.form else " ".join(contract.command)
         text = text or f"canary: {contract.canary}"

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from supervisor.inspection.kinds import SCRIPT
 from supervisor.inspection.looks import MOST_TEXT, Looks
@@ -16,8 +17,13 @@ from supervisor.surfaces.paths import Refused
 from supervisor.surfaces.reading import begins_script, read_whole
 from supervisor.trees.accepted import Accepted, Unkept
 from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings
-from supervisor.vocabulary.events import FsEvent, Target
+from supervisor.vocabulary.events import ContentEvent, FsEvent, Target
+from supervisor.vocabulary.verdicts import Verdict
 from supervisor.vocabulary.versions import Version
+
+if TYPE_CHECKING:
+    from supervisor.run.baselines import Bases
+    from supervisor.run.prior import Prior
 
 _MOST_REMOVED = 2000  # files of one action
 # Nothing there that has content: gone, a socket or FIFO without a reader, a symbolic link.
@@ -26,7 +32,8 @@ NO_CONTENT = (errno.ENOENT, errno.ENXIO, errno.ELOOP, errno.ENOTDIR)
 
 class Tolerated:
     """Keyed by path. ``kind`` says which inspector reads a path (None: its content plays no part), ``inspect`` asks it:
-    only when a rule objects to what is there now, since most files are never asked about."""
+    only when a rule objects to what is there now, since most files are never asked about. ``bases``: what the trees say
+    that rules name as their baseline (None: none does). ``inside``: the tree, with a slash."""
 
     def __init__(
         self,
@@ -34,11 +41,15 @@ class Tolerated:
         looks: Looks,
         kind: Callable[[bytes], str | None],
         inspect: Callable[[str, bytes, bytes | None], Findings],
+        prior: Prior | None,
+        bases: Bases | None,
+        inside: bytes,
     ) -> None:
         self._accepted = accepted
         self._looks = looks
         self._kind = kind
         self._inspect = inspect
+        self._others, self.bases, self._inside = prior, bases, inside
         # Findings, or the version that is asked when they are needed.
         self._base: dict[bytes, Findings | tuple[str, Version]] = {}
         self._prior: dict[bytes, Findings] = {}
@@ -92,13 +103,41 @@ class Tolerated:
         """What other people's versions said that have come to ``path``."""
         return self._prior.get(path, NOTHING_FOUND)
 
-    def came(self, path: bytes, found: Findings) -> None:
-        """Other people's version has come."""
-        self._prior[path] = found
+    def excused(
+        self,
+        event: ContentEvent,
+        verdict: Verdict,
+        again: Callable[[ContentEvent], Verdict],
+        kind: str,
+        content: bytes | None,
+        *,
+        source: bytes,
+        git_tool: bool,
+        ours: bool,
+    ) -> tuple[ContentEvent, Verdict]:
+        """What is looked for when a rule objects, and the verdict with it (``again``): what the revisions of rules say
+        at the path and where it moves from (``source``), unless the violation may be that of somebody else (not
+        ``ours``); what other people committed, which may come back through git, and is theirs."""
+        path = event.target.path
+        if self.bases is not None and ours:
+            event = event._replace(bases=self.bases.of(path, kind, source))
+            verdict = again(event)
+        if not (verdict.matches and git_tool and self._others is not None):
+            return event, verdict
+        found, exact = self._others.brought(self._inside, path, kind, content, self._inspect)
+        theirs, exact = event.prior.joined(found), exact and self.bases is not None
+        if theirs != event.prior or exact:
+            event = event._replace(prior=theirs, theirs=exact)
+            verdict = again(event)
+            if not verdict.blocks:
+                self._prior[path] = theirs
+        return event, verdict
 
     def said(self, path: bytes, found: Findings) -> None:
         """A rule that only observes has spoken of this: once is enough."""
         self._base[path] = self.base(path).joined(found)
+        if self.bases is not None:
+            self.bases.said(path, found)
 
     def touch(self, path: bytes) -> None:
         """The run is going to create, replace or remove ``path``. What is there at the first touch counts, also that
@@ -188,6 +227,8 @@ class Tolerated:
         """It has moved. What it took along is no longer tolerated where it was: a rule is broken no more often."""
         if self._kind(source) is None or self._kind(to) is None:
             return
+        if self.bases is not None:
+            self.bases.moved(source, to)
         held = self.base(source)
         if held != NOTHING_FOUND:
             self._base[to] = self.base(to).joined(held)
@@ -197,4 +238,6 @@ class Tolerated:
         """Two files changed places."""
         if self._kind(one) is None or self._kind(other) is None:
             return
+        if self.bases is not None:
+            self.bases.exchanged(one, other)
         self._base[one], self._base[other] = self.base(other), self.base(one)

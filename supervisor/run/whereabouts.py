@@ -21,7 +21,8 @@ def classes_with_targets(policy: CompiledPolicy) -> frozenset[str]:
     """Classes of commands of which a rule asks where they act."""
     if policy.expressions:
         return frozenset(COMMAND_CLASSES) - {_OWN_FILES}
-    acts = (act for rule in policy.actions.rules for act in (*rule.deny, *rule.allow))
+    rules = policy.actions.rules if policy.actions else ()
+    acts = (act for rule in rules for act in (*rule.deny, *rule.allow))
     return frozenset(name for act in acts if act.target != "*" for name in act.names) - {_OWN_FILES}
 
 

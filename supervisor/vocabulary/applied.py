@@ -44,7 +44,8 @@ class Applies(NamedTuple):
 class Document(NamedTuple):
     """One file of that, read. ``path`` is absolute, with every link resolved; ``now`` is what it says, ``before`` what
     of it was tolerated when the run began, and ``as_found``: the run has not changed it. ``partial``: a template or a
-    patch, in which nothing counts as missing. ``origin``: the archive that it was read out of."""
+    patch, in which nothing counts as missing. ``origin``: the archive that it was read out of. ``bases``: what the
+    trees of revisions say there that rules name as their baseline."""
 
     path: bytes
     form: str
@@ -53,3 +54,4 @@ class Document(NamedTuple):
     as_found: bool = False
     partial: bool = False
     origin: str = ""
+    bases: tuple[tuple[str, Findings], ...] = ()

@@ -136,7 +136,8 @@ class ContentEvent(NamedTuple):
     found, or the last one accepted), ``prior`` what other people's commits say at the same path: those are tolerated.
     ``whole``: nobody has it open for writing any more. ``commit``: it comes as part of this commit. ``placed``: whether
     it may be at this path at all is judged too; ``theirs``: it is exactly what other people committed there (for
-    ``Kind.ABSENT``: that nothing is there).
+    ``Kind.ABSENT``: that nothing is there). ``bases``: what the version at this path says in the tree of each revision
+    that a rule names as its baseline.
     """
 
     actor: Actor
@@ -149,6 +150,15 @@ class ContentEvent(NamedTuple):
     commit: str = ""
     placed: bool = False
     theirs: bool = False
+    bases: tuple[tuple[str, Findings], ...] = ()
+
+    def against(self, revision: str) -> ContentEvent:
+        """As a rule sees it whose baseline is ``revision`` (empty: the tree as found). What the tree held when the run
+        began, or others committed since, excuses nothing then: only exactly what they committed may come back."""
+        if not revision:
+            return self
+        before = next((found for name, found in self.bases if name == revision), NOTHING_FOUND)
+        return self._replace(before=before, prior=self.prior if self.theirs else NOTHING_FOUND)
 
 
 class GitConfigEvent(NamedTuple):

@@ -131,3 +131,58 @@ def test_a_run_answers_for_nothing(govrun: Govrun, repo: Path, remote: Path) -> 
     assert order(govrun, "deny", found).returncode == 0
     outcome = running.wait()
     assert branches(remote) == set(), outcome.stderr
+
+
+def execs(*paths: str, between: str = "pass") -> str:
+    """One process that tries to become `git push` by each of these names."""
+    words = ["git", "push", "-q", "origin", "HEAD:refs/heads/one"]
+    tries = [f"try:\n os.execv({path!r}, {words!r})\nexcept OSError as error: print(error.errno)" for path in paths]
+    return "import os\n" + f"\n{between}\n".join(tries)
+
+
+@pytest.mark.parametrize(
+    ("script", "asked", "refused"),
+    [
+        (execs("/usr/bin/git", "/bin/git", "/usr/bin/../bin/git"), 1, 3),
+        # By the same name it is a new attempt; so it is after anything else.
+        (execs("/usr/bin/git", "/usr/bin/git"), 2, 2),
+        (execs("/usr/bin/git", "/bin/git", "/bin/git"), 2, 3),
+        (execs("/usr/bin/git", "/bin/git", between="open('between', 'w').close()"), 2, 2),
+        (execs("/usr/bin/git", "/bin/git", between="os.path.exists('/')"), 1, 2),
+        (execs("/usr/bin/git", "/bin/git", between="os.getpid() and os.fork() and (os.wait(), os._exit(0))"), 2, 2),
+    ],
+    ids=["retry", "same name", "same retry", "something between", "nothing that is judged", "child"],
+)
+def test_a_no_holds_for_the_next_folder_of_path(
+    govrun: Govrun, repo: Path, remote: Path, script: str, asked: int, refused: int
+) -> None:
+    if not Path("/usr/bin").samefile("/bin"):
+        pytest.skip("/bin is no link to /usr/bin here")
+    (repo / "govrun.toml").write_text(PROFILE.replace("30", "1"))
+    outcome = govrun("python3", "-I", "-c", script).ok()
+    assert outcome.stdout == b"13\n" * refused and branches(remote) == set()
+    assert len([each for each in outcome.records(kind="operator") if each["op"]["call"] == "unanswered"]) == asked
+    told = [each["message"] for each in outcome.records(kind="exec", outcome="blocked")]
+    assert len(told) == refused and all("nobody answered in 1 s" in each for each in told)
+
+
+def test_a_shell_that_goes_on_to_the_next_folder(govrun: Govrun, repo: Path, remote: Path) -> None:
+    if not Path("/usr/bin").samefile("/bin"):
+        pytest.skip("/bin is no link to /usr/bin here")
+    (repo / "govrun.toml").write_text(PROFILE)
+    running = govrun.start("dash", "-c", f"{push('one')}", env={"PATH": "/usr/bin:/bin"})
+    assert order(govrun, "deny", question(govrun), "--why", "not now").returncode == 0
+    outcome = running.wait()
+    assert outcome.stdout == b"push 126\n" and branches(remote) == set()
+    told = [each["message"] for each in outcome.records(kind="exec", outcome="blocked")]
+    assert len(told) == 2 and all("not now" in each for each in told)
+
+
+def test_an_approval_is_asked_for_after_a_no(govrun: Govrun, repo: Path, remote: Path) -> None:
+    """What is remembered is a no of one process; the next one is asked again, and may be approved."""
+    (repo / "govrun.toml").write_text(PROFILE)
+    running = govrun.start("bash", "-c", f"{push('one')}; {push('one')}")
+    first = question(govrun)
+    assert order(govrun, "deny", first).returncode == 0
+    assert order(govrun, "approve", question(govrun, {first})).returncode == 0
+    assert running.wait().stdout.decode().split() == ["push", "126", "push", "0"] and branches(remote) == {"one"}

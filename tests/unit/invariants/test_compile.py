@@ -226,7 +226,7 @@ def test_how_firmly_a_dependency_rule_holds() -> None:
     mixed = dependency('deny = ["hex:a", "npm:b"]')
     assert mixed.coverage is Coverage.SUPERVISED
     assert mixed.note.endswith("not judged: hex")
-    assert "origin/main is not read yet" in dependency('deny = ["npm:b"]\nbaseline = "origin/main"').note
+    assert "what is new is told by origin/main" in dependency('deny = ["npm:b"]\nbaseline = "origin/main"').note
     assert "allow_only" in dependency('allow_only = ["npm:b"]').note
     assert dependency('deny = ["npm:b"]').then == "revert"
 

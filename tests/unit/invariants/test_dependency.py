@@ -134,10 +134,29 @@ def test_what_was_there_is_tolerated_and_never_more() -> None:
     assert not told(found, content(imports("requests"), prior=old))
     assert told(found, content(imports("requests"), Findings()))
     assert told(deny("pypi:requests", baseline="none"), content(imports("requests"), old))
-    assert not told(deny("pypi:requests", baseline="origin/main"), content(imports("requests"), old))
     assert told(found, content(names("pypi:urllib3 <2"), names("pypi:urllib3 >=2")))
     assert not told(found, content(names("pypi:urllib3 <1.26"), names("pypi:urllib3 <2")))
     assert not told(found, content(names("pypi:urllib3 >=1.26")))
+
+
+def test_a_revision_counts_instead_of_what_was_there() -> None:
+    found, old = deny("pypi:requests", baseline="origin/main"), imports("requests")
+    assert told(found, content(old, old))
+    assert told(found, content(old, old, prior=old))
+    assert told(found, content(old)._replace(bases=(("other", old), ("origin/main", Findings()))))
+    assert not told(found, content(old)._replace(bases=(("other", Findings()), ("origin/main", old))))
+    assert not told(found, content(old, prior=old)._replace(theirs=True))
+    assert told(found, content(old)._replace(theirs=True))
+    assert not told(deny("pypi:requests"), content(old, old)._replace(bases=(("origin/main", Findings()),)))
+
+
+def test_what_may_stand_in_a_lock_is_told_by_the_revision() -> None:
+    event = content(locks("pypi:requests 2.32.0"))
+    found = deny("pypi:requests", locked="pypi:requests", with_lock="pypi", baseline="origin/main")
+    assert told(found, event, b"uv.lock")
+    at = {"origin/main": frozenset((("pypi", "requests"),))}
+    assert not told(found._replace(locked_at=at), event, b"uv.lock")
+    assert not told(found._replace(locked=frozenset(), locked_at=at), event, b"uv.lock")
 
 
 def test_where_a_rule_holds() -> None:

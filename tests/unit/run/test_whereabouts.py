@@ -98,5 +98,6 @@ def test_more_files_than_anybody_names_tell_nothing(tmp_path: Path) -> None:
 
 def test_only_classes_whose_targets_a_rule_asks_for() -> None:
     rule = 'version = 1\n[[deploy]]\nid = "r"\nwhy = "x"\ndeny = ["deploy", "publish"]\nallow = [%s]\n'
+    assert classes_with_targets(policy_of("version = 1\nextends = []\n")) == frozenset()
     assert classes_with_targets(policy_of(rule % '"deploy"')) == frozenset()
     assert classes_with_targets(policy_of(rule % '{ class = "deploy", target = "dev*" }')) == {"deploy"}
