@@ -53,9 +53,10 @@ def _syncing() -> Iterator[Syncing]:
     import os
 
     from supervisor.journal.store import state_dir
+    from supervisor.provenance.answers import trusted_by
     from supervisor.provenance.syncing import Syncing
 
-    syncing = Syncing(_place(), state_dir(os.environ))
+    syncing = Syncing(_place(), state_dir(os.environ), trusted_by(None, os.environ))
     try:
         yield syncing
     finally:
@@ -93,4 +94,5 @@ def _say(done: Synced) -> None:
     lines = [f"{done.changed} note{'' if done.changed == 1 else 's'} changed here, {done.records} records"]
     if done.absent:
         lines.append(f"{done.absent} of them on commits that are not here: git fetch")
+    lines += [f"left as it is: the note on {commit}, which would have more than 1 MiB" for commit in done.skipped]
     emit(lines)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from supervisor.provenance.answers import Finding
     from supervisor.provenance.keys import Trusted
 
-_MOST_PACKET = 64 << 20
+_MOST_PACKET = 4 << 20  # that of an act in a run with 10,000 commits
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +47,15 @@ def register(app: typer.Typer) -> None:
         """Print one act of a run with its proof, as JSON: `govrun verify --packet FILE` needs nothing else."""
         from supervisor.cli.text import emit
         from supervisor.journal.codec import encode
+        from supervisor.vocabulary.errors import UsageError
 
-        emit([encode(_made(run, seq))])
+        made = encode(_made(run, seq))
+        if len(made) > _MOST_PACKET:
+            why = f"it would have {len(made) >> 20} MiB, most of which are the names of the run's commits"
+            raise UsageError(
+                "the act cannot be handed on alone", why, "hand on the record: govrun notes push", exit_code=2
+            )
+        emit([made])
 
     @app.command("key")
     def key() -> None:
@@ -75,9 +82,9 @@ def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_j
 
     from supervisor.cli.text import emit
     from supervisor.journal.codec import encode
-    from supervisor.provenance.answers import WORST
+    from supervisor.provenance.answers import WORST, trusted_by
 
-    trusted = _trusted(signers, os.environ)
+    trusted = trusted_by(signers, os.environ)
     found, lines = _packet(packet, trusted) if packet is not None else (_verified(what, trusted), [])
     emit(encode(_document(each)) for each in found) if as_json else emit([*map(_line, found), *lines])
     answers = [each.answer for each in found]
@@ -85,19 +92,6 @@ def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_j
 
 
 _CODES = {"verified": 0, "refuted": 1, "unverifiable": 2, "missing": 3, "carried": 4}
-
-
-def _trusted(signers: Path | None, environ: Mapping[str, str]) -> list[Trusted]:
-    """Whom the caller names, else the user's own list and the key of this installation."""
-    from supervisor.journal.store import state_path
-    from supervisor.provenance.keys import Trusted, allowed, default_signers, own_public
-
-    if signers is not None:
-        return allowed(signers)
-    listed = default_signers(environ)
-    found = allowed(listed) if listed is not None else []
-    own = own_public(state_path(environ))
-    return [*found, Trusted(own, "this installation")] if own is not None else found
 
 
 class _Here(NamedTuple):
@@ -158,7 +152,7 @@ def _verified(what: str | None, trusted: list[Trusted]) -> list[Finding]:
 def _made(word: str, seq: int) -> dict[str, object]:
     from supervisor.provenance.note import ref_of
     from supervisor.provenance.packet import act_of, make
-    from supervisor.provenance.verifying import Verifier
+    from supervisor.provenance.recorded import Records
     from supervisor.vocabulary.errors import UsageError
 
     with _here() as here:
@@ -167,7 +161,7 @@ def _made(word: str, seq: int) -> dict[str, object]:
             why = f"{len(found)} records begin like that" if found else "its record is not in this repository"
             fix = "name it by its id: govrun runs; govrun notes fetch brings the records of others"
             raise UsageError(f"cannot tell which run is meant: {word!r:.60}", why, fix, exit_code=2)
-        files = Verifier(here.objects, here.ref, ()).files(here.ref(ref_of(found[0])))
+        files = Records(here.objects, here.ref, ()).files(here.ref(ref_of(found[0])))
         try:
             events = act_of(files, seq)
         except LookupError as error:
@@ -187,11 +181,14 @@ def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str
 
     try:
         with open(path, "rb") as file:
-            raw = file.read(_MOST_PACKET)
+            raw = file.read(_MOST_PACKET + 1)
     except OSError as error:
         raise UsageError(
             f"cannot read {str(path)!r}", str(error), "govrun packet RUN SEQ > FILE", exit_code=2
         ) from error
+    if len(raw) > _MOST_PACKET:
+        why = f"it is larger than {_MOST_PACKET >> 20} MiB"
+        raise UsageError(f"{str(path)!r} is no packet", why, "govrun packet RUN SEQ > FILE", exit_code=2)
     found, events = verify(mapping_of(raw), trusted)
     return [found], [line_of(dict(each.described)) for each in events]
 

@@ -13,6 +13,8 @@ import hashlib
 import select
 import subprocess
 import time
+from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from supervisor.git.layout import is_object_id
@@ -22,6 +24,7 @@ TREE, GITLINK, SYMLINK = 0o040000, 0o160000, 0o120000
 _MAX_KEPT = 100_000
 _DEFAULT_LIMIT = 8 << 20
 _MOST_TAGS = 16  # tags of tags
+MOST_AHEAD = 128  # all of their ids fit into a pipe, whatever git does meanwhile
 
 
 class Entry(NamedTuple):
@@ -43,6 +46,7 @@ class Objects:
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._rest = b""
+        self._ahead: deque[str] = deque()
         self._kept = 0
         self._trees: dict[str, dict[bytes, Entry]] = {}
 
@@ -72,6 +76,25 @@ class Objects:
             found = self._asked(next_id, limit, deadline)
         return None
 
+    def ahead(self, names: Iterable[str]) -> None:
+        """Ask for objects that ``get`` will be asked for next, in this order, so that git has them ready: waiting for
+        one answer before the next question takes two changes of process for each object."""
+        if self._ahead:
+            self.close()  # something was not asked for after all
+        wanted = [name for name in names if is_object_id(name)][:MOST_AHEAD]
+        try:
+            self._ask_for(wanted)
+        except BrokenPipeError:
+            self.close()
+        else:
+            self._ahead.extend(wanted)
+
+    def _ask_for(self, names: Iterable[str]) -> None:
+        if self._process is None:
+            self._process = self._git.serve(["cat-file", "--batch"])
+        assert self._process.stdin is not None
+        self._process.stdin.write("".join(f"{name}\n" for name in names).encode("ascii"))
+
     def _asked(self, name: str, limit: int, deadline: float) -> tuple[str, str, bytes] | None:
         try:
             return self._ask(name, limit, deadline)
@@ -85,10 +108,12 @@ class Objects:
                 raise GitError("git cat-file ended", f"asked for {name}", None) from error
 
     def _ask(self, name: str, limit: int, deadline: float) -> tuple[str, str, bytes] | None:
-        if self._process is None:
-            self._process = self._git.serve(["cat-file", "--batch"])
-        assert self._process.stdin is not None
-        self._process.stdin.write(name.encode("ascii") + b"\n")
+        if self._ahead and self._ahead[0] == name:
+            self._ahead.popleft()
+        else:
+            if self._ahead:
+                self.close()  # what comes next is the answer to something else
+            self._ask_for([name])
         header = self._until_newline(deadline).split(b" ")
         if len(header) != 3 or not header[2].isdigit():
             if header[-1] in (b"missing", b"ambiguous"):
@@ -136,6 +161,7 @@ class Objects:
     def close(self) -> None:
         """End the process. The next question starts a new one."""
         process, self._process, self._rest = self._process, None, b""
+        self._ahead.clear()
         if process is None:
             return
         process.kill()

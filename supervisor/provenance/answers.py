@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.journal.ids import born
+from supervisor.journal.store import state_path
 from supervisor.provenance import note
 from supervisor.provenance.envelope import Envelope, envelopes, signer
-from supervisor.provenance.keys import Trusted, fingerprint
+from supervisor.provenance.keys import Trusted, allowed, default_signers, fingerprint, own_public
 from supervisor.provenance.statement import KIND, PREDICATE
 
 
@@ -50,23 +52,40 @@ class No(Exception):
         self.why = why
 
 
+def trusted_by(signers: Path | None, environ: Mapping[str, str]) -> list[Trusted]:
+    """Whom the caller names, else the user's own list and the key of this installation. Errors: ``UsageError``."""
+    if signers is not None:
+        return allowed(signers)
+    listed = default_signers(environ)
+    found = allowed(listed) if listed is not None else []
+    own = own_public(state_path(environ))
+    return [*found, Trusted(own, "this installation")] if own is not None else found
+
+
 def believed(bundle: bytes | None, trusted: Sequence[Trusted]) -> tuple[Envelope, Trusted]:
-    """The envelope of a run's statement in a bundle, and whose it is. Raises ``No``."""
+    """The envelope of a run's statement in a bundle, as it was sealed, and whose it is. Raises ``No``."""
     if bundle is None:
         raise No(Answer.UNVERIFIABLE, "it is not signed")
-    candidates = [each for each in envelopes(bundle) if mapping_of(each.payload).get("predicateType") == PREDICATE]
-    if not candidates:
+    keys = [each.key for each in trusted]
+    ours = set(map(fingerprint, keys))
+    bad: set[str] = set()
+    for envelope in envelopes(bundle, ours):
+        found = signer(envelope, keys)
+        if found is None:
+            bad |= {each.hint for each in envelope.signatures} & ours
+        elif _is_of_a_run(found[1].payload):
+            return found[1], _in_force(found[0], found[1], trusted)
+    if bad:
+        raise No(Answer.REFUTED, f"the signature of {min(bad)} does not fit what was signed")
+    others = {each.hint for envelope in envelopes(bundle) for each in envelope.signatures if each.hint not in ours}
+    if not others:
         raise No(Answer.UNVERIFIABLE, "no envelope of its statement is there")
-    for envelope in candidates:
-        key = signer(envelope, [each.key for each in trusted])
-        if key is not None and mapping_of(envelope.payload).get("_type") == KIND:
-            return envelope, _in_force(key, envelope, trusted)
-    hints = {each.hint for envelope in candidates for each in envelope.signatures}
-    ours = {fingerprint(each.key) for each in trusted}
-    if hints & ours:
-        raise No(Answer.REFUTED, f"the signature of {min(hints & ours)} does not fit what was signed")
-    told = ", ".join(sorted(hints)) or "nobody"
-    raise No(Answer.UNVERIFIABLE, f"it is signed by {note.field(told)}, whom nobody here trusts")
+    raise No(Answer.UNVERIFIABLE, f"it is signed by {note.field(', '.join(sorted(others)))}, whom nobody here trusts")
+
+
+def _is_of_a_run(payload: bytes) -> bool:
+    told = mapping_of(payload)
+    return told.get("_type") == KIND and told.get("predicateType") == PREDICATE
 
 
 def _in_force(key: bytes, envelope: Envelope, trusted: Sequence[Trusted]) -> Trusted:

@@ -138,13 +138,49 @@ def merge(existing: str, run: str, lines: str, *, only: Iterable[int] | None = N
             ours.append(line)
     while kept and not kept[-1]:
         kept.pop()
-    ours = sorted({*ours, *fresh}, key=_number)
+    ours = sorted({*ours, *fresh}, key=order)
     return "".join(f"{line}\n" for line in [*kept, *ours])
 
 
-def _number(line: str) -> tuple[int, str]:
-    word = line.split(" ")[1]
-    return (int(word) if word.isascii() and word.isdigit() and len(word) < 4 else 999), line
+def number(line: str) -> int:
+    """That of a line of a run, -1 for one that has none."""
+    word = line.split(" ", 2)[1:2]
+    return int(word[0]) if word and word[0].isascii() and word[0].isdigit() and len(word[0]) < 3 else -1
+
+
+def order(line: str) -> tuple[int, str]:
+    """To sort the lines of one run by."""
+    found = number(line)
+    return (found if found >= 0 else 999), line
+
+
+def owner(line: str) -> str:
+    """The run that a line begins with, in whatever spelling a reader would take for it; "" for none."""
+    from supervisor.journal.ids import is_ulid
+
+    shown = line if line.isascii() and line.isprintable() else "".join(
+        " " if c.isspace() else c for c in line if not unicodedata.category(c).startswith("C") or c.isspace()
+    )  # fmt: skip
+    word = shown.strip().partition(" ")[0].upper()
+    return word if is_ulid(word) else ""
+
+
+def said(text: str) -> dict[str, frozenset[str]]:
+    """ULID -> every line that a reader would take for one of that run's, of the runs of which there is a line as
+    ``render`` makes them. Never raises."""
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if run := owner(line):
+            found.setdefault(run, set()).add(line.strip())
+    return {run: frozenset(each) for run, each in found.items() if any(number(line) >= 0 for line in each)}
+
+
+def replaced(text: str, run: str, lines: Iterable[str]) -> str:
+    """``text`` with nothing of a run but ``lines``."""
+    kept = [line for line in text.splitlines() if owner(line) != run]
+    while kept and not kept[-1]:
+        kept.pop()
+    return "".join(f"{line}\n" for line in [*kept, *sorted(lines, key=order)])
 
 
 def parse(text: str) -> dict[str, dict[int, str]]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.git.base import TREE
+from supervisor.git.base import TREE, TooLarge
 from supervisor.git.layout import Repository as Place
 from supervisor.git.neutral import GitError
 from supervisor.git.refs import snapshot
 from supervisor.git.transport import by_the_user
 from supervisor.journal.ids import is_ulid
 from supervisor.provenance import note
+from supervisor.provenance.answers import No
+from supervisor.provenance.keys import Trusted
 from supervisor.provenance.ledger import LEDGERS
+from supervisor.provenance.recorded import Records
 from supervisor.provenance.transaction import NOTES_REF, Edit, Repository
 from supervisor.vocabulary.errors import GovrunError
 
@@ -35,29 +38,35 @@ _RECORDS = "refs/govrun/runs/"
 _KEY = re.compile(r"[0-9a-f]{16}")
 _PUSHES = 5
 _DEEPEST = 3
-_MOST_NOTE = 1 << 20
+_MOST_NOTE = 1 << 20  # as whoever writes notes reads them
+_LEFT_OUT = "a note of more than 1 MiB was left out here\n"
 _DONE = 8  # the number of the last line of a note that is finished
 
 
 class Synced(NamedTuple):
-    """How many notes were changed here, how many of them are on commits that are not here, and how many records there
-    are."""
+    """How many notes were changed here, how many of them are on commits that are not here, how many records there are,
+    and on which commits a note is left as it is because one would be too large to be read again."""
 
     changed: int = 0
     absent: int = 0
     records: int = 0
+    skipped: tuple[str, ...] = ()
 
 
 class Syncing:
-    """Of the repository at ``place``; ``state`` is the state folder. Close it. Errors: ``GovrunError``."""
+    """Of the repository at ``place``; ``state`` is the state folder, ``trusted`` are the keys that are believed. Close
+    it. Errors: ``GovrunError``."""
 
-    def __init__(self, place: Place, state: Path) -> None:
+    def __init__(self, place: Place, state: Path, trusted: Sequence[Trusted] = ()) -> None:
         self._place = place
         self._folder = state / "sync" / os.urandom(8).hex()
         self._folder.mkdir(mode=0o700, parents=True)
         (state / "sync").chmod(0o700)
         told = {"common_dir": str(place.common_dir), "object_format": place.object_format}
         self._repository = Repository(self._folder, told)
+        self._refs: Mapping[str, str] = {}
+        self._records = Records(self._repository.objects, lambda name: self._refs.get(name, ""), trusted)
+        self._known: dict[str, dict[str, frozenset[str]] | None] = {}
 
     def close(self) -> None:
         self._repository.close()
@@ -78,8 +87,9 @@ class Syncing:
         wanted |= {f"+{NOTES_REF}": tracking} if NOTES_REF in there else {}
         if wanted:
             self._take(remote, wanted, there)
-        done = self._merge(self._repository.ref(tracking)) if NOTES_REF in there else Synced()
-        known = known | {name: at for name, at in snapshot(self._place.common_dir).items() if name in wanted}
+        self._refs = snapshot(self._place.common_dir)
+        done = self._merge(self._repository.ref(tracking)) if NOTES_REF in there else Synced(records=self._count())
+        known = known | {name: at for name, at in self._refs.items() if name in wanted}
         others = [name for name, at in there.items() if name.startswith(_RECORDS) and known.get(name, at) != at]
         others += [name for name in wanted if name.startswith(LEDGERS) and known.get(name) != there[name]]
         if others:
@@ -88,7 +98,7 @@ class Syncing:
             )
             fix = f"ask whoever runs {remote}: a record never changes, and a ledger only grows"
             raise GovrunError("not everything was taken over", why, fix)
-        return done._replace(records=self._records())
+        return done
 
     def _take(self, remote: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
         """Errors: ``GitError``, but not for a ledger alone: git takes over all others, and says that it did not."""
@@ -121,18 +131,42 @@ class Syncing:
 
     def rebuild(self) -> Synced:
         """Write the notes again from the records that are here. Lines of other authors stay."""
-        from supervisor.provenance.verifying import texts_of
-
-        wanted: dict[str, str] = {}
-        known = snapshot(self._place.common_dir)
-        for name in sorted(known):
+        self._refs = snapshot(self._place.common_dir)
+        ours = self._notes(self._refs.get(NOTES_REF, ""))
+        wanted = dict.fromkeys(ours, "")  # in any of them may be lines that a run has not signed
+        for name in sorted(self._refs):
             if name.startswith(_RECORDS):
-                for commit, text in texts_of(self._repository.objects, known[name], name.rpartition("/")[2]):
-                    wanted[commit] = wanted.get(commit, "") + text
-        return self._write(wanted, "")._replace(records=self._records())
+                run = name.rpartition("/")[2]
+                lines = self._signed(run)
+                for commit, each in (self._unbelieved(run) if lines is None else lines).items():
+                    wanted[commit] = wanted.get(commit, "") + _text(each)
+        return self._write(ours, wanted, "")
 
-    def _records(self) -> int:
-        return sum(name.startswith(_RECORDS) for name in snapshot(self._place.common_dir))
+    def _signed(self, run: str) -> dict[str, frozenset[str]] | None:
+        """The lines that its notes have, by commit, as somebody who is believed has signed them; None if nobody has."""
+        if run not in self._known:
+            try:
+                record = self._records.verified(run, events=False)
+                self._known[run] = {commit: frozenset(record.text(commit).splitlines()) for commit in record.commits}
+            except No:
+                self._known[run] = None
+        return self._known[run]
+
+    def _unbelieved(self, run: str) -> dict[str, frozenset[str]]:
+        """The same as its record has it: what that is worth is for ``govrun verify`` to say."""
+        record = self._records.unbelieved(run)
+        found: dict[str, frozenset[str]] = {}
+        for commit in record.commits if record is not None else ():
+            try:
+                lines = frozenset(record.text(commit).splitlines()) if record is not None else frozenset()
+            except (ValueError, OverflowError):
+                continue  # numbers that are none, a status that is none
+            if self._repository.is_object_id(commit) and all(note.owner(line) == run for line in lines):
+                found[commit] = lines
+        return found
+
+    def _count(self) -> int:
+        return sum(name.startswith(_RECORDS) for name in self._refs)
 
     def _is_in(self, theirs: str, ours: str | None) -> bool:
         """Whether what is there was here before."""
@@ -142,10 +176,20 @@ class Syncing:
     def _merge(self, theirs: str) -> Synced:
         ours = self._repository.ref(NOTES_REF)
         if not theirs or theirs == ours or (ours and self._has(ours, theirs)):
-            return Synced()
-        before = dict(_places(self._repository, ours)) if ours else {}
-        changed = {commit: ident for commit, ident in _places(self._repository, theirs) if before.get(commit) != ident}
-        return self._write({commit: self._text(ident) for commit, ident in changed.items()}, theirs)
+            return Synced(records=self._count())
+        here, there = self._notes(ours), self._notes(theirs)
+        changed = {commit: self._text(idents) for commit, idents in there.items() if here.get(commit) != idents}
+        told = {commit: _LEFT_OUT if text is None else text for commit, text in changed.items()}
+        done = self._write(here, told, theirs)
+        left = [commit for commit, text in changed.items() if text is None]
+        return done._replace(skipped=tuple(sorted({*done.skipped, *left})))
+
+    def _notes(self, tip: str) -> dict[str, list[str]]:
+        """Ids of the notes on each object: of several, where the tree has several fan-outs."""
+        found: dict[str, list[str]] = {}
+        for commit, ident in _places(self._repository, tip) if tip else ():
+            found.setdefault(commit, []).append(ident)
+        return found
 
     def _has(self, ours: str, theirs: str) -> bool:
         try:
@@ -156,14 +200,43 @@ class Syncing:
             raise
         return True
 
-    def _text(self, ident: str) -> str:
-        found = self._repository.objects.get(ident, limit=_MOST_NOTE)
-        return found[2].decode("utf-8", "surrogateescape") if found is not None else ""
+    def _text(self, idents: Iterable[str]) -> str | None:
+        """None: it is too large."""
+        try:
+            found = [self._repository.objects.get(each, limit=_MOST_NOTE) for each in idents]
+        except TooLarge:
+            return None
+        return "\n".join(each[2].decode("utf-8", "surrogateescape") for each in found if each is not None)
 
-    def _write(self, wanted: Mapping[str, str], theirs: str) -> Synced:
-        edits: dict[str, Edit] = {commit: _merging(text) for commit, text in wanted.items()}
-        self._repository.write(edits, {}, also=theirs, absent=True)
-        return Synced(len(edits), sum(self._repository.content(commit) is None for commit in edits))
+    def _write(self, here: Mapping[str, list[str]], wanted: Mapping[str, str], theirs: str) -> Synced:
+        """Add ``wanted`` to the notes that are ``here``. One that could not be read again is left as it is."""
+        edits: dict[str, Edit] = {}
+        skipped = []
+        for commit, text in wanted.items():
+            ours = self._text(here.get(commit, ()))
+            edit = self._adding(commit, text)
+            if ours is None or _is_large(edit(ours)):
+                skipped.append(commit)
+            elif edit(ours) != ours:
+                edits[commit] = edit
+        if edits or theirs:
+            self._repository.write(edits, {}, also=theirs, absent=True)
+        absent = sum(self._repository.content(commit) is None for commit in edits)
+        return Synced(len(edits), absent, self._count(), tuple(sorted(skipped)))
+
+    def _adding(self, commit: str, text: str) -> Edit:
+        return lambda ours: self._true(commit, merged(ours, text))
+
+    def _true(self, commit: str, text: str) -> str:
+        """Without lines that a run has not signed, where it has signed any: a note is text that anybody can push."""
+        for run, lines in note.said(text).items():
+            signed = self._signed(run)
+            if signed is None:
+                continue
+            rightful = signed.get(commit) or lines & frozenset().union(*signed.values())
+            if lines != rightful:
+                text = note.replaced(text, run, rightful)
+        return text
 
 
 def _is_ours(name: str) -> bool:
@@ -175,8 +248,12 @@ def _is_ours(name: str) -> bool:
     return _KEY.fullmatch(key) is not None and is_ulid(run)
 
 
-def _merging(theirs: str) -> Edit:
-    return lambda ours: merged(ours, theirs)
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in sorted(lines, key=note.order))
+
+
+def _is_large(text: str) -> bool:
+    return len(text.encode("utf-8", "surrogateescape")) > _MOST_NOTE
 
 
 def merged(ours: str, theirs: str) -> str:

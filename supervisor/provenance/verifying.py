@@ -7,42 +7,32 @@ follows from bytes signed by a trusted key; not its configuration; not the names
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from supervisor.git.base import TREE, Objects
+from supervisor.git.base import Objects
 from supervisor.git.neutral import GitError
-from supervisor.journal import chain
 from supervisor.journal.ids import is_ulid
-from supervisor.journal.merkle import Tree
 from supervisor.provenance import ledger, note
-from supervisor.provenance.answers import Answer, Finding, No, believed, mapping_of
-from supervisor.provenance.envelope import Envelope, envelopes
+from supervisor.provenance.answers import Answer, Finding, No
 from supervisor.provenance.keys import Trusted
 from supervisor.provenance.ledger import Chain
-from supervisor.provenance.statement import PREDICATE
+from supervisor.provenance.recorded import COMMITS, Record, Records, in_words
 
-_MOST = 256 << 20  # bytes of one file of a record
-_MOST_FILES = 20_000
-_MOST_RUNS = 32
-_SIGNED_APART = ("statement.json", "bundle.intoto.jsonl")
+_RUNNING = f" 0 {note.FORMAT} RUNNING"
+_MOST_NOTE = 1 << 20
+_MOST_RUNS = 1000
+_MOST_FOUND = 32
+_MOST_COMMITS = 64 << 20  # bytes of what one record says of its commits
+_MOST_SEARCHED = 512 << 20  # of all records together
+_OVERHEAD = 1024  # of a folder of a record
 
 
-class Record(NamedTuple):
-    """A verified record: ``described`` is ``run.json``, ``commits`` by id, ``number`` its place in the ledger."""
+class _Naming(NamedTuple):
+    """Runs whose records say that a commit is theirs, and that they made one with its content; the newest first."""
 
-    run: str
-    described: Mapping[str, object]
-    commits: Mapping[str, Mapping[str, object]]
-    envelope: Envelope
-    signer: Trusted
-    number: str = ""
-
-    @property
-    def status(self) -> str:
-        end = self.described.get("end")
-        return str(end.get("status", "UNKNOWN")) if isinstance(end, dict) else "UNKNOWN"
+    commit: list[str]
+    tree: list[str]
 
 
 class Verifier:
@@ -54,56 +44,77 @@ class Verifier:
     ) -> None:
         self._objects = objects
         self._ref = ref
+        self._records = Records(objects, ref, trusted)
         self._trusted = trusted
         self._runs = runs
         self._chains: dict[str, Chain] = {}
         self._places: dict[str, tuple[str, object]] = {}  # of each run that was looked at, as it was signed
 
     def run(self, run: str) -> Finding:
-        """What can be said of a run by its record. Errors: ``GitError`` for objects that cannot be read in time."""
+        """What can be said of a run by its record. Errors: ``GitError`` for a git that does not answer."""
         try:
             record = self._record(run)
         except No as no:
             return Finding(run, no.answer, no.why)
-        return Finding(run, Answer.VERIFIED, _told(record), "", record.status, record.signer.principal)
+        return _stands(record, "")
 
     def commit(self, commit: str, tree: str) -> list[Finding]:
-        """What can be said of the runs that the note of a commit names. Errors: as ``run``."""
-        text = self._note(commit)
-        found = note.parse(text)
-        if not found:
-            by_tree = [self._by_tree(run, tree) for run in self._with(tree)]
-            return by_tree or [Finding("", Answer.MISSING, "no note of a run is on this commit")]
-        findings = [self._noted(run, lines, commit, tree) for run, lines in list(found.items())[:_MOST_RUNS]]
-        if len(found) > _MOST_RUNS:
-            why = f"the note names {len(found)} runs, {_MOST_RUNS} were looked at"
+        """What can be said of the runs that the note of a commit names, and of those whose records name the commit.
+        Errors: as ``run``."""
+        try:
+            said = note.said(self._note(commit))
+            naming = self._naming(commit, tree)
+        except No as no:
+            return [Finding("", no.answer, no.why)]
+        findings = [self._noted(run, lines, commit, tree) for run, lines in list(said.items())[:_MOST_RUNS]]
+        if len(said) > _MOST_RUNS:
+            why = f"the note names {len(said)} runs, {_MOST_RUNS} were looked at"
             findings.append(Finding("", Answer.UNVERIFIABLE, why))
-        return findings
+        unnamed = [run for run in naming.commit if run not in said]
+        findings += [self._unnamed(run, commit, others=bool(said)) for run in unnamed[:_MOST_RUNS]]
+        if len(unnamed) > _MOST_RUNS:
+            why = f"the records of {len(unnamed)} runs name this commit, {_MOST_RUNS} were looked at"
+            findings.append(Finding("", Answer.UNVERIFIABLE, why))
+        findings = findings or [self._by_tree(run, tree) for run in naming.tree[:_MOST_FOUND]]
+        return findings or [Finding("", Answer.MISSING, "no note of a run is on this commit")]
 
-    def _with(self, tree: str) -> list[str]:
-        """The newest runs that say they made a commit with this content: a squash and a forge's button lose notes."""
-        wanted = b'"tree":"%s"' % tree.encode()
-        found: list[str] = []
-        for run in sorted(self._runs, reverse=True) if tree else ():
-            entry = self._objects.entry(self._ref(note.ref_of(run)), b"commits.jsonl")
-            body = self._objects.get(entry.id, limit=_MOST) if entry is not None else None
-            if body is not None and wanted in body[2]:
-                found.append(run)
-                if len(found) == _MOST_RUNS:
-                    break
+    def _naming(self, commit: str, tree: str) -> _Naming:
+        """What the records that are here say of themselves. A note may have lost a run, or all of them, as in a squash
+        or by a forge's button. Raises ``No`` where that would take too long."""
+        found, room = _Naming([], []), _MOST_SEARCHED
+        ours, equal = b'"commit":"%s"' % commit.encode(), b'"tree":"%s"' % tree.encode()
+        for run, body in self._records.each(sorted(self._runs, reverse=True), COMMITS, _MOST_COMMITS):
+            room -= len(body or b"") + _OVERHEAD
+            if body is None or room < 0:
+                why = f"the records here are too large to be searched for it, as from {run} on"
+                raise No(Answer.UNVERIFIABLE, why)
+            if ours in body:
+                found.commit.append(run)
+            elif tree and equal in body:
+                found.tree.append(run)
         return found
 
     def _by_tree(self, run: str, tree: str) -> Finding:
         try:
             record = self._record(run)
-            how, answer = _place(record, "", tree)
         except No as no:
             return Finding(run, no.answer, no.why)
-        if answer is not Answer.VERIFIED:
+        if _place(record, "", tree) != "tree-equal":
             return Finding(run, Answer.MISSING, "it began at this content, and made no commit with it")
-        return Finding(
-            run, answer, f"{_told(record)}; no note names it here", how, record.status, record.signer.principal
-        )
+        return _stands(record, "tree-equal", "; no note names it here")
+
+    def _unnamed(self, run: str, commit: str, *, others: bool) -> Finding:
+        """One whose record names the commit while the note does not. A note that names ``others`` has lost it."""
+        try:
+            record = self._record(run)
+        except No as no:
+            return Finding(run, no.answer, f"{no.why}; its record names this commit, and the note does not")
+        how = _place(record, commit, "")
+        if not others or commit not in record.commits:
+            return _stands(record, how, "; no note names it here")
+        did = "it began here and made no commit" if how == "base" else "it made this commit"
+        why = f"{did}, and the note that names others does not say so: govrun notes fetch, or rebuild"
+        return Finding(run, Answer.MISSING, why, how, record.status, record.signer.principal)
 
     # ---- a note -------------------------------------------------------------------------------------------------
 
@@ -111,52 +122,43 @@ class Verifier:
         tip = self._ref("refs/notes/govrun")
         name = commit.encode("ascii")
         texts = []
-        for path in (name, name[:2] + b"/" + name[2:], name[:2] + b"/" + name[2:4] + b"/" + name[4:]) if tip else ():
-            entry = self._objects.entry(tip, path)
-            if entry is not None and (body := self._objects.get(entry.id, limit=1 << 20)) is not None:
-                texts.append(body[2].decode("utf-8", "replace"))
+        try:
+            for path in (name, name[:2] + b"/" + name[2:], name[:2] + b"/" + name[2:4] + b"/" + name[4:]):
+                entry = self._objects.entry(tip, path) if tip else None
+                if entry is not None and (body := self._objects.get(entry.id, limit=_MOST_NOTE)) is not None:
+                    texts.append(body[2].decode("utf-8", "replace"))
+        except GitError as error:
+            raise No(Answer.UNVERIFIABLE, f"its note cannot be read: {error.what}: {error.why}") from error
         return "\n".join(texts)
 
-    def _noted(self, run: str, lines: Mapping[int, str], commit: str, tree: str) -> Finding:
+    def _noted(self, run: str, lines: frozenset[str], commit: str, tree: str) -> Finding:
+        """``lines``: what the note of the commit says of the run."""
         try:
             record = self._record(run)
-            how, answer = _place(record, commit, tree)
-            wanted = _rendered(record, commit, how, tree)
-            for text in wanted:
-                if note.parse(text).get(run) == lines:
-                    return Finding(run, answer, _told(record), how, record.status, record.signer.principal)
-            if lines.get(0, "").startswith(f"{note.FORMAT} RUNNING"):
-                raise No(Answer.UNVERIFIABLE, "its note was not finished: the run goes on, or govrun recover is due")
-            raise No(Answer.REFUTED, _difference(lines, wanted, run))
         except No as no:
             return Finding(run, no.answer, no.why)
+        how = _place(record, commit, tree)
+        # Through a squash come the lines of all commits that went into it.
+        near = [commit] if how in ("native", "base") else list(record.commits)
+        signed = {each: frozenset(record.text(each).splitlines()) for each in near}
+        held = [each for each in near if signed[each] <= lines]
+        if not held or frozenset().union(*(signed[each] for each in held)) != lines:
+            heads = [line for line in lines if note.number(line) == 0]
+            if heads and all(_RUNNING in line for line in heads):
+                why = "its note was not finished: the run goes on, or govrun recover is due"
+                return Finding(run, Answer.UNVERIFIABLE, why)
+            return Finding(run, Answer.REFUTED, _difference(lines, list(signed.values())))
+        if how == "tree-equal" and all(record.commits[each].get("tree") != tree for each in held):
+            how = "carried"  # what it says is of another commit of the run
+        return _stands(record, how)
 
     # ---- a record -----------------------------------------------------------------------------------------------
 
     def _record(self, run: str) -> Record:
-        ref = note.ref_of(run)
-        tip = self._ref(ref)
-        if not tip:
-            raise No(Answer.UNVERIFIABLE, f"its record {ref} is not here")
-        try:
-            files = self.files(tip)
-        except GitError as error:
-            raise No(Answer.UNVERIFIABLE, f"its record cannot be read: {error.what}: {error.why}") from error
-        envelope, trusted = believed(files.get("bundle.intoto.jsonl"), self._trusted)
-        if files.get("statement.json") != envelope.payload:
-            raise No(Answer.REFUTED, "statement.json is not what was signed")
-        statement = mapping_of(envelope.payload)
-        predicate = statement.get("predicate")
-        if not isinstance(predicate, dict) or predicate.get("run") != run:
-            raise No(Answer.REFUTED, "what was signed is about another run")
-        _check_files(predicate.get("files"), files)
-        described = mapping_of(files.get("run.json", b"{}"))
-        if {**described, "files": predicate.get("files")} != predicate:
-            raise No(Answer.REFUTED, "run.json is not what was signed")
-        _check_log(described.get("log"), files)
-        digest = hashlib.sha256(envelope.payload).hexdigest()
-        number = self._number(described.get("ledger"), run, digest, trusted.key)
-        return Record(run, described, _commits(files.get("commits.jsonl", b"")), envelope, trusted, number)
+        record = self._records.verified(run)
+        digest = hashlib.sha256(record.envelope.payload).hexdigest()
+        number = self._number(record.described.get("ledger"), run, digest, record.signer.key)
+        return record._replace(number=number)
 
     def _number(self, told: object, run: str, statement: str, key: bytes) -> str:
         """Which it is in its ledger. That the ledger is not here says nothing against the run."""
@@ -222,166 +224,35 @@ class Verifier:
             name, Answer.VERIFIED, f"{runs} of {note.field(principal)}, no number is missing", signer=principal
         )
 
-    def files(self, tip: str) -> dict[str, bytes]:
-        """The files of a record. Errors: ``GitError``."""
-        found: dict[str, bytes] = {}
-        waiting = [("", tip)]
-        while waiting:
-            folder, name = waiting.pop()
-            entries = self._objects.tree(name)
-            if entries is None:
-                raise GitError("an object is missing", name, None)
-            for each, entry in entries.items():
-                path = folder + each.decode("utf-8", "replace")
-                if entry.mode == TREE and path.count("/") < 2:
-                    waiting.append((path + "/", entry.id))
-                    continue
-                body = self._objects.get(entry.id, limit=_MOST)
-                if body is None:
-                    raise GitError("an object is missing", path, None)
-                found[path] = body[2]
-                if len(found) > _MOST_FILES:
-                    raise GitError("the record is too large", f"more than {_MOST_FILES} files", None)
-        return found
+
+def _stands(record: Record, how: str, more: str = "") -> Finding:
+    answer = Answer.CARRIED if how == "carried" else Answer.VERIFIED
+    return Finding(record.run, answer, in_words(record) + more, how, record.status, record.signer.principal)
 
 
-def texts_of(objects: Objects, tip: str, run: str) -> Iterator[tuple[str, str]]:
-    """(commit, the lines of its note) as the record at ``tip`` has them, whoever signed it; nothing where it cannot be
-    read. What they are worth is for ``govrun verify`` to say."""
-    verifier = Verifier(objects, lambda _: tip, ())
-    try:
-        files = verifier.files(tip)
-    except GitError:
-        return
-    for envelope in envelopes(files.get("bundle.intoto.jsonl", b"")):
-        if envelope.signatures and mapping_of(envelope.payload).get("predicateType") == PREDICATE:
-            described, commits = mapping_of(files.get("run.json", b"")), _commits(files.get("commits.jsonl", b""))
-            record = Record(run, described, commits, envelope, Trusted(b"", ""))
-            yield from ((commit, note.render(_summary(record, told))) for commit, told in commits.items())
-            return
-
-
-def _check_files(signed: object, files: Mapping[str, bytes]) -> None:
-    if not isinstance(signed, dict):
-        raise No(Answer.REFUTED, "what was signed names no files")
-    segments = {name for name in files if name.startswith("events/")}  # segments.jsonl has their digests
-    for name in sorted({*signed, *files} - segments - {*_SIGNED_APART}):
-        told = signed.get(name)
-        digest = told.get("sha256") if isinstance(told, dict) else None
-        if name not in files:
-            raise No(Answer.REFUTED, f"{note.field(name)} was signed and is not there")
-        if digest is None:
-            raise No(Answer.REFUTED, f"{note.field(name)} is there and was not signed")
-        if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise No(Answer.REFUTED, f"{note.field(name)} is not what was signed")
-
-
-def _check_log(log: object, files: Mapping[str, bytes]) -> None:
-    """The events against what was signed of them: their number and the root over them."""
-    if not isinstance(log, dict):
-        raise No(Answer.REFUTED, "what was signed says nothing of events")
-    tree = Tree()
-    for number, line in enumerate(files.get("segments.jsonl", b"").splitlines()):
-        name = f"events/{number:06d}.jsonl"
-        if name not in files:
-            raise No(Answer.REFUTED, f"{name} was signed and is not there")
-        if hashlib.sha256(files[name]).hexdigest() != mapping_of(line).get("sha256"):
-            raise No(Answer.REFUTED, f"{name} is not what was signed{_first_difference(files[name])}")
-        for event in files[name].split(b"\n")[:-1]:
-            tree.add(chain.leaf(event))
-    named = len(files.get("segments.jsonl", b"").splitlines())
-    if sum(name.startswith("events/") for name in files) != named:
-        raise No(Answer.REFUTED, "there are events that were not signed")
-    if log.get("events") != tree.count or log.get("root") != f"sha256:{tree.root().hex()}":
-        raise No(Answer.REFUTED, f"{tree.count} events do not give the root that was signed of {log.get('events')}")
-
-
-def _first_difference(segment: bytes) -> str:
-    """Where in the segment lines stop following each other, as far as that can be seen."""
-    expected = None
-    for line in segment.split(b"\n")[:-1]:
-        seq = mapping_of(line).get("seq")
-        if not isinstance(seq, int):
-            return f": line after seq {expected - 1 if expected else '-'} is no event"
-        if expected is not None and seq != expected:
-            return f": seq {seq} follows {expected - 1}"
-        expected = seq + 1
-    return ""
-
-
-def _commits(raw: bytes) -> dict[str, Mapping[str, object]]:
-    return {str(told.get("commit", "")): told for told in map(mapping_of, raw.splitlines())}
-
-
-def _place(record: Record, commit: str, tree: str) -> tuple[str, Answer]:
+def _place(record: Record, commit: str, tree: str) -> str:
+    """What the commit is to the run."""
     told = record.commits.get(commit)
     if told is not None:
-        return ("base" if told.get("role") == "base" else "native"), Answer.VERIFIED
+        return "base" if told.get("role") == "base" else "native"
     if any(each.get("tree") == tree and each.get("role") == "commit" for each in record.commits.values()):
-        return "tree-equal", Answer.VERIFIED
-    return "carried", Answer.CARRIED
+        return "tree-equal"
+    return "carried"
 
 
-def _rendered(record: Record, commit: str, how: str, tree: str) -> list[str]:
-    """What the note may say: of this commit, of one with this content, or of any one whose note was carried along."""
-    if how in ("native", "base"):
-        chosen: Iterable[Mapping[str, object]] = [record.commits[commit]]
-    elif how == "tree-equal":
-        chosen = [each for each in record.commits.values() if each.get("tree") == tree]
-    else:
-        chosen = record.commits.values()
-    return [note.render(_summary(record, each)) for each in chosen]
-
-
-def _summary(record: Record, told: Mapping[str, object]) -> note.Summary:
-    described = record.described
-    end, log = _mapping(described.get("end")), _mapping(described.get("log"))
-    code = end.get("code")
-    return note.Summary(
-        run=record.run,
-        status=record.status,
-        agent=str(described.get("agent", "")),
-        exit=code if isinstance(code, int) else None,
-        seconds=_whole(end.get("seconds")),
-        upto=_whole(told.get("upto")),
-        counts=_numbers(told.get("counts")),
-        base=str(described.get("base_tree", "")),
-        tree=str(told.get("tree", "")),
-        decisions=_numbers(told.get("decisions")),
-        coverage=_numbers(described.get("coverage")),
-        events=_whole(log.get("events")),
-        root=str(log.get("root", "")).removeprefix("sha256:"),
-        gaps=_whole(log.get("gaps")),
-        end=str(end.get("reason", "")),
-        bundle=hashlib.sha256(record.envelope.line).hexdigest(),
-        signature=b64encode(record.envelope.signatures[0].value).decode(),
-    )
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _numbers(value: object) -> dict[str, int]:
-    return {name: _whole(number) for name, number in _mapping(value).items()}
-
-
-def _whole(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
-
-
-def _difference(lines: Mapping[int, str], wanted: Sequence[str], run: str) -> str:
-    expected = note.parse(wanted[0]).get(run, {}) if wanted else {}
-    number = next((n for n in sorted({*lines, *expected}) if lines.get(n) != expected.get(n)), 0)
-    said = note.field(lines.get(number, "nothing").replace(" ", "_"))
-    return f"line {number} of its note says {said}, which is not what was signed"
-
-
-def _told(record: Record) -> str:
-    log = _mapping(record.described.get("log"))
-    gaps = _whole(log.get("gaps"))
-    told = f"{_whole(log.get('events'))} events, signed by {note.field(record.signer.principal)}"
-    told += f", {record.number}" if record.number else ""
-    return told + (
-        f", {gaps} of them name{'s' if gaps == 1 else ''} something that could not be observed" if gaps else ""
-    )
+def _difference(lines: frozenset[str], signed: Sequence[frozenset[str]]) -> str:
+    """What ``lines`` say of a run that they may not; ``signed``: the lines of each commit that they may be of."""
+    rightful = frozenset().union(*signed)
+    numbers = {note.number(line) for line in lines & rightful}
+    for line in sorted(lines - rightful, key=note.order):
+        number = note.number(line)
+        said = note.field(line.partition(" ")[2].partition(" ")[2].replace(" ", "_"))
+        if number < 0:
+            return f"a line of its note that has no number was not signed: {note.field(line.replace(' ', '_'))}"
+        if number in numbers:
+            return f"its note has a second line {number} beside the one that was signed: {said}"
+        return f"line {number} of its note says {said}, which is not what was signed"
+    if rightful and not lines >= (first := min(signed, key=lambda each: len(each - lines))):
+        number = note.number(min(first - lines, key=note.order))
+        return f"line {number} of its note says nothing, which is not what was signed"
+    return "its note has lines of several of its commits, and not all of each"

@@ -166,6 +166,28 @@ def test_a_ledger_only_grows(govrun: Govrun, hub: Path) -> None:
     assert outcome.code != 0 and git(govrun, hub, "rev-parse", ref) == forged
 
 
+def test_what_others_have_written_into_the_notes_of_a_run(govrun: Govrun, hub: Path) -> None:
+    """Not taken over where the record is signed by a key that is believed; a note that nobody can read is named."""
+    tree, fresh = clone(govrun, hub, "one"), clone(govrun, hub, "two")
+    first, second = runs(govrun, tree, 2)
+    git(govrun, tree, "push", "-q", "origin", "HEAD:refs/heads/one")
+    govrun.cli("notes", "push", cwd=tree).ok()
+    true = git(govrun, hub, "notes", "--ref=govrun", "show", first)
+    run = true.split()[0]
+    git(govrun, hub, "config", "user.name", "eve")
+    git(govrun, hub, "config", "user.email", "eve@example.com")
+    git(govrun, hub, "notes", "--ref=govrun", "append", "-m", f"{run} 3 remediation reverts=0", first)
+    (hub / "big").write_text("x\n" * (1 << 20))
+    git(govrun, hub, "notes", "--ref=govrun", "add", "-f", "-F", str(hub / "big"), second)
+    told = govrun.cli("notes", "fetch", cwd=fresh).ok().stdout.decode()
+    assert f"left as it is: the note on {second}, which would have more than 1 MiB" in told
+    git(govrun, fresh, "fetch", "-q", "origin")
+    assert git(govrun, fresh, "notes", "--ref=govrun", "show", first) == true
+    govrun.cli("verify", first, cwd=fresh).ok()
+    assert b"verified (native)" in govrun.cli("verify", second, cwd=fresh).ok().stdout
+    assert "1 note changed here" in govrun.cli("notes", "rebuild", cwd=fresh).ok().stdout.decode()
+
+
 def test_bad_input(govrun: Govrun, hub: Path, tmp_path: Path) -> None:
     tree = clone(govrun, hub, "one")
     for words in (["fetch", "nowhere"], ["push", "--upload-pack=touch mark"], ["fetch", "../x"], ["fetch", str(hub)]):

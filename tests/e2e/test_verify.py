@@ -151,6 +151,14 @@ def test_an_act_is_handed_on_with_its_proof(
         assert outcome.code == 2 and "why:" in outcome.stderr and "fix:" in outcome.stderr
 
 
+def test_a_file_that_is_too_large_is_no_packet(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+    """Reading one costs up to thirty times its size."""
+    packet = tmp_path / "packet.json"
+    packet.write_bytes(b'{"kind":"govrun.packet/1","events":[' + b" " * (4 << 20) + b"]}")
+    outcome = govrun.cli("verify", "--packet", packet)
+    assert outcome.code == 2 and "is no packet" in outcome.stderr and "larger than 4 MiB" in outcome.stderr
+
+
 def test_no_secret_reaches_a_clone(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
     """Neither what lay there untracked, nor what was written and taken back, nor what a command line held."""
     untracked, taken_back, spoken = "untracked-9f31c0ffee", "taken-back-9f31c0ffee", "spoken-9f31c0ffee"

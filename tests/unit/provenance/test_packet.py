@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from supervisor.journal import store
 from supervisor.journal.merkle import Tree, path, root_of
-from supervisor.provenance import note
 from supervisor.provenance.answers import Answer
 from supervisor.provenance.keys import Trusted, own_public
 from supervisor.provenance.packet import act_of, make, verify
 from tests.unit.provenance.test_publish import END, World, moved, publish
-from tests.unit.provenance.test_verifying import verifier
+from tests.unit.provenance.test_verifying import files_of
 
 ADR = b"# No requests\n"
 
@@ -75,8 +74,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
     source = {"name": "govrun.toml", "sha256": sha256(profile.read_bytes()).hexdigest(), "path": str(profile)}
     store.update_meta(folder, sources=[source], tree=str(world.top))
     assert publish(folder, moved(world.commit("one")), END) == 0
-    with verifier(world) as each:
-        files = each.files(world.git("rev-parse", note.ref_of(folder.name)))
+    files = files_of(world, folder.name)
     key = own_public(world.state)
     assert key is not None
     packet = make(files, act_of(files, 7), (blob, ADR))
@@ -158,8 +156,7 @@ def test_a_record_of_another_run_under_this_statement(tmp_path: Path) -> None:
         line = json.dumps({"v": 2, "run": folder.name, "seq": 1, "kind": "exec", "op": {"word": word}})
         (folder / "journal.jsonl").write_text(line + "\n")
         assert publish(folder, END) == 0
-        with verifier(world) as each:
-            files = each.files(world.git("rev-parse", note.ref_of(folder.name)))
+        files = files_of(world, folder.name)
         packets.append(make(files, act_of(files, 1)))
     key = own_public(world.state)
     assert key is not None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from supervisor.git.base import Objects
 from supervisor.git.layout import discover
@@ -19,6 +20,7 @@ from supervisor.journal.ids import new_ulid
 from supervisor.provenance import envelope, keys, note
 from supervisor.provenance.answers import Answer, Finding
 from supervisor.provenance.keys import Trusted, allowed, fingerprint, own_key, own_public, signer_line
+from supervisor.provenance.recorded import Records
 from supervisor.provenance.verifying import Verifier
 from supervisor.vocabulary.errors import HostError, UsageError
 from tests.unit.provenance.test_publish import END, World, moved, publish
@@ -51,9 +53,20 @@ def verifier(world: World, trusted: list[Trusted] | None = None) -> Iterator[Ver
     known = snapshot(found.common_dir)
     own_key = own_public(world.state)
     believed = trusted if trusted is not None else [Trusted(own_key or bytes(32), "me")]
+    runs = [name.rpartition("/")[2] for name in known if name.startswith("refs/govrun/runs/")]
     objects = Objects(Git(own), timeout=30.0)
-    yield Verifier(objects, lambda name: known.get(name, ""), believed)
+    yield Verifier(objects, lambda name: known.get(name, ""), believed, runs)
     objects.close()
+
+
+def files_of(world: World, run: str) -> dict[str, bytes]:
+    found = discover(world.top)
+    assert found is not None
+    objects = Objects(Git(make_own(world.state / "look.git", found.common_dir, found.object_format)), timeout=30.0)
+    try:
+        return Records(objects, lambda _: "", ()).files(world.git("rev-parse", note.ref_of(run)))
+    finally:
+        objects.close()
 
 
 def by_record(world: World, run: str) -> Finding:
@@ -68,6 +81,8 @@ def at(world: World, commit: str, trusted: list[Trusted] | None = None) -> list[
 
 
 def test_what_a_run_made_verifies(world: World) -> None:
+    (world.top / "f").write_text("x")
+    world.git("add", "f")
     run, (first, second) = a_run(world, 2)
     for commit in (first, second):
         (found,) = at(world, commit)
@@ -244,6 +259,207 @@ def test_the_prose_of_a_note_cannot_lie(world: World) -> None:
     assert at(world, commit)[0].answer is Answer.REFUTED
     world.git("notes", "--ref=govrun", "add", "-f", "-m", "a person says hello\n\n" + text, commit)
     assert at(world, commit)[0].answer is Answer.VERIFIED
+
+
+def rewritten(world: World, commit: str, text: str) -> None:
+    world.git("notes", "--ref=govrun", "add", "-f", "-m", text, commit)
+
+
+@pytest.mark.parametrize(
+    ("forged", "why"),
+    [
+        ("{run} 3 remediation reverts=0 kills=0 episodes=-", "a second line 3 beside the one that was signed"),
+        ("{run} 3 z", "a second line 3 beside the one that was signed: z"),
+        ("{run} 03 z", "a second line 3 beside the one"),
+        ("  {run} 1 z", "a second line 1 beside the one"),
+        ("{run} 9 reviewed by=ada", "line 9 of its note says reviewed_by=ada, which is not what was signed"),
+        ("{run}  3 remediation reverts=0", "that has no number was not signed"),
+        ("{run} 123 x", "that has no number was not signed"),
+        ("{run}\u00a03 remediation reverts=0", "that has no number was not signed"),
+        ("\u200b{run} 3 remediation reverts=0", "a second line 3 beside the one"),
+        ("{lower} 3 remediation reverts=0", "a second line 3 beside the one"),
+    ],
+)
+def test_a_further_line_beside_the_true_ones(world: World, forged: str, why: str) -> None:
+    """Whichever of the two sorts first, a reader may believe the other."""
+    run, (commit,) = a_run(world)
+    text = world.note(commit)
+    for each in (f"{text}\n{forged}", f"{forged}\n{text}"):
+        rewritten(world, commit, each.format(run=run, lower=run.lower()))
+        (found,) = at(world, commit)
+        assert found.answer is Answer.REFUTED and why in found.why, found
+    rewritten(world, commit, f"{text}\n{text}\nsee {run} 3 for more\n{run[:-1]} 3 x")
+    assert at(world, commit)[0].answer is Answer.VERIFIED
+
+
+def test_lines_of_another_commit_of_the_run(world: World) -> None:
+    _, (first, second) = a_run(world, 2)
+    rewritten(world, second, world.note(second) + "\n" + world.note(first).replace("upto=7", "upto=5"))
+    assert at(world, second)[0].answer is Answer.REFUTED
+
+
+def test_a_run_that_was_taken_out_of_a_note(world: World) -> None:
+    kept, _ = a_run(world, 0)
+    dropped, _ = a_run(world, 0)
+    text = world.note(world.base)
+    assert {each.answer for each in at(world, world.base)} == {Answer.VERIFIED}
+    rewritten(world, world.base, "\n".join(line for line in text.splitlines() if not line.startswith(dropped)))
+    found = {each.run: each for each in at(world, world.base)}
+    assert found[kept].answer is Answer.VERIFIED
+    assert (
+        found[dropped].answer is Answer.MISSING and "the note that names others does not say so" in found[dropped].why
+    )
+    # Where there is no note at all, as in a clone without notes, the records speak.
+    world.git("notes", "--ref=govrun", "remove", world.base)
+    assert {(each.run, each.answer, each.how) for each in at(world, world.base)} == {
+        (kept, Answer.VERIFIED, "base"), (dropped, Answer.VERIFIED, "base")
+    }  # fmt: skip
+
+
+def test_a_note_that_is_too_large_to_be_read(world: World) -> None:
+    _, (commit,) = a_run(world)
+    (world.top / "big").write_text(world.note(commit) + "\n" + "x\n" * (1 << 19))
+    world.git("notes", "--ref=govrun", "add", "-f", "-F", "big", commit)
+    (found,) = at(world, commit)
+    assert found.answer is Answer.UNVERIFIABLE and "its note cannot be read: the object is too large" in found.why
+
+
+def test_more_runs_than_a_few_on_one_base(world: World) -> None:
+    for _ in range(40):
+        rewritten(world, world.base, world.note(world.base) + f"\n{new_ulid()} 0 govrun/1 PASSED")
+    a_run(world, 0)
+    found = at(world, world.base)
+    assert len(found) == 41 and [each.answer for each in found].count(Answer.VERIFIED) == 1
+
+
+def signed_by_others(world: World, place: Path, *, first: bool) -> Callable[[Path], None]:
+    """Signatures of foreign keys beside ours in the envelope."""
+
+    def change(work: Path) -> None:
+        told = json.loads((work / "bundle.intoto.jsonl").read_bytes())
+        made = json.loads(envelope.sealed(b64decode(told["payload"]), own_key(place)).line)
+        both = [*made["signatures"], *told["signatures"]] if first else [*told["signatures"], *made["signatures"]]
+        (work / "bundle.intoto.jsonl").write_text(json.dumps(told | {"signatures": both}) + "\n")
+
+    return change
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_signatures_that_others_add_say_nothing(world: World, tmp_path: Path, first: bool) -> None:
+    """Lines 7 and 8 of the note are those of the signature that is believed."""
+    run, (commit,) = a_run(world)
+    replaced(world, run, signed_by_others(world, tmp_path, first=first))
+    assert at(world, commit)[0].answer is Answer.VERIFIED
+    theirs = json.loads(files_of(world, run)["bundle.intoto.jsonl"])["signatures"][0 if first else 1]["sig"]
+    ours = world.note(commit).splitlines()[-1].split()[-1]
+    rewritten(world, commit, world.note(commit).replace(ours, theirs))
+    (found,) = at(world, commit)
+    assert found.answer is Answer.REFUTED and "line 8 of its note says" in found.why
+
+
+def test_envelopes_of_others_before_ours(world: World, tmp_path: Path) -> None:
+    run, (commit,) = a_run(world)
+
+    def many(work: Path) -> None:
+        path = work / "bundle.intoto.jsonl"
+        payload = json.dumps({"predicateType": "x"}).encode()
+        others = [envelope.sealed(payload, own_key(tmp_path)).line + b"\n"] * 20
+        path.write_bytes(b"".join(others) + path.read_bytes())
+
+    replaced(world, run, many)
+    assert at(world, commit)[0].answer is Answer.VERIFIED
+
+
+# ---- what is too large ------------------------------------------------------------------------------------------
+
+
+def large(work: Path) -> Path:
+    path = work / "events" / "big"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+def many_files(work: Path) -> None:
+    for number in range(5000):
+        (work / f"{number}").write_text("")
+
+
+LARGE: dict[str, tuple[Callable[[Path], object], Answer, str]] = {
+    "a file that nobody signed": (large, Answer.REFUTED, "events that were not signed"),
+    "a segment": (lambda work: large(work).rename(work / EVENTS), Answer.REFUTED, "000000.jsonl is not what was"),
+    "the statement": (
+        lambda work: large(work).rename(work / "statement.json"),
+        Answer.REFUTED,
+        "statement.json is not",
+    ),
+    "many files": (many_files, Answer.UNVERIFIABLE, "the record is too large: it has 50"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_nothing_large_is_read_of_a_record_that_is_not_as_signed(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run, (commit,) = a_run(world)
+    change, answer, why = LARGE[name]
+    replaced(world, run, lambda work: change(work) and None)
+    read = [0]
+    known = Objects.get
+
+    def counted(self: Objects, name: str, *, limit: int = 8 << 20) -> tuple[str, str, bytes] | None:
+        found = known(self, name, limit=limit)
+        read[0] += len(found[2]) if found is not None else 0
+        return found
+
+    monkeypatch.setattr(Objects, "get", counted)
+    (found,) = at(world, commit)
+    assert found.answer is answer and why in found.why, found
+    assert read[0] < 1 << 19
+
+
+def test_an_untrusted_record_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its folders, its envelope, and what says which commits are its own."""
+    run, (commit,) = a_run(world)
+    replaced(world, run, lambda work: large(work) and None)
+    asked: list[str] = []
+    known = Objects.get
+    monkeypatch.setattr(Objects, "get", lambda self, name, **more: asked.append(name) or known(self, name, **more))
+    assert at(world, commit, [])[0].answer is Answer.UNVERIFIABLE
+    events = world.git("rev-parse", f"{note.ref_of(run)}:events")
+    blobs = world.git("ls-tree", "-r", "--format=%(objectname)", f"{note.ref_of(run)}:events").split()
+    assert not {events, *blobs} & set(asked)
+
+
+def test_more_records_than_can_be_searched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from supervisor.provenance import verifying
+
+    _, (commit,) = a_run(world)
+    monkeypatch.setattr(verifying, "_MOST_SEARCHED", 100)
+    (found,) = at(world, commit)
+    assert found.answer is Answer.UNVERIFIABLE and "too large to be searched" in found.why
+
+
+def test_an_envelope_is_not_parsed_before_it_looks_like_one() -> None:
+    """Lists in lists take sixty times their length."""
+    made = envelope.sealed(b"x", own_key_of_nobody())
+    told = json.loads(made.line)
+    assert [each.payload for each in envelope.envelopes(made.line)] == [b"x"]
+    for more in ([[] for _ in range(300)], {str(n): 0 for n in range(300)}):
+        assert not list(envelope.envelopes(json.dumps(told | {"more": more}).encode()))
+    assert len(list(envelope.envelopes((made.line + b"\n") * 100))) == 8
+    assert (
+        len(next(envelope.envelopes(json.dumps(told | {"signatures": told["signatures"] * 40}).encode())).signatures)
+        == 8
+    )
+    assert not list(envelope.envelopes(made.line + b" " * envelope.MOST))
+
+
+def own_key_of_nobody() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+
+# ---- carried ----------------------------------------------------------------------------------------------------
 
 
 def test_a_note_on_a_commit_that_the_run_did_not_make_is_carried(world: World) -> None:
