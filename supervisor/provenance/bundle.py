@@ -5,6 +5,7 @@ in everybody's ``git log --all``.
 run.json        what ran, when, on which base, how it ended; digests of what was in force
 commits.jsonl   what the note of each commit says
 note.txt        the lines of the run's note, without those of the signature
+lineage.jsonl   {n, pre, post, since, upto, paths, why} of each transition from one tree to the next
 segments.jsonl  {first, last, sha256, chain} of each segment; ``chain`` is that of the journal, which stays where it is
 events/N.jsonl  5,000 published events each
 policy/…        the profile of the tree as it was read, while it still reads like that
@@ -33,6 +34,7 @@ from supervisor.journal.merkle import Tree
 from supervisor.journal.reader import raw_lines
 from supervisor.provenance.envelope import Envelope, sealed
 from supervisor.provenance.keys import own_key
+from supervisor.provenance.lineage import Lineage, trace
 from supervisor.provenance.published import Projector, shape
 from supervisor.provenance.statement import statement
 from supervisor.vocabulary.errors import GovrunError
@@ -54,13 +56,14 @@ class Log(NamedTuple):
 
 
 class Bundle:
-    """The tree of the run in ``folder``, written once by ``write``."""
+    """The tree of the run in ``folder``, written once by ``write``. ``untraced``: why ``lineage`` could not be told."""
 
     def __init__(self, folder: Path, meta: dict[str, object]) -> None:
         self._folder = folder
         self._meta = meta
         self._run = folder.name
         self.log = Log()
+        self.lineage, self.untraced = _traced(folder, meta)
         self._files: dict[str, bytes] = {}
         self._file = self._events()
 
@@ -139,6 +142,8 @@ class Bundle:
             "commits.jsonl": "".join(encode(each) + "\n" for each in commits),
             "note.txt": text,
         }
+        if self.lineage is not None:
+            told["lineage.jsonl"] = self.lineage.lines()
         files = {name: content.encode("utf-8", "backslashreplace") for name, content in told.items()}
         files |= {f"policy/{name}": data for name, data in self._policy()}
         made = sealed(statement(described, commits, files), own_key(self._folder.parent.parent))
@@ -188,6 +193,7 @@ class Bundle:
             "sources": [_source(each) for each in _items(meta.get("sources"))],
             "decisions": _items(meta.get("decisions")),
             "log": log | {"chain": f"sha256:{self._chain}"},
+            **({"lineage": self.lineage.described()} if self.lineage is not None else {}),
         }
 
     def _policy(self) -> Iterator[tuple[str, bytes]]:
@@ -205,6 +211,15 @@ class Bundle:
                 continue  # gone since; its digest is in run.json
             if hashlib.sha256(data).hexdigest() == digest:
                 yield os.path.basename(name), data
+
+
+def _traced(folder: Path, meta: dict[str, object]) -> tuple[Lineage | None, str]:
+    """The lineage, and why there is none where there should be one. It is told of and keeps nothing from being
+    recorded."""
+    try:
+        return trace(folder, meta), ""
+    except GovrunError as error:
+        return None, f"the states of the tree: {error.what}: {error.why}"
 
 
 def _inline(name: str, data: bytes) -> bytes:

@@ -65,9 +65,13 @@ class Lineage(NamedTuple):
 
     def described(self) -> dict[str, object]:
         """As the statement about the run has it."""
-        own = sum(not each.why for each in self.transitions)
         more = {"previous": self.previous} if self.previous else {}
-        return {"base": self.base, "tree": self.tree, "transitions": own, **more}
+        return {"base": self.base, "tree": self.tree, "transitions": self.own, **more}
+
+    @property
+    def own(self) -> int:
+        """How many transitions the run itself made."""
+        return sum(each.why not in (FIRST, BETWEEN, OTHERS) for each in self.transitions)
 
 
 def trace(folder: Path, meta: Mapping[str, object]) -> Lineage | None:
@@ -84,6 +88,8 @@ def trace(folder: Path, meta: Mapping[str, object]) -> Lineage | None:
         at_work = _Trace(folder, meta, tree, place)
         try:
             found = at_work.go()
+        except OSError as error:
+            raise GovrunError("the states of the tree cannot be kept", str(error), exit_code=121) from error
         finally:
             at_work.close()
     text = encode({"base": found.base, "tree": found.tree, "previous": found.previous}) + "\n" + found.lines()

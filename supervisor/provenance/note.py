@@ -56,12 +56,12 @@ def render(summary: Summary) -> str:
     run = summary.run
     counts = " ".join(f"{name}={summary.counts.get(name, 0)}" for name in _COUNTS)
     base, tree = summary.base[:12] or "-", summary.tree[:12] or "-"
-    others = " ".join(f"{name}={summary.counts.get(name, '-')}" for name in ("external", "divergence"))
+    moves = " ".join(f"{name}={summary.counts.get(name, '-')}" for name in ("transitions", "external", "divergence"))
     ends = " ".join(f"{name}={summary.counts.get(name, '-')}" for name in ("reverts", "kills"))
     lines = [
         status_line(summary),
         f"{run} 1 execution {counts}",
-        f"{run} 2 state base={base} tree={tree} transitions=- {others}",
+        f"{run} 2 state base={base} tree={tree} {moves}",
         f"{run} 3 remediation {ends} episodes={_episodes(summary.counts)}",
     ]
     levels = ",".join(f"{word}:{summary.coverage.get(name, 0)}" for word, name in _LEVELS) if summary.coverage else "-"

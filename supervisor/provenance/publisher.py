@@ -22,6 +22,7 @@ from supervisor.provenance import note
 from supervisor.provenance.booking import Booking
 from supervisor.provenance.bundle import Bundle, Log
 from supervisor.provenance.ledger import LEDGERS, Place
+from supervisor.provenance.lineage import Lineage
 from supervisor.provenance.transaction import NOTES_REF, Edit, Goal, Repository, Wanted, Written
 from supervisor.vocabulary.errors import GovrunError
 
@@ -224,7 +225,9 @@ class Publisher:
     def _recorded(self, bundle: Bundle, end: Ending) -> tuple[Mapping[str, Edit], Written, str]:
         """Write the notes, the record and its entry in the ledger. The place in the ledger is found, and what names it
         signed, while no other run of this installation writes."""
-        told = self._final(end, bundle.log)
+        if bundle.untraced:
+            self.problem(bundle.untraced)
+        told = self._final(end, bundle.log, bundle.lineage)
         ref = note.ref_of(self.run)
         odd = ""
         edits: Mapping[str, Edit] = {}
@@ -266,15 +269,18 @@ class Publisher:
 
     def _as_recorded(self, tree: str) -> dict[str, Edit]:
         """The notes as the record at ``tree`` has them, which is this run's own and stays as it is."""
-        from supervisor.provenance.verifying import texts_of
+        from supervisor.provenance.recorded import Records
 
-        return {commit: self._line(text) for commit, text in texts_of(self._repository.objects, tree, self.run)}
+        record = Records(self._repository.objects, lambda _: tree, ()).unbelieved(self.run)
+        return {each: self._line(record.text(each)) for each in record.commits} if record is not None else {}
 
-    def _final(self, end: Ending, log: Log) -> dict[str, note.Summary]:
+    def _final(self, end: Ending, log: Log, lineage: Lineage | None) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
         last = {
             name: number for name, number in end.counts.items() if name in _COUNTED_LAST or name.startswith(_EPISODES)
         }
+        if lineage is not None:
+            last["transitions"] = lineage.own
 
         def ended(told: note.Summary) -> note.Summary:
             return told._replace(

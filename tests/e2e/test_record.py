@@ -74,7 +74,7 @@ def test_a_run_without_a_commit_is_noted_where_it_began(govrun: Govrun, git: Git
     assert lines[0].startswith("govrun/1 PASSED agent=generic exit=")
     assert "blocked=1" in lines[1]
     tree = git("rev-parse", "HEAD^{tree}")[:12]
-    assert lines[2] == f"state base={tree} tree={tree} transitions=- external=0 divergence=0"
+    assert lines[2] == f"state base={tree} tree={tree} transitions=1 external=0 divergence=0"
     assert lines[4] == "decision scope.write<-govrun=1"
     assert lines[5].startswith("contract - coverage=enforced:")
     assert f"events={len(outcome.journal)} root=sha256:" in lines[6] and lines[6].endswith("gaps=0 end=exit")
