@@ -83,6 +83,7 @@ def document(folder: Path, found: Account) -> dict[str, object]:
         "base": git.get("base"),
         "folder": os.fspath(folder),
         "ref": found.ref or None,
+        "dropped": meta.get("dropped"),
         "records": report.records,
         "chain": {
             "intact": report.intact,
@@ -255,9 +256,14 @@ def _listed(label: str, some: Some, text: Callable[[Record], str]) -> Iterator[s
 
 def _record(folder: Path, found: Account) -> Iterator[str]:
     from supervisor.cli.log import chain_lines
+    from supervisor.journal.store import read_meta
 
     yield _labelled("record", os.fspath(folder), 2000)
     if found.ref:
         yield _labelled("", f"without content at {found.ref}")
+    dropped = _object(read_meta(folder).get("dropped"))
+    if dropped:
+        when, size = dropped.get("time", "-"), dropped.get("bytes", "-")
+        yield _labelled("", f"contents dropped at {when} to make room ({size} bytes): it cannot be undone")
     yield from (_labelled("", line.strip()) for line in chain_lines(found.report, folder)[0])
     yield _labelled("", f"govrun log {folder.name}, govrun why {folder.name} SEQ")

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor.provenance.publisher import Ending, IncompleteError, Publisher, claimed, put_down
+from supervisor.provenance.retention import prune_daily
 from supervisor.vocabulary.errors import GovrunError
 
 _MAX_LINE = 1 << 20
@@ -35,12 +36,14 @@ def main(arguments: list[str]) -> int:
         with claimed(folder):
             publisher = Publisher(folder)
             try:
-                return _serve(publisher, started)
+                code = _serve(publisher, started)
             finally:
                 publisher.close()
     except GovrunError as error:
         put_down(folder, {"run": folder.name, "problem": f"{error.what}: {error.why}"})
         return 2
+    prune_daily(folder.parent.parent)
+    return code
 
 
 def _serve(publisher: Publisher, started: float) -> int:

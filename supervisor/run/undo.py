@@ -58,7 +58,8 @@ def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
         what = f"the tree of {folder.name} is not there"
         raise UsageError(what, repr(tree), "put it back where it was", exit_code=2)
     if not (folder / STATES).exists():
-        why, fix = "it changed no file of its tree, or what it changed was dropped to make room", "govrun runs"
+        dropped = "what it kept was dropped to make room" if meta.get("dropped") else "it changed no file of its tree"
+        why, fix = dropped, f"govrun show {folder.name}"
         raise UsageError(f"there is nothing to undo of {folder.name}", why, fix, exit_code=2)
     states = read_states(folder)
     wanted = dict(states.before) if seq is None else states.at(seq)
