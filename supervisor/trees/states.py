@@ -118,7 +118,7 @@ def read_states(folder: Path) -> States:
                 _take(json.loads(line), before, steps, number)
     except FileNotFoundError:
         return States({}, ())
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StopRun("the record of states cannot be read", str(error), f"look at {STATES} of this run") from error
     return States(before, tuple(steps))
 
