@@ -12,6 +12,7 @@ matters against processes that fork and end faster than they are read. What make
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -49,6 +50,18 @@ def stop_tree(root: int, keep: frozenset[int] = frozenset(), patience: float = 1
         return hunt.killed
     finally:
         hunt.close()
+
+
+def end_children(grace: float) -> None:
+    """Ask the children of this process to end, and kill those that have not after ``grace`` seconds: a git that is
+    killed leaves its locks, and nobody can move those refs for a minute."""
+    end = time.monotonic() + grace
+    for pid in survivors():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    while survivors() and time.monotonic() < end:
+        time.sleep(0.01)
+    stop_tree(os.getpid())
 
 
 def survivors(keep: frozenset[int] = frozenset()) -> list[int]:

@@ -281,7 +281,9 @@ def _difference(one: Mapping[bytes, Entry], other: Mapping[bytes, Entry]) -> dic
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, "ascii")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(text.encode("ascii"))
         os.replace(temporary, path)
     except OSError as error:
         raise GovrunError(f"cannot write {path.name}", str(error), exit_code=121) from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from supervisor.enforce.kill import stop_tree
+from supervisor.enforce.kill import end_children
 from supervisor.provenance.feed import Feed, reserve
 from supervisor.run import ending
 from supervisor.run.record import Recorder
@@ -17,6 +16,7 @@ from supervisor.vocabulary.verdicts import ALLOWED
 
 _PATIENCE = 20.0  # seconds for the last notes, and one more for so many events
 _EVENTS = 10_000
+_GRACE = 2.0  # seconds in which a git can take back its locks
 
 
 class Publishing:
@@ -89,4 +89,4 @@ class Publishing:
             self._tell(b"left %d\n" % feed.pid)
         elif not feed.wait(_PATIENCE + self._recorder.seq / _EVENTS):
             ending.say_what_is_missing(self._folder, say)
-            stop_tree(os.getpid())  # it has had its time, and nothing of a run stays behind
+            end_children(_GRACE)  # it has had its time, and nothing of a run stays behind
