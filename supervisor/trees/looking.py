@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from pathlib import Path
 
+from supervisor.kernel import libc
 from supervisor.trees.frames import Frames, Unkept, attributes, link_at
 from supervisor.trees.states import NOTHING, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.events import Kind
 
-_GONE = (FileNotFoundError, NotADirectoryError)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _CHUNK = 1 << 20
 
 
 def look(path: bytes, store: Frames | None) -> Kept:
     """Keep what is at ``path``, nothing included; ``unkept`` says why its content could not be. Without a ``store`` it
     is not kept, but has its digest. Raises ``StopRun`` where the store cannot be written."""
-    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        fd = os.open(path, flags)
-    except _GONE:
-        return NOTHING
+        # Through no link: what lies behind one has another path.
+        fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH | os.O_NOFOLLOW, 0, libc.RESOLVE_NO_SYMLINKS)
     except OSError as error:
+        if error.errno in _GONE:
+            return NOTHING
         return NOTHING._replace(unkept=f"it cannot be opened: {error.strerror}")
     try:
         info = os.fstat(fd)

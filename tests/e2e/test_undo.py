@@ -217,6 +217,18 @@ def test_what_was_not_kept_is_named(govrun: Govrun, tree: Path) -> None:
     assert not (tree / "a").exists()
 
 
+def test_a_folder_that_became_a_link_leads_nowhere(govrun: Govrun, tree: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "app.py").write_text("not of this tree\n")
+    before, was = state_of(tree), state_of(outside)
+    govrun("bash", "-c", f"rm -r src; ln -s {outside} src; echo 1 > a").ok()
+    done = govrun.cli("undo", "latest")
+    assert done.code == 0, done.stdout
+    assert differing(before, state_of(tree)) == {}
+    assert differing(was, state_of(outside)) == {}
+
+
 def test_json(govrun: Govrun, tree: Path) -> None:
     govrun("bash", "-c", "echo 1 > a; rm README.md").ok()
     told = govrun.cli("undo", "latest", "--json").stdout.splitlines()
