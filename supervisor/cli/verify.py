@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supervisor.git.view import View
     from supervisor.provenance.answers import Finding
     from supervisor.provenance.keys import Trusted
+    from supervisor.provenance.verifying import Verifier
 
 _MOST_PACKET = 4 << 20  # that of an act in a run with 10,000 commits
 
@@ -86,7 +87,7 @@ def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_j
 
     trusted = trusted_by(signers, os.environ)
     found, lines = _packet(packet, trusted) if packet is not None else (_verified(what, trusted), [])
-    emit(encode(_document(each)) for each in found) if as_json else emit([*map(_line, found), *lines])
+    emit(encode(document(each)) for each in found) if as_json else emit([*map(line, found), *lines])
     answers = [each.answer for each in found]
     return _CODES[next(each for each in WORST if each in answers)]
 
@@ -144,9 +145,22 @@ def _verified(what: str | None, trusted: list[Trusted]) -> list[Finding]:
             return list(verifier.everything(ledgers)) or [nothing]
         if is_ulid(what.upper()):
             return [verifier.run(what.upper())]
-        commit = here.view.commit(what)
-        found = here.objects.get(commit + "^{tree}")
-        return verifier.commit(commit, found[0] if found is not None else "")
+        return _at(here, verifier, what)[1]
+
+
+def _at(here: _Here, verifier: Verifier, revision: str) -> tuple[str, list[Finding]]:
+    commit = here.view.commit(revision)
+    found = here.objects.get(commit + "^{tree}")
+    return commit, verifier.commit(commit, found[0] if found is not None else "")
+
+
+def runs_of(revision: str, environ: Mapping[str, str]) -> tuple[str, list[Finding]]:
+    """The commit that a revision means, and what can be said of the runs it comes from. Errors: ``UsageError``."""
+    from supervisor.provenance.answers import trusted_by
+    from supervisor.provenance.verifying import Verifier
+
+    with _here() as here:
+        return _at(here, Verifier(here.objects, here.ref, trusted_by(None, environ), here.runs), revision)
 
 
 def _made(word: str, seq: int) -> dict[str, object]:
@@ -193,11 +207,11 @@ def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str
     return [found], [line_of(dict(each.described)) for each in events]
 
 
-def _document(found: Finding) -> dict[str, object]:
+def document(found: Finding) -> dict[str, object]:
     return {**found._asdict(), "answer": str(found.answer)}
 
 
-def _line(found: Finding) -> str:
+def line(found: Finding) -> str:
     from supervisor.cli.text import safe
 
     how = f" ({found.how})" if found.how else ""

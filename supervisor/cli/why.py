@@ -1,8 +1,9 @@
-"""``govrun why``: one record of a run explained, or everything that was done to a path."""
+"""``govrun why``: one record of a run explained, everything that was done to a path, or the runs behind a commit."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from supervisor.run.reasons import Reason
 
 _MOST_LISTED = 20
-_USAGE = "govrun why RUN SEQ, such as: govrun why latest 12; or a path: govrun why src/app.py"
+_REVISION = re.compile(r"HEAD|[0-9a-f]{7,64}|.*(?:[~^][0-9]*|@\{.*)")
+_USAGE = (
+    "govrun why RUN SEQ, such as: govrun why latest 12; a path: govrun why src/app.py; or a commit: govrun why HEAD"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("why")
     def why(
-        first: str = cli.Argument("latest", metavar="RUN|PATH", help="A run, as elsewhere; or a path."),
+        first: str = cli.Argument("latest", metavar="RUN|PATH|REV", help="A run, as elsewhere; a path; or a commit."),
         second: str = cli.Argument("", metavar="SEQ|PATH", help="The number of a record, or a path; ./12 is a path."),
         as_json: bool = cli.Option(False, "--json", help="One JSON object; of refusals, one per line."),
     ) -> None:
@@ -40,7 +44,10 @@ def register(app: typer.Typer) -> None:
 
         why [RUN]      what was refused or taken back
 
-        A path is meant from the working directory, else from the tree.
+        why REV        the runs that made a commit, though it may have been written again, and what each was refused
+
+        A path is meant from the working directory, else from the tree; what is known as one is no revision, unless it
+        reads like one (HEAD~2, 1a2b3c4).
         """
         if not _why(first, second, as_json=as_json):
             raise cli.Exit(1)
@@ -63,11 +70,19 @@ def _why(first: str, second: str, *, as_json: bool) -> bool:
     elif _names_run(state, first):
         reader = reader_of(choose(state, first))
         _refused(reader, first, as_json=as_json)
+    elif (answered := _commit(state, first, as_json=as_json) if _REVISION.fullmatch(first) else None) is not None:
+        return answered
     elif first.isdecimal():
         fix = f"govrun why latest {first} explains that record of the newest run of this tree; ./{first} is a path"
         raise UsageError(f"no run {first!r:.60}", "a record has no number without its run", fix, exit_code=2)
     else:
-        reader, found = _newest(state, first)
+        try:
+            reader, found = _newest(state, first)
+        except UsageError:
+            answered = _commit(state, first, as_json=as_json)
+            if answered is None:
+                raise
+            return answered
         _tell_path(reader.folder, reader.folder.name, found, as_json=as_json)
     return _is_whole(reader)
 
@@ -194,6 +209,42 @@ def _list(folder: Path, told: str, refused: Iterable[Record]) -> Iterator[str]:
         yield f"{last.earlier} earlier ones: govrun log {folder.name} --blocked"
     yield from lines_of(last.kept, str(read_meta(folder).get("tree", "")))
     yield f"to explain one: govrun why RUN SEQ, such as: govrun why {folder.name} {last.kept[-1].get('seq', 1)}"
+
+
+# -- a commit ---------------------------------------------------------------------------------------------------------
+
+
+def _commit(state: Path, word: str, *, as_json: bool) -> bool | None:
+    """Print the runs behind the commit that ``word`` means; whether their journals are whole, None if it means none."""
+    from supervisor.cli.text import emit
+    from supervisor.cli.verify import document as told_of
+    from supervisor.cli.verify import line, runs_of
+    from supervisor.journal.store import list_runs
+    from supervisor.run.acts import reader_of
+    from supervisor.run.reasons import refusals
+    from supervisor.vocabulary.errors import UsageError
+
+    try:
+        commit, findings = runs_of(word, os.environ)
+    except UsageError:
+        return None
+    if not any(each.run for each in findings):
+        what, why = f"no run is known of the commit {commit[:12]}", "no run is known to have made it, or its content"
+        raise UsageError(what, why, "govrun notes fetch brings the notes and records of others", exit_code=2)
+    here, whole = set(list_runs(state)), True
+    for each in findings:
+        reader = reader_of(state / "runs" / each.run) if each.run in here else None
+        if as_json:
+            refused = list(refusals(reader)) if reader is not None else None
+            _json(told_of(each) | {"commit": commit, "refused": refused})
+        else:
+            emit([f"commit {commit[:12]}: {line(each)}"])
+            if reader is not None:
+                _refused(reader, each.run, as_json=False)
+            else:
+                emit(["its journal is not here: where it ran, govrun why tells more"] if each.run else [])
+        whole = (reader is None or _is_whole(reader)) and whole
+    return whole
 
 
 # -- a path -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.git import aliases, config
-from supervisor.git.base import Objects
+from supervisor.git.base import Objects, TooLarge
 from supervisor.git.commandline import command_of
 from supervisor.git.layout import discover, is_ref_name, resolve_ref
 from supervisor.git.neutral import Git, GitError
@@ -279,6 +279,34 @@ def test_a_reader_that_died_is_started_again(top: Path, tmp_path: Path) -> None:
     for bad in ("HEAD", "", "-x", head + "^{/x}", head + "\n" + head):
         with pytest.raises(GitError):
             objects.get(bad)
+    objects.close()
+
+
+def test_objects_that_were_asked_for_ahead(top: Path, tmp_path: Path) -> None:
+    """Each answer is that to its own question, in whatever order they are asked for then."""
+    ids = [git(top, "hash-object", "-w", "--stdin", stdin=b"%d" % n * (n * 500 + 1)) for n in range(200)]
+    objects = Objects(Git(make_own(tmp_path / "own.git", top / ".git", "sha1")))
+
+    def content(name: str) -> bytes | None:
+        found = objects.get(name)
+        return found[2] if found is not None else None
+
+    whole = {name: content(name) for name in ids}
+    orders = (ids, ids[::2], list(reversed(ids)), [ids[0], "1" * 40, *ids[1:3]])
+    for ahead in (*orders, ["not an id", *ids], []):
+        for asked in orders:
+            objects.ahead(ahead)
+            assert [content(name) for name in asked] == [whole.get(name) for name in asked]
+    objects.ahead(ids)
+    assert content(ids[0]) == b"0"
+    with pytest.raises(TooLarge):
+        objects.get(ids[1], limit=1)
+    assert content(ids[2]) == whole[ids[2]]
+    objects.ahead(ids[5:9])
+    assert objects._process is not None
+    objects._process.kill()
+    objects._process.wait()
+    assert [content(name) for name in ids[5:9]] == [whole[name] for name in ids[5:9]]
     objects.close()
 
 
