@@ -48,13 +48,13 @@ class Booking:
     def recorded(self) -> tuple[str, Signed] | None:
         """The run's record as an attempt before has left it, whole and signed by this installation. Whoever can write
         the repository can put another one there, or take files out of it."""
-        from supervisor.provenance.verifying import Verifier
-
         ref = note.ref_of(self._run)
         at = self._repository.expected(ref)
         signed = self._signed(self._run) if at else None
         if not at or signed is None:
             return None
+        from supervisor.provenance.verifying import Verifier  # not for every run
+
         verifier = Verifier(self._repository.objects, lambda name: at if name == ref else "", self._own)
         return (at, signed) if verifier.run(self._run).answer is Answer.VERIFIED else None
 

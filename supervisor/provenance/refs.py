@@ -4,7 +4,6 @@ have put anything at them, above them and below them."""
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 from supervisor.git.layout import is_object_id, is_ref_name, packed, read_small
@@ -73,6 +72,8 @@ class Refs:
     def _removal(self, name: str) -> str:
         """The command. ``git update-ref -d`` of a symbolic ref would delete the branch that it names, and of what is
         no ref it does nothing."""
+        import shlex
+
         text = read_small(self._common / name)
         value = text.strip() if text is not None else self._packed().get(name, "")
         if not is_ref_name(name) or not (value.startswith("ref:") or is_object_id(value)):

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.git.base import TREE, Entry, Objects, TooLarge
-from supervisor.git.layout import is_object_id, read_small
+from supervisor.git.layout import is_object_id
 from supervisor.git.neutral import Git, GitError
 from supervisor.git.own import make_own, make_window, refresh, staging
+from supervisor.provenance.pruning import Tidying
 from supervisor.provenance.refs import Refs
 from supervisor.vocabulary.errors import GovrunError, UsageError
 
@@ -33,7 +34,6 @@ _MAX_NOTE = 1 << 20
 _VERIFIED = 32
 _TIPS = 64
 _LOCK_PATIENCE = 5.0
-_GC_PATIENCE = 3.0
 
 Edit = Callable[[str], str]  # the text of a note -> its new text
 
@@ -98,7 +98,7 @@ class Repository:
         self._locks = folder.parent.parent / "locks"
         self._served = (folder / OWN, folder / WINDOW)
         self._refs = Refs(self.common)
-        self._patience = _Patience(self.common)
+        self._tidying = Tidying(self.common)
         self._own = make_own(folder / OWN, self.common, form)
         self.reader = Git(self._own, timeout=120.0)
         self.importer = Git(self._own, objects=self.common / "objects", timeout=120.0)
@@ -164,7 +164,7 @@ class Repository:
             except GitError as error:
                 last = error
                 self.objects.close()  # it goes on reading packs that were removed
-                if error.code is None and attempt >= 2:
+                if not self._tidying.outlasts_gc() and error.code is None and attempt >= 2:
                     break  # too slow or damaged: fifty more of that would not help
         if not partly:
             raise GitError("the notes could not be written", f"{last.what}: {last.why}", last.code)
@@ -200,7 +200,7 @@ class Repository:
             self._user.run(["reflog", "expire", "--expire=all", NOTES_REF])
         there = [commit for commit in edits if commit not in written.missing and commit not in failed]
         self._verify(made, written.tip, [] if NOTES_REF in failed else there[:_VERIFIED])
-        if made and self._patience.outlasts_gc():
+        if made and self._tidying.outlasts_gc():
             self._verify(made, written.tip, [] if NOTES_REF in failed else there[:_VERIFIED])
         wanted.done(failed)
         return written
@@ -344,11 +344,14 @@ class Repository:
             if not there:
                 raise GitError("a note vanished while it was written", commit, 1)
             names += there.values()
+        lost = self._lost(names) if made else [each for each in names if self.objects.get(each) is None]
+        if lost:
+            raise GitError("what was written vanished at once", lost[0], 1)
+
+    def _lost(self, names: Sequence[str]) -> list[str]:
         # A git of its own: one that runs already goes on reading packs that were removed.
         told = self.reader.run(["cat-file", "--batch-check"], "".join(f"{name}\n" for name in names).encode())
-        for line in told.splitlines():
-            if line.endswith(b" missing"):
-                raise GitError("what was written vanished at once", line.decode("ascii", "replace"), 1)
+        return [line.decode("ascii", "replace") for line in told.splitlines() if line.endswith(b" missing")]
 
     def _objects_of(self, name: str) -> Iterator[str]:
         """The object, and what lies in its tree."""
@@ -381,26 +384,6 @@ class Repository:
             yield
         finally:
             os.close(descriptor)
-
-
-class _Patience:
-    """With a ``git gc`` that was at work when the refs of a run moved: it removes what the refs as it had read them
-    do not lead to, and does so at its end. Until then it holds ``gc.pid``."""
-
-    def __init__(self, common: Path) -> None:
-        self._path = common / "gc.pid"
-        self._end = 0.0
-
-    def outlasts_gc(self) -> bool:
-        """Wait for it, for some seconds in all; whether there was one."""
-        first = read_small(self._path)
-        pid = (first or "").partition(" ")[0]
-        if not pid.isdecimal() or not os.path.exists(f"/proc/{pid}"):
-            return False  # there is none, or one of long ago that was killed
-        self._end = self._end or time.monotonic() + _GC_PATIENCE
-        while read_small(self._path) == first and os.path.exists(f"/proc/{pid}") and time.monotonic() < self._end:
-            time.sleep(0.01)
-        return True
 
 
 @contextmanager
