@@ -53,10 +53,10 @@ class Touched:
     handed in as standard output or error. ``following`` follows the tree's state; ``authored`` and
     ``lineage`` what the run does anywhere, ``injection`` knows what it began with, where the policy asks for that."""
 
-    def __init__(self, since: int, given: Collection[_Inode] = ()) -> None:
+    def __init__(self, since: int, given: Collection[_Inode] = (), following: Following | None = None) -> None:
         self.authored: Authored | None = None
         self.lineage: Lineage | None = None
-        self.following: Following | None = None
+        self.following = following
         self.followed = False
         self.injection: Injection | None = None
         self.since = since + _TICK

@@ -114,8 +114,8 @@ class _Run:
         self._helpers = Helpers()
         self._ignored = Ignored(order.policy.tree, order.oracles.ignored)
         self._kept = functools.cache(lambda: Frames(order.folder))
-        self._touched = Touched(time.time_ns(), order.given).follow(order.policy, recorder, order.environment)
-        self._touched.following = Following(order.policy, order.folder, self._kept, recorder)
+        follows = Following(order.policy, order.folder, self._kept, recorder)
+        self._touched = Touched(time.time_ns(), order.given, follows).follow(order.policy, recorder, order.environment)
         self._inspector = self._start_inspector()
         self._relayed = relayed(order)
         self._content: ContentParts | None = None
@@ -248,7 +248,7 @@ class _Run:
                 self._touched.is_after,
                 self._reader,
                 ignored.covers,
-            ),
+            ),  # fmt: skip
             asking=operating.asking,
             guarding=self._guarding,
             proving=self._proving,
