@@ -241,14 +241,7 @@ class _Run:
             files=path_calls(policy, order.oracles, resolver, reads),
             reading=reading(reads, self._recorder, made),
             execs=Execs(resolver, (policy.state, *policy.hide)),
-            facts=Facts(
-                policy,
-                tool_folders(order.environment),
-                order.git_tools,
-                self._touched.is_after,
-                self._reader,
-                ignored.covers,
-            ),  # fmt: skip
+            facts=self._facts(ignored),
             asking=operating.asking,
             guarding=self._guarding,
             proving=self._proving,
@@ -267,6 +260,11 @@ class _Run:
             relayed=self._relayed,
             unsigned=order.unsigned,
         )
+
+    def _facts(self, ignored: Ignored) -> Facts:
+        tools = tool_folders(self._order.environment)
+        after, order = self._touched.is_after, self._order
+        return Facts(order.policy, tools, order.git_tools, after, self._reader, ignored.covers)
 
     def _reader(self) -> Inspector:
         """Whoever reads database statements: the inspector, which is started for them where no rule speaks of files."""
