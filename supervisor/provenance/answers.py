@@ -73,7 +73,7 @@ def believed(bundle: bytes | None, trusted: Sequence[Trusted]) -> tuple[Envelope
         found = signer(envelope, keys)
         if found is None:
             bad |= {each.hint for each in envelope.signatures} & ours
-        elif _is_of_a_run(found[1].payload):
+        elif is_of_a_run(found[1].payload):
             return found[1], _in_force(found[0], found[1], trusted)
     if bad:
         raise No(Answer.REFUTED, f"the signature of {min(bad)} does not fit what was signed")
@@ -83,7 +83,8 @@ def believed(bundle: bytes | None, trusted: Sequence[Trusted]) -> tuple[Envelope
     raise No(Answer.UNVERIFIABLE, f"it is signed by {note.field(', '.join(sorted(others)))}, whom nobody here trusts")
 
 
-def _is_of_a_run(payload: bytes) -> bool:
+def is_of_a_run(payload: bytes) -> bool:
+    """Whether a signed statement is one about a run."""
     told = mapping_of(payload)
     return told.get("_type") == KIND and told.get("predicateType") == PREDICATE
 

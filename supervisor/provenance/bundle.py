@@ -10,7 +10,7 @@ segments.jsonl  {first, last, sha256, chain} of each segment; ``chain`` is that 
 events/N.jsonl  5,000 published events each
 policy/…        the profile of the tree as it was read, while it still reads like that
 statement.json  the signed bytes: an in-toto statement over all of the above
-bundle.intoto.jsonl   its envelope
+bundle.intoto.jsonl   its envelope, and those of the statements beside it (``siblings``)
 ```
 
 The same journal gives the same tree: publishing twice is publishing once.
@@ -19,10 +19,11 @@ The same journal gives the same tree: publishing twice is publishing once.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from supervisor import __version__
 from supervisor.git.layout import is_object_id
@@ -32,18 +33,22 @@ from supervisor.journal import chain
 from supervisor.journal.codec import encode
 from supervisor.journal.merkle import Tree
 from supervisor.journal.reader import raw_lines
+from supervisor.provenance import siblings
 from supervisor.provenance.envelope import Envelope, sealed
 from supervisor.provenance.keys import own_key
 from supervisor.provenance.lineage import Lineage, trace
 from supervisor.provenance.published import Projector, shape
-from supervisor.provenance.statement import statement
+from supervisor.provenance.statement import statement, subjects
 from supervisor.vocabulary.errors import GovrunError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SEGMENT = 5000
 _KEY = "publish.key"
 _SCRATCH = "publish.tmp"
 _MAX_POLICY = 1 << 20
-_GAP = b'"kind":"gap"'
+_GAP, _CONTRACT = b'"kind":"gap"', b'"kind":"contract"'
 _OF_META = ("run", "agent", "start", "policy", "coverage")
 
 
@@ -65,6 +70,7 @@ class Bundle:
         self.log = Log()
         self.lineage, self.untraced = _traced(folder, meta)
         self._files: dict[str, bytes] = {}
+        self._contracts: dict[str, bool] = {}
         self._file = self._events()
 
     def close(self) -> None:
@@ -89,8 +95,10 @@ class Bundle:
         self._projector = projector
         self._parts: list[dict[str, object]] = []
         lines: list[bytes] = []
-        gaps = 0
+        gaps, raw = 0, b""
         for raw in self._lines():
+            if _CONTRACT in raw:
+                self._contract(raw)
             leaf = chain.leaf(raw)
             head = chain.join(head, leaf)
             line = projector.line(raw)
@@ -102,7 +110,14 @@ class Bundle:
         if lines:
             self._segment(file, lines, tree.count, head)
         self._chain = head.hex()
+        self._ended = str(_object(raw).get("time", ""))
         self.log = Log(tree.count, tree.root().hex(), gaps)
+
+    def _contract(self, raw: bytes) -> None:
+        record = _object(raw)
+        op = record.get("op")
+        if record.get("kind") == "contract" and isinstance(op, dict):
+            self._contracts[str(op.get("id", ""))] = op.get("call") == "passed"
 
     def _lines(self) -> Iterator[bytes]:
         try:
@@ -135,7 +150,10 @@ class Bundle:
     def seal(self, text: str, commits: list[dict[str, object]], more: dict[str, object]) -> Envelope:
         """Sign what the record is going to be. ``text``: the run's note; ``commits``: what the note of each commit
         says, with ``role``, ``commit`` and ``tree``; ``more``: what else ``run.json`` tells. Raises ``HostError``."""
+        key = own_key(self._folder.parent.parent)
         described = self._described() | more
+        beside = self._beside(described, commits, key)
+        described["siblings"] = [{"type": kind, "sha256": siblings.digest(line)} for kind, line in beside]
         told = {
             "run.json": encode(described) + "\n",
             "segments.jsonl": "".join(encode(part) + "\n" for part in self._parts),
@@ -146,9 +164,21 @@ class Bundle:
             told["lineage.jsonl"] = self.lineage.lines()
         files = {name: content.encode("utf-8", "backslashreplace") for name, content in told.items()}
         files |= {f"policy/{name}": data for name, data in self._policy()}
-        made = sealed(statement(described, commits, files), own_key(self._folder.parent.parent))
-        self._files = {**files, "statement.json": made.payload, "bundle.intoto.jsonl": made.line + b"\n"}
+        made = sealed(statement(described, commits, files), key)
+        lines = [made.line, *(line for _, line in beside)]
+        self._files = {**files, "statement.json": made.payload, "bundle.intoto.jsonl": b"\n".join(lines) + b"\n"}
         return made
+
+    def _beside(
+        self, described: dict[str, object], commits: list[dict[str, object]], key: Ed25519PrivateKey
+    ) -> list[tuple[str, bytes]]:
+        """Envelopes of the statements beside the run's own, with their types."""
+        subject = subjects(commits) or [{"name": "log", "digest": {"sha256": self.log.root}}]
+        facts = siblings.Facts(described, subject, self._contracts, self._ended)
+        made = [(siblings.LINK, siblings.link(facts)), (siblings.TEST_RESULT, siblings.test_result(facts))]
+        found = [(kind, sealed(payload, key).line) for kind, payload in made if payload is not None]
+        last = siblings.summary(facts, [line for _, line in found])
+        return [*found, (siblings.SUMMARY, sealed(last, key).line)]
 
     def write(self, git: Git) -> str:
         """Make the objects of what was sealed and return the tree's id. Raises ``GitError``."""
@@ -220,6 +250,15 @@ def _traced(folder: Path, meta: dict[str, object]) -> tuple[Lineage | None, str]
         return trace(folder, meta), ""
     except GovrunError as error:
         return None, f"the states of the tree: {error.what}: {error.why}"
+
+
+def _object(raw: bytes) -> dict[str, object]:
+    """A record of the journal; empty for what is none."""
+    try:
+        found = json.loads(raw) if raw else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _inline(name: str, data: bytes) -> bytes:

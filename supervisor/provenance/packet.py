@@ -14,7 +14,8 @@ from typing import NamedTuple
 from supervisor.journal import chain
 from supervisor.journal.merkle import path, root_of
 from supervisor.provenance import note
-from supervisor.provenance.answers import Answer, Finding, No, believed, mapping_of
+from supervisor.provenance.answers import Answer, Finding, No, believed, is_of_a_run, mapping_of
+from supervisor.provenance.envelope import envelopes
 from supervisor.provenance.keys import Trusted
 
 KIND = "govrun.packet/1"
@@ -61,8 +62,13 @@ def make(
         ],
         "size": len(lines),
         "texts": texts,
-        "bundle": _text(files.get("bundle.intoto.jsonl", b"")),
+        "bundle": _text(_envelope(files.get("bundle.intoto.jsonl", b""))),
     }
+
+
+def _envelope(bundle: bytes) -> bytes:
+    """That of the run's statement, without those beside it; all of it where there is none."""
+    return next((each.line + b"\n" for each in envelopes(bundle) if is_of_a_run(each.payload)), bundle)
 
 
 def _lines(files: Mapping[str, bytes]) -> list[bytes]:

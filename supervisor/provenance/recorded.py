@@ -28,6 +28,7 @@ _MOST_LINE = 128 << 10  # a record is half of that at most, and what is taken ou
 _MOST_SEGMENT = 400 << 20
 _MOST_TOLD = 8 << 20
 _MOST_FILES = 4096
+_MOST_SIBLINGS = 64
 _MOST_ALL = 1 << 30  # bytes of all files; a journal has half of that
 
 
@@ -75,14 +76,14 @@ class Records:
         names = self._folder(tip, "")
         bundle = names.get(_BUNDLE)
         self._objects.ahead(names[name].id for name in (_BUNDLE, _STATEMENT) if name in names)
-        envelope, trusted = believed(
-            self._content(bundle, _BUNDLE, MOST) if bundle is not None else None, self._trusted
-        )
+        sealed = self._content(bundle, _BUNDLE, MOST) if bundle is not None else None
+        envelope, trusted = believed(sealed, self._trusted)
         if self._read(names, _STATEMENT, len(envelope.payload)) != envelope.payload:
             raise No(Answer.REFUTED, f"{_STATEMENT} is not what was signed")
         predicate = mapping_of(envelope.payload).get("predicate")
         if not isinstance(predicate, dict) or predicate.get("run") != run:
             raise No(Answer.REFUTED, "what was signed is about another run")
+        _check_siblings(predicate.get("siblings"), sealed or b"")
         signed = predicate.get("files")
         if not isinstance(signed, dict):
             raise No(Answer.REFUTED, "what was signed names no files")
@@ -206,6 +207,15 @@ class Records:
             if envelope.signatures:
                 return Record(run, mapping_of(told["run.json"]), commits, envelope, Trusted(b"", ""))
         return None
+
+
+def _check_siblings(told: object, bundle: bytes) -> None:
+    """The statements beside the run's own are those that it names. Versions before had none."""
+    there = {hashlib.sha256(line).hexdigest() for line in bundle.split(b"\n", _MOST_SIBLINGS)}
+    for each in told if isinstance(told, list) else ():
+        if not isinstance(each, dict) or each.get("sha256") not in there:
+            kind = each.get("type", "-") if isinstance(each, dict) else "-"
+            raise No(Answer.REFUTED, f"the statement {note.field(str(kind))} was signed with it and is not there")
 
 
 def _first_difference(segment: bytes) -> str:

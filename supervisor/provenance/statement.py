@@ -17,16 +17,20 @@ def statement(
 ) -> bytes:
     """The bytes to sign. ``described``: what ``run.json`` says; ``commits``: what ``commits.jsonl`` says of each;
     ``files``: name in the record -> content."""
-    noted = list(commits)
-    subject = [_subject(str(each["role"]), "gitCommit", each["commit"]) for each in noted]
-    trees = dict.fromkeys(str(each["tree"]) for each in noted if each.get("tree"))
-    subject += [_subject("tree", "gitTree", tree) for tree in trees]
-    if not subject:  # a run before the first commit of its repository; a statement has to be about something
-        subject = [{"name": "record", "digest": {"sha256": _digest(files["run.json"])}}]
+    # A run before the first commit of its repository; a statement has to be about something.
+    subject = subjects(commits) or [{"name": "record", "digest": {"sha256": _digest(files["run.json"])}}]
     digests = {name: {"sha256": _digest(content)} for name, content in sorted(files.items())}
     predicate = {**described, "files": digests}
     whole: dict[str, object] = {"_type": KIND, "subject": subject, "predicateType": PREDICATE, "predicate": predicate}
     return encode(whole).encode("ascii")
+
+
+def subjects(commits: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The commits, and the trees of their contents."""
+    noted = list(commits)
+    found = [_subject(str(each["role"]), "gitCommit", each["commit"]) for each in noted]
+    trees = dict.fromkeys(str(each["tree"]) for each in noted if each.get("tree"))
+    return found + [_subject("tree", "gitTree", tree) for tree in trees]
 
 
 def _subject(name: str, kind: str, value: object) -> dict[str, object]:
