@@ -70,11 +70,11 @@ def _why(first: str, second: str, *, as_json: bool) -> bool:
     elif _names_run(state, first):
         reader = reader_of(choose(state, first))
         _refused(reader, first, as_json=as_json)
+    elif (answered := _commit(state, first, as_json=as_json) if _REVISION.fullmatch(first) else None) is not None:
+        return answered
     elif first.isdecimal():
         fix = f"govrun why latest {first} explains that record of the newest run of this tree; ./{first} is a path"
         raise UsageError(f"no run {first!r:.60}", "a record has no number without its run", fix, exit_code=2)
-    elif (answered := _commit(state, first, as_json=as_json) if _REVISION.fullmatch(first) else None) is not None:
-        return answered
     else:
         try:
             reader, found = _newest(state, first)

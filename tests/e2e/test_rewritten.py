@@ -178,12 +178,13 @@ def test_the_runs_behind_a_commit(made: Made, tmp_path: Path) -> None:
     elsewhere = {"XDG_STATE_HOME": str(tmp_path / "other")}
     shown = made.govrun.cli("why", made.second[:12], env=elsewhere).ok().stdout.decode()
     assert f"{made.run} unverifiable: it is signed by" in shown and "its journal is not here" in shown
-    for word in ("nowhere", "HEAD~9", "0123456789"):
+    for word in ("nowhere", "HEAD~9", "0123456789a"):
         asked = made.govrun.cli("why", word)
         assert asked.code == 2 and "nothing is known of" in asked.stderr, asked.stderr
+    assert "no run '0123456789'" in made.govrun.cli("why", "0123456789").stderr  # nor a commit
     # What is a path stays one, also where a branch is called so.
     made.git("branch", "g")
-    assert "commit " not in made.govrun.cli("why", "g").ok().stdout.decode()
+    assert made.govrun.cli("why", "g").ok().stdout.decode().startswith(made.run)
 
 
 def test_two_runs_squashed_into_one_commit(made: Made) -> None:
