@@ -84,6 +84,7 @@ class Feed:
         self._write = write
         self._queue = bytearray()
         self.lost = False
+        self.killed = False  # it ended without an exit status of its own; known once ``wait`` has been called
 
     def fileno(self) -> int:
         return self._write
@@ -167,4 +168,5 @@ class Feed:
         except ChildProcessError:
             info = None  # reaped elsewhere: its own record in notes.jsonl tells
         os.close(self._pidfd)
+        self.killed = bool(ended) and (info is None or info.si_code != os.CLD_EXITED)
         return complete and info is not None and info.si_code == os.CLD_EXITED and info.si_status == 0

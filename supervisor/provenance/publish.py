@@ -42,6 +42,9 @@ def main(arguments: list[str]) -> int:
     except GovrunError as error:
         put_down(folder, {"run": folder.name, "problem": f"{error.what}: {error.why}"})
         return 2
+    except Exception as error:  # noqa: BLE001 - nobody reads its standard error, and a loss must be told
+        put_down(folder, {"run": folder.name, "problem": f"BUG: {type(error).__name__}: {error}"})
+        return 2
     prune_daily(folder.parent.parent)
     return code
 

@@ -88,5 +88,21 @@ class Publishing:
             feed.leave()
             self._tell(b"left %d\n" % feed.pid)
         elif not feed.wait(_PATIENCE + self._recorder.seq / _EVENTS):
-            ending.say_what_is_missing(self._folder, say)
             end_children(_GRACE)  # it has had its time, and nothing of a run stays behind
+            if feed.killed:
+                self._complete(say)
+            else:
+                ending.say_what_is_missing(self._folder, say)
+
+    def _complete(self, say: Callable[[str], None]) -> None:
+        """Somebody has killed the publisher: what it owes is written from the journal, as ``recover`` would."""
+        from supervisor.provenance.completion import complete
+
+        before = os.umask(self._umask)
+        try:
+            complete(self._folder)
+        except GovrunError as error:
+            why = f"the process that writes them was killed; {error.what}: {error.why}"
+            ending.say_what_is_missing(self._folder, say, why)
+        finally:
+            os.umask(before)

@@ -63,7 +63,8 @@ def test_others_go_on(cage: Cage, senders: int, messages: int) -> None:
     assert done.returncode == 0, done.stderr
     assert b"committed" in done.stdout, done.stderr
     noted = cage.govrun.bare("git", "notes", "--ref", "govrun", "show", "HEAD")
-    assert noted.stdout.count(b"PASSED") == 1, (noted.stderr, done.stderr)
+    told = [each.read_text() for each in (cage.govrun.state / "runs").glob("*/notes.jsonl")]
+    assert noted.stdout.count(b"PASSED") == 1, (noted.stdout, noted.stderr, done.stderr, told)
     if senders > 1:
         assert b"Too many references" in done.stderr
         log = cage.govrun.cli("log", "latest", "--json")

@@ -18,6 +18,7 @@ from supervisor.git.refs import snapshot
 from supervisor.journal import store
 from supervisor.provenance import note
 from supervisor.provenance.feed import Feed, last_problem
+from supervisor.provenance.publish import main
 from supervisor.provenance.publisher import NOTES_REF, RECORD, Ending, Publisher
 from supervisor.provenance.transaction import Repository
 from supervisor.vocabulary.errors import GovrunError
@@ -612,6 +613,7 @@ import json, os, sys
 from pathlib import Path
 from supervisor.kernel import caps, landlock
 from supervisor.provenance.feed import Feed
+from supervisor.provenance.publish import main
 folder, common = map(Path, sys.argv[1:3])
 paths = [common / name for name in ("objects", "refs/notes", "logs/refs/notes", "refs/govrun")]
 for path in paths:
@@ -728,3 +730,16 @@ def test_notes_on_commits_that_are_not_here_lie_where_git_looks(world: World, tm
     widths = {line.count("/") for line in world.git("ls-tree", "-r", "--name-only", "refs/notes/govrun").splitlines()}
     assert widths == {0 if count == 3 else 1}
     world.git("fsck", "--strict")
+
+
+def test_what_nobody_foresaw_is_put_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its standard error leads nowhere."""
+    folder = world.run()
+
+    def broken(_folder: Path) -> None:
+        raise RuntimeError("no such case")
+
+    monkeypatch.setattr("supervisor.provenance.publish.Publisher", broken)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert main([str(folder)]) == 2
+    assert problems(folder) == ["BUG: RuntimeError: no such case"]

@@ -23,7 +23,7 @@ from supervisor.provenance.keys import Trusted, allowed, fingerprint, own_key, o
 from supervisor.provenance.recorded import Records
 from supervisor.provenance.verifying import Verifier
 from supervisor.vocabulary.errors import HostError, UsageError
-from tests.unit.provenance.test_publish import END, World, moved, publish
+from tests.unit.provenance.test_publish import END, World, moved, problems, publish
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def a_run(world: World, commits: int = 1, events: int = 3) -> tuple[str, list[st
     folder = world.run()
     journal(folder, events)
     made = [world.commit(f"c{n}-{folder.name}") for n in range(commits)]
-    assert publish(folder, *(moved(commit) for commit in made), END) == 0
+    assert publish(folder, *(moved(commit) for commit in made), END) == 0, problems(folder)
     return folder.name, made
 
 
@@ -239,7 +239,8 @@ def test_a_record_that_was_tampered_with(
     replaced(world, run, change)
     (found,) = at(world, commit)
     assert found.answer is answer and why in found.why, found
-    assert by_record(world, run).answer is answer
+    again = by_record(world, run)
+    assert again.answer is answer, again
 
 
 def test_the_prose_of_a_note_cannot_lie(world: World) -> None:

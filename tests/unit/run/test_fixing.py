@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ class Bench:
             self.fixing.look()
 
 
+def await_end(stat: Path) -> None:
+    """Until a process is gone, or a zombie."""
+    for _ in range(2000):
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{stat}: it goes on")
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     made: list[tuple[Fixers, int]] = []
@@ -112,6 +125,7 @@ def test_it_reads_what_was_refused(bench: Callable[..., Bench], tmp_path: Path) 
     world.refuse()
     world.work()
     (record,) = world.records
+    assert record.get("call") == "fixer" and record["exit"] == 3, record
     told, place, error = record["output"].splitlines()
     assert json.loads(told) == {"run": "RUN", "episode": "1", "attempt": 1, "path": "src/a.py"}
     assert (place, error, record["exit"], record["attempts"]) == (str(tmp_path), "err", 3, 1)
@@ -148,8 +162,8 @@ def test_what_takes_too_long_is_stopped_with_its_group(bench: Callable[..., Benc
         world.fixing.look()
     (record,) = world.records
     assert record["exit"] == -signal.SIGKILL and record["detail"] == "it was stopped after 0.5 s"
-    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    # It was killed, and dies when it is scheduled.
+    await_end(Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat"))
 
 
 def test_a_stopped_starter_does_not_hold_up_the_end(bench: Callable[..., Bench]) -> None:
