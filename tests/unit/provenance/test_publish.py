@@ -139,7 +139,7 @@ def test_a_run_from_first_commit_to_end(world: World) -> None:
         f"{run} 5 contract 2/3 passed coverage=-",
         f"{run} 6 log events=0 root=sha256:{sha256(b'').hexdigest()} gaps=0 end=exit",
     ]
-    envelope = world.git("show", f"{note.ref_of(run)}:bundle.intoto.jsonl")
+    envelope, *_ = world.git("show", f"{note.ref_of(run)}:bundle.intoto.jsonl").splitlines()
     assert bundle == f"{run} 7 bundle sha256:{sha256(envelope.encode()).hexdigest()} {note.ref_of(run)}"
     signed = json.loads(envelope)["signatures"][0]
     assert signature == f"{run} 8 sig ed25519 {signed['sig']}"

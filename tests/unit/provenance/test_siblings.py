@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from supervisor.provenance import siblings
 from supervisor.provenance.answers import Answer
 from supervisor.provenance.envelope import encoded, envelopes
 from supervisor.provenance.keys import own_public
-from supervisor.provenance.siblings import LINK, SUMMARY, TEST_RESULT, Facts, link, summary, test_result
+from supervisor.provenance.siblings import LINK, SUMMARY, TEST_RESULT, Facts, link, summary
 from tests.unit.provenance.test_publish import World
 from tests.unit.provenance.test_verifying import a_run, by_record, files_of, lines, replaced, world
 
@@ -48,14 +49,14 @@ def test_a_link_leads_from_tree_to_tree() -> None:
 
 
 def test_contracts_are_tests() -> None:
-    told = read(test_result(facts()))
+    told = read(siblings.test_result(facts()))
     assert (told["predicateType"], told["subject"]) == (TEST_RESULT, SUBJECT)
     assert told["predicate"] == {
         "result": "FAILED", "passedTests": ["tests"], "warnedTests": [], "failedTests": ["lint"],
         "configuration": [{"name": "govrun.toml", "digest": {"sha256": "d" * 64}}],
     }  # fmt: skip
-    assert test_result(facts()._replace(contracts={})) is None
-    assert read(test_result(facts()._replace(contracts={"a": True})))["predicate"]["result"] == "PASSED"
+    assert siblings.test_result(facts()._replace(contracts={})) is None
+    assert read(siblings.test_result(facts()._replace(contracts={"a": True})))["predicate"]["result"] == "PASSED"
 
 
 @pytest.mark.parametrize(

@@ -186,10 +186,11 @@ def lines(name: str, change: Callable[[list[bytes]], list[bytes]]) -> Callable[[
 
 def resigned_payload(work: Path) -> None:
     """Another statement in the envelope, the signature of the old one."""
-    told = json.loads((work / "bundle.intoto.jsonl").read_bytes())
+    own, *others = (work / "bundle.intoto.jsonl").read_bytes().splitlines(keepends=True)
+    told = json.loads(own)
     payload = b64decode(told["payload"]).replace(b'"PASSED"', b'"WARNED"')
     told["payload"] = b64encode(payload).decode()
-    (work / "bundle.intoto.jsonl").write_text(json.dumps(told) + "\n")
+    (work / "bundle.intoto.jsonl").write_bytes(json.dumps(told).encode() + b"\n" + b"".join(others))
     (work / "statement.json").write_bytes(payload)
 
 
@@ -337,10 +338,12 @@ def signed_by_others(world: World, place: Path, *, first: bool) -> Callable[[Pat
     """Signatures of foreign keys beside ours in the envelope."""
 
     def change(work: Path) -> None:
-        told = json.loads((work / "bundle.intoto.jsonl").read_bytes())
+        own, *others = (work / "bundle.intoto.jsonl").read_bytes().splitlines(keepends=True)
+        told = json.loads(own)
         made = json.loads(envelope.sealed(b64decode(told["payload"]), own_key(place)).line)
         both = [*made["signatures"], *told["signatures"]] if first else [*told["signatures"], *made["signatures"]]
-        (work / "bundle.intoto.jsonl").write_text(json.dumps(told | {"signatures": both}) + "\n")
+        changed = json.dumps(told | {"signatures": both}).encode() + b"\n"
+        (work / "bundle.intoto.jsonl").write_bytes(changed + b"".join(others))
 
     return change
 
@@ -351,7 +354,9 @@ def test_signatures_that_others_add_say_nothing(world: World, tmp_path: Path, fi
     run, (commit,) = a_run(world)
     replaced(world, run, signed_by_others(world, tmp_path, first=first))
     assert at(world, commit)[0].answer is Answer.VERIFIED
-    theirs = json.loads(files_of(world, run)["bundle.intoto.jsonl"])["signatures"][0 if first else 1]["sig"]
+    theirs = json.loads(files_of(world, run)["bundle.intoto.jsonl"].splitlines()[0])["signatures"][0 if first else 1][
+        "sig"
+    ]
     ours = world.note(commit).splitlines()[-1].split()[-1]
     rewritten(world, commit, world.note(commit).replace(ours, theirs))
     (found,) = at(world, commit)
