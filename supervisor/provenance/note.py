@@ -13,6 +13,7 @@ from typing import NamedTuple
 FORMAT = "govrun/1"
 STATUSES = ("RUNNING", "PASSED", "WARNED", "FAILED", "UNKNOWN")
 MAX_NOTE = 2048
+_ROOM = 512 << 10  # characters of all runs on one commit
 _TOP = 8
 _FIELD = 96
 # A line that wraps once on a terminal of 80 columns, where git log indents by four, can still be read.
@@ -139,7 +140,32 @@ def merge(existing: str, run: str, lines: str, *, only: Iterable[int] | None = N
     while kept and not kept[-1]:
         kept.pop()
     ours = sorted({*ours, *fresh}, key=order)
-    return "".join(f"{line}\n" for line in [*kept, *ours])
+    return bounded("".join(f"{line}\n" for line in [*kept, *ours]))
+
+
+def bounded(text: str) -> str:
+    """The text of a note, where it has grown too large without the oldest runs that only began at this commit: a base
+    on which thousands of runs begin would have one that nobody can read or write any more. Their records stay."""
+    if len(text) <= _ROOM:
+        return text
+    lines, least = text.splitlines(), len(text) - _ROOM // 4 * 3
+    runs = parse(text)
+    sizes: dict[str, int] = {}
+    for line in lines:
+        run = line.partition(" ")[0]
+        sizes[run] = sizes.get(run, 0) + len(line) + 1
+    gone: set[str] = set()
+    for run in sorted(runs):
+        if least > 0 and _only_began(runs[run]):
+            gone.add(run)
+            least -= sizes[run]
+    return "".join(f"{line}\n" for line in lines if line.partition(" ")[0] not in gone)
+
+
+def _only_began(lines: Mapping[int, str]) -> bool:
+    """Whether a run is over and says of the commit that it is its base: the trees are the same."""
+    words = dict(word.partition("=")[::2] for word in lines.get(2, "").split() if "=" in word)
+    return bool(lines.get(6)) and words.get("base", "-") == words.get("tree", "") != "-"
 
 
 def number(line: str) -> int:

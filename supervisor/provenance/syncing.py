@@ -225,7 +225,7 @@ class Syncing:
         return Synced(len(edits), absent, self._count(), tuple(sorted(skipped)))
 
     def _adding(self, commit: str, text: str) -> Edit:
-        return lambda ours: self._true(commit, merged(ours, text))
+        return lambda ours: note.bounded(self._true(commit, merged(ours, text)))
 
     def _true(self, commit: str, text: str) -> str:
         """Without lines that a run has not signed, where it has signed any: a note is text that anybody can push."""

@@ -29,9 +29,11 @@ _OVERHEAD = 1024  # of a folder of a record
 
 
 class _Naming(NamedTuple):
-    """Runs whose records say that a commit is theirs, and that they made one with its content; the newest first."""
+    """Runs whose records say that a commit is theirs, that they only began there, and that they made one with its
+    content; the newest first."""
 
     commit: list[str]
+    base: list[str]
     tree: list[str]
 
 
@@ -70,7 +72,7 @@ class Verifier:
         if len(said) > _MOST_RUNS:
             why = f"the note names {len(said)} runs, {_MOST_RUNS} were looked at"
             findings.append(Finding("", Answer.UNVERIFIABLE, why))
-        unnamed = [run for run in naming.commit if run not in said]
+        unnamed = [run for run in (*naming.commit, *naming.base[:_MOST_FOUND]) if run not in said]
         findings += [self._unnamed(run, commit, others=bool(said)) for run in unnamed[:_MOST_RUNS]]
         if len(unnamed) > _MOST_RUNS:
             why = f"the records of {len(unnamed)} runs name this commit, {_MOST_RUNS} were looked at"
@@ -81,14 +83,17 @@ class Verifier:
     def _naming(self, commit: str, tree: str) -> _Naming:
         """What the records that are here say of themselves. A note may have lost a run, or all of them, as in a squash
         or by a forge's button. Raises ``No`` where that would take too long."""
-        found, room = _Naming([], []), _MOST_SEARCHED
+        found, room = _Naming([], [], []), _MOST_SEARCHED
         ours, equal = b'"commit":"%s"' % commit.encode(), b'"tree":"%s"' % tree.encode()
+        began = b'"role":"base",' + ours
         for run, body in self._records.each(sorted(self._runs, reverse=True), COMMITS, _MOST_COMMITS):
             room -= len(body or b"") + _OVERHEAD
             if body is None or room < 0:
                 why = f"the records here are too large to be searched for it, as from {run} on"
                 raise No(Answer.UNVERIFIABLE, why)
-            if ours in body:
+            if began in body:
+                found.base.append(run)
+            elif ours in body:
                 found.commit.append(run)
             elif tree and equal in body:
                 found.tree.append(run)
@@ -110,10 +115,10 @@ class Verifier:
         except No as no:
             return Finding(run, no.answer, f"{no.why}; its record names this commit, and the note does not")
         how = _place(record, commit, "")
-        if not others or commit not in record.commits:
+        # Of runs that only began here, a note names the newest.
+        if not others or commit not in record.commits or how == "base":
             return _stands(record, how, "; no note names it here")
-        did = "it began here and made no commit" if how == "base" else "it made this commit"
-        why = f"{did}, and the note that names others does not say so: govrun notes fetch, or rebuild"
+        why = "it made this commit, and the note that names others does not say so: govrun notes fetch, or rebuild"
         return Finding(run, Answer.MISSING, why, how, record.status, record.signer.principal)
 
     # ---- a note -------------------------------------------------------------------------------------------------

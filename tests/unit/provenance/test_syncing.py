@@ -125,6 +125,8 @@ def test_a_note_that_is_too_large_is_named_and_all_others_are_taken(world: World
 
 
 def test_a_large_note_of_ones_own_is_left_as_it_is(world: World, tmp_path: Path) -> None:
+    (world.top / "f").write_text("x")
+    world.git("add", "f")
     _, (first, second) = a_run(world, 2)
     pushed(world, tmp_path)
     rewritten(world, first, f"{world.note(first)}\nthere")

@@ -301,20 +301,28 @@ def test_lines_of_another_commit_of_the_run(world: World) -> None:
 
 
 def test_a_run_that_was_taken_out_of_a_note(world: World) -> None:
-    kept, _ = a_run(world, 0)
-    dropped, _ = a_run(world, 0)
-    text = world.note(world.base)
-    assert {each.answer for each in at(world, world.base)} == {Answer.VERIFIED}
-    rewritten(world, world.base, "\n".join(line for line in text.splitlines() if not line.startswith(dropped)))
-    found = {each.run: each for each in at(world, world.base)}
+    dropped, (commit,) = a_run(world)
+    kept, _ = a_run(world, 0)  # it began there
+    text = world.note(commit)
+    assert {each.answer for each in at(world, commit)} == {Answer.VERIFIED}
+    rewritten(world, commit, "\n".join(line for line in text.splitlines() if not line.startswith(dropped)))
+    found = {each.run: each for each in at(world, commit)}
     assert found[kept].answer is Answer.VERIFIED
-    assert (
-        found[dropped].answer is Answer.MISSING and "the note that names others does not say so" in found[dropped].why
-    )
+    missing = found[dropped]
+    assert missing.answer is Answer.MISSING and "the note that names others does not say so" in missing.why
     # Where there is no note at all, as in a clone without notes, the records speak.
-    world.git("notes", "--ref=govrun", "remove", world.base)
+    world.git("notes", "--ref=govrun", "remove", commit)
+    assert {(each.run, each.answer, each.how) for each in at(world, commit)} == {
+        (kept, Answer.VERIFIED, "base"), (dropped, Answer.VERIFIED, "native")
+    }  # fmt: skip
+
+
+def test_a_run_that_only_began_there_may_have_made_room(world: World) -> None:
+    kept, _ = a_run(world, 0)
+    gone, _ = a_run(world, 0)
+    rewritten(world, world.base, "\n".join(x for x in world.note(world.base).splitlines() if not x.startswith(gone)))
     assert {(each.run, each.answer, each.how) for each in at(world, world.base)} == {
-        (kept, Answer.VERIFIED, "base"), (dropped, Answer.VERIFIED, "base")
+        (kept, Answer.VERIFIED, "base"), (gone, Answer.VERIFIED, "base")
     }  # fmt: skip
 
 
