@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _COMMAND = 24
 _SHORT = 12
+_MOST_BASES = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -52,57 +54,65 @@ def _blame(name: str, *, as_json: bool) -> None:
     tree = tree_here()
     if not tree or not path.startswith(tree + "/"):
         raise UsageError(f"{name!r} is not in this tree", f"the tree is {tree or '-'}", "cd into its tree", exit_code=2)
-    lines = blame(state_dir(os.environ), tree, os.fsencode(path))
-    told = _committed(lines, Path(tree), os.fsencode(path[len(tree) + 1 :]))
+    lines, bases = blame(state_dir(os.environ), tree, os.fsencode(path))
+    told = _committed(lines, bases, Path(tree), os.fsencode(path[len(tree) + 1 :]))
     emit(map(_object, told) if as_json else paged(_shown(told)))
 
 
-def _committed(lines: list[Line], tree: Path, relative: bytes) -> list[_Told]:
-    """With the commits that git names for what was there before any run that is known here."""
+def _committed(lines: list[Line], bases: list[str], tree: Path, relative: bytes) -> list[_Told]:
+    """With the commits that git names for what no run is known to have written."""
     from supervisor.git.layout import discover
     from supervisor.vocabulary.errors import GovrunError
 
     old = [number for number, line in enumerate(lines) if line.author is None]
     repository = discover(tree) if old else None
-    if repository is None:
-        return [_Told(line, "", ()) for line in lines]
-    try:
-        commits, runs = _history(repository, relative, lines, old)
-    except GovrunError:
-        commits, runs = {}, {}  # not committed yet
-    return [
-        _Told(line, commits.get(number, ""), runs.get(commits.get(number, ""), ()))
-        for number, line in enumerate(lines)
-    ]  # fmt: skip
+    commits: dict[int, str] = {}
+    runs: dict[str, tuple[str, ...]] = {}
+    if repository is not None:
+        with contextlib.suppress(GovrunError):  # there is no commit yet
+            commits, runs = _history(repository, relative, lines, old, bases)
+    found = ((line, commits.get(number, "")) for number, line in enumerate(lines))
+    return [_Told(line, commit, runs.get(commit, ())) for line, commit in found]
 
 
 def _history(
-    repository: Repository, relative: bytes, lines: list[Line], old: list[int]
+    repository: Repository, relative: bytes, lines: list[Line], old: list[int], bases: list[str]
 ) -> tuple[dict[int, str], dict[str, tuple[str, ...]]]:
-    """The commit of each line that ``old`` numbers, and the runs that the notes of these commits name."""
-    import difflib
+    """The commit of each line that ``old`` numbers, and the runs that made these commits, as their notes say."""
     import tempfile
 
     from supervisor.git.base import Objects
     from supervisor.git.refs import snapshot
     from supervisor.git.view import View
+    from supervisor.provenance.answers import trusted_by
     from supervisor.provenance.verifying import Verifier
+    from supervisor.vocabulary.errors import GovrunError
 
     commits: dict[int, str] = {}
     with tempfile.TemporaryDirectory(prefix="govrun-blame-") as folder:
         view = View(Path(folder) / "view.git", repository)
-        known = view.blame(relative)
-        matcher = difflib.SequenceMatcher(None, [text for _, text in known], [lines[n].text for n in old], False)
-        for block in matcher.get_matching_blocks():
-            commits |= {old[block.b + at]: known[block.a + at][0] for at in range(block.size)}
+        for revision in ("HEAD", *bases[:_MOST_BASES]):
+            left = [number for number in old if number not in commits]
+            with contextlib.suppress(GovrunError):  # the file is not in it
+                commits |= _matched(view.blame(relative, revision), lines, left) if left else {}
         objects = Objects(view.git, timeout=60.0)
         try:
             refs = snapshot(repository.common_dir)
-            verifier = Verifier(objects, lambda name: refs.get(name, ""), ())
+            verifier = Verifier(objects, lambda name: refs.get(name, ""), trusted_by(None, os.environ))
             named = {commit: verifier.commit(commit, "") for commit in set(commits.values())}
-            return commits, {commit: tuple(each.run for each in found if each.run) for commit, found in named.items()}
         finally:
             objects.close()
+    made = {commit: (each.run for each in found if each.run and each.how != "base") for commit, found in named.items()}
+    return commits, {commit: tuple(runs) for commit, runs in made.items()}
+
+
+def _matched(known: list[tuple[str, bytes]], lines: list[Line], left: list[int]) -> dict[int, str]:
+    import difflib
+
+    texts = [lines[number].text for number in left]
+    matcher = difflib.SequenceMatcher(None, [text for _, text in known], texts, autojunk=False)
+    blocks = matcher.get_matching_blocks()
+    return {left[block.b + at]: known[block.a + at][0] for block in blocks for at in range(block.size)}
 
 
 def _object(told: _Told) -> str:
@@ -130,4 +140,4 @@ def _shown(told: list[_Told]) -> Iterator[str]:
             what = what if len(what) <= _COMMAND else f"{what[: _COMMAND - len(author.verdict) - 2]}… {author.verdict}"
         elif each.commit:
             who, what = f"commit {each.commit[:_SHORT]}", " ".join(run[:_SHORT] for run in each.runs[:2])
-        yield f"{who:<20} {what:<{_COMMAND}} {number:>5}  {safe(each.line.text)}"
+        yield f"{who:<20} {what:<{_COMMAND}} {number:>5}  {safe(each.line.text.expandtabs())}"

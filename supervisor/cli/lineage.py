@@ -65,7 +65,9 @@ def _object(told: Told) -> str:
 
 
 def _page(folder: Path, heading: str, found: Lineage, steps: Iterator[Told], tree: str) -> Iterator[str]:
+    from supervisor.cli.text import safe
     from supervisor.git.history import folder_of
+    from supervisor.run.lineages import why_no_trees
 
     yield f"{folder.name}   {heading}"
     if found.previous:
@@ -80,7 +82,7 @@ def _page(folder: Path, heading: str, found: Lineage, steps: Iterator[Told], tre
         place = folder_of(folder.parent.parent, tree) / "states.git"
         yield f"git --git-dir={place} diff {found.base[:_SHORT]} {found.tree[:_SHORT]}"
     elif not none:
-        yield "without trees: there is no repository, or it was too large"
+        yield f"without trees: {safe(why_no_trees(folder))}"
 
 
 def _line(told: Told) -> str:

@@ -39,17 +39,16 @@ def register(app: typer.Typer) -> None:
 
 def _undo(run: str, names: list[str], to: int | None, *, dry_run: bool, as_json: bool) -> bool:
     """Whether all of it is (or would be) put back."""
-    from supervisor.cli.choice import choose
+    from supervisor.cli.choice import heading
     from supervisor.cli.live import state_outside
     from supervisor.cli.text import emit
     from supervisor.run.undo import carry_out, planned
 
     state = state_outside("undo")
-    folder = choose(state, run)
-    paths = [
-        os.path.realpath(os.path.dirname(name) or ".") + "/" + os.path.basename(name.rstrip("/")) for name in names
-    ]
-    found = planned(folder, to, [os.fsencode(os.path.normpath(path)) for path in paths])
+    folder = _chosen(state, run)
+    found = planned(folder, to, names, os.getcwd())
+    if not as_json:
+        emit([f"{folder.name}   {heading(folder, run)}"])
     if dry_run:
         emit(_foreseen(found, as_json=as_json))
         return not any(wish.left for wish in found.wishes if not wish.done)
@@ -58,6 +57,20 @@ def _undo(run: str, names: list[str], to: int | None, *, dry_run: bool, as_json:
     if not as_json:
         emit(_told(folder, done))
     return not done.left
+
+
+def _chosen(state: Path, run: str) -> Path:
+    """The run's folder. What reads may fall back to the newest run of all; what changes a tree may not."""
+    from supervisor.cli.choice import choose, tree_here
+    from supervisor.journal.store import read_meta
+    from supervisor.vocabulary.errors import UsageError
+
+    folder = choose(state, run)
+    if run == "latest" and read_meta(folder).get("tree") != tree_here():
+        raise UsageError(
+            "this tree has no run yet", f"it is {tree_here() or '-'}", "name a run: govrun runs", exit_code=2
+        )
+    return folder
 
 
 def _foreseen(found: Plan, *, as_json: bool) -> Iterator[str]:

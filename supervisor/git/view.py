@@ -72,15 +72,15 @@ class View:
             )
         return found
 
-    def blame(self, path: bytes) -> list[tuple[str, bytes]]:
-        """The commit and the text of each line of ``path`` (relative to the top) as the checked out commit has it."""
-        raw = self.git.run(["blame", "--porcelain", "HEAD", "--", path])
-        found, commit = [], ""
+    def blame(self, path: bytes, commit: str = "HEAD") -> list[tuple[str, bytes]]:
+        """The commit and the text of each line of ``path`` (relative to the top) as ``commit`` has it."""
+        raw = self.git.run(["blame", "--porcelain", commit, "--", path])
+        found, made = [], ""
         for line in raw.split(b"\n"):
             if line.startswith(b"\t"):
-                found.append((commit, line[1:]))
+                found.append((made, line[1:]))
             elif is_object_id(first := line.partition(b" ")[0].decode("ascii", "replace")):
-                commit = first  # the other lines before the text begin with a word (git-blame(1), PORCELAIN FORMAT)
+                made = first  # the other lines before the text begin with a word (git-blame(1), PORCELAIN FORMAT)
         return found
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SEGMENT = 5000
+UNTRACED = "the states of the tree: "
 _KEY = "publish.key"
 _SCRATCH = "publish.tmp"
 _MAX_POLICY = 1 << 20
@@ -249,7 +250,7 @@ def _traced(folder: Path, meta: dict[str, object]) -> tuple[Lineage | None, str]
     try:
         return trace(folder, meta), ""
     except GovrunError as error:
-        return None, f"the states of the tree: {error.what}: {error.why}"
+        return None, f"{UNTRACED}{error.what}: {error.why}"
 
 
 def _object(raw: bytes) -> dict[str, object]:

@@ -159,9 +159,10 @@ class _Trace:
         repository = discover(Path(os.fsdecode(self._tree)))
         if repository is None:
             raise UsageError("the tree is in no repository any more", os.fsdecode(self._tree), "git init")
-        rules = BaseIgnores(repository._replace(head_commit=self._base), self._folder / OWN)
-        self._rules = rules
-        walk = Walk(self._tree, lambda path, folder: rules.covers(path, directory=folder), self._base)
+        walk = Walk(self._tree, lambda _path, _folder: False)
+        if self._base:  # before the first commit nothing is ignored
+            rules = self._rules = BaseIgnores(repository._replace(head_commit=self._base), self._folder / OWN)
+            walk = Walk(self._tree, lambda path, folder: rules.covers(path, directory=folder), self._base)
         walk.load(self._place)
         return walk
 

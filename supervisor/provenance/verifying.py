@@ -77,7 +77,8 @@ class Verifier:
         if len(unnamed) > _MOST_RUNS:
             why = f"the records of {len(unnamed)} runs name this commit, {_MOST_RUNS} were looked at"
             findings.append(Finding("", Answer.UNVERIFIABLE, why))
-        findings = findings or [self._by_tree(run, tree) for run in naming.tree[:_MOST_FOUND]]
+        by_tree = (self._by_tree(run, tree) for run in (() if findings else naming.tree[:_MOST_FOUND]))
+        findings += [each for each in by_tree if each is not None]
         return findings or [Finding("", Answer.MISSING, "no note of a run is on this commit")]
 
     def _naming(self, commit: str, tree: str) -> _Naming:
@@ -99,13 +100,14 @@ class Verifier:
                 found.tree.append(run)
         return found
 
-    def _by_tree(self, run: str, tree: str) -> Finding:
+    def _by_tree(self, run: str, tree: str) -> Finding | None:
+        """None: it only began at this content, which says nothing."""
         try:
             record = self._record(run)
         except No as no:
             return Finding(run, no.answer, no.why)
         if _place(record, "", tree) != "tree-equal":
-            return Finding(run, Answer.MISSING, "it began at this content, and made no commit with it")
+            return None
         return _stands(record, "tree-equal", "; no note names it here")
 
     def _unnamed(self, run: str, commit: str, *, others: bool) -> Finding:
@@ -155,6 +157,8 @@ class Verifier:
             return Finding(run, Answer.REFUTED, _difference(lines, list(signed.values())))
         if how == "tree-equal" and all(record.commits[each].get("tree") != tree for each in held):
             how = "carried"  # what it says is of another commit of the run
+        if how == "carried" and all(each.get("role") == "base" for each in record.commits.values()):
+            return _stands(record, "base", "; it made no commit, and its note came along from where it began")
         return _stands(record, how)
 
     # ---- a record -----------------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from supervisor.journal.reader import Reader
 from supervisor.journal.store import list_runs, read_meta
 from supervisor.run.acts import Record, records_of
-from supervisor.run.lineages import changer
-from supervisor.run.undo import AGENT
+from supervisor.run.lineages import AGENT, changer
 from supervisor.trees.frames import FRAMES, Frames
 from supervisor.trees.records import text
 from supervisor.trees.states import STATES, Kept, States, read_states
@@ -42,17 +41,22 @@ class Line(NamedTuple):
     author: Author | None
 
 
-def blame(state: Path, tree: str, path: bytes) -> list[Line]:
-    """Each line of the file at ``path``, which lies in ``tree``. Errors: ``UsageError``."""
+def blame(state: Path, tree: str, path: bytes) -> tuple[list[Line], list[str]]:
+    """Each line of the file at ``path``, which lies in ``tree``; and the commits that the runs which changed it began
+    at, the newest first: what an undo has brought back may be there, and in no later one. Errors: ``UsageError``."""
     now = _read(path)
     lines: list[Line] = []
     known: dict[bytes, list[Line]] = {}  # what an undo brings back comes from whoever wrote it
+    bases: dict[str, None] = {}
     for folder in _runs(state, tree, path):
-        brings_back = read_meta(folder).get("agent") == AGENT
+        meta = read_meta(folder)
+        brings_back, git = meta.get("agent") == AGENT, meta.get("git")
+        if isinstance(git, dict) and git.get("base"):
+            bases[str(git["base"])] = None
         for content, author in _versions(folder, path):
             lines = known.get(content, lines) if brings_back else lines
             lines = known[content] = _follow(lines, content, author)
-    return _follow(lines, now, None)
+    return _follow(lines, now, None), [*reversed(bases)]
 
 
 def _runs(state: Path, tree: str, path: bytes) -> Iterator[Path]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.journal.reader import Reader
+from supervisor.git.layout import read_small
+from supervisor.journal.reader import Reader, is_live
+from supervisor.journal.store import read_meta
+from supervisor.provenance.bundle import UNTRACED
 from supervisor.provenance.lineage import Lineage, Transition, read_lineage
+from supervisor.provenance.publisher import RECORD
 from supervisor.run.acts import Record, records_of
 from supervisor.trees.states import read_states
 
+AGENT = "govrun-undo"  # the name of runs that undo others
 _MOST_CAUSES = 5
+_MOST_TOLD = 1 << 20
 _CHANGING = ("fs.create", "fs.write", "fs.rename", "fs.unlink", "fs.link", "fs.meta", "state")
 
 
@@ -34,12 +41,33 @@ def lineage_of(folder: Path) -> Lineage:
     return Lineage("", "", "", tuple(told))
 
 
+def why_no_trees(folder: Path) -> str:
+    """Why the states of the run in ``folder`` are no trees."""
+    if is_live(folder):
+        return "the run goes on: trees are made at its end"
+    for line in (read_small(folder / RECORD, _MOST_TOLD) or "").splitlines():
+        if (found := _problem(line)).startswith(UNTRACED):
+            return found.removeprefix(UNTRACED)
+    git = read_meta(folder).get("git")
+    return "they are made when its end is noted: govrun recover" if git else "the tree is in no repository"
+
+
+def _problem(line: str) -> str:
+    try:
+        return str(json.loads(line).get("problem", ""))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+
+
 def told(reader: Reader, lineage: Lineage) -> Iterator[Told]:
     """The transitions in their order. Errors: ``UsageError`` when the journal cannot be read."""
+    meta = read_meta(reader.folder)
+    argv = meta.get("argv") if meta.get("agent") == AGENT else None
+    own = [tuple(map(str, argv))] if isinstance(argv, list) else []  # an undo is one process
     records = records_of(reader)
     record: Record | None = next(records, None)
     for each in lineage.transitions:
-        causes: dict[tuple[str, ...], None] = {}
+        causes: dict[tuple[str, ...], None] = dict.fromkeys(own if each.upto else ())
         while each.upto and record is not None and _seq(record) <= each.upto:
             argv = changer(record) if _seq(record) >= each.since else ()
             if argv:

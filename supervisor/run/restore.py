@@ -23,7 +23,7 @@ from supervisor.vocabulary.errors import StopRun
 from supervisor.vocabulary.events import Kind
 from supervisor.vocabulary.versions import Identity
 
-_CHANGED = "somebody has changed it since"
+_CHANGED = "it is not as the run left it"
 
 
 class Wish(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +16,14 @@ from supervisor.journal.store import new_run, read_meta, update_meta, write_meta
 from supervisor.journal.writer import Journal
 from supervisor.provenance.completion import complete
 from supervisor.run.compose import place_of
+from supervisor.run.history import spellings
+from supervisor.run.lineages import AGENT
 from supervisor.run.restore import Done, Restorer, Wish, plan
 from supervisor.run.takeback import folders
 from supervisor.trees.frames import FRAMES, Frames
 from supervisor.trees.looking import look
 from supervisor.trees.states import STATES, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.errors import GovrunError, UsageError
-
-AGENT = "govrun-undo"
 
 
 class Plan(NamedTuple):
@@ -43,14 +43,15 @@ class Undone(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
+def planned(folder: Path, seq: int | None, names: Sequence[str], place: str) -> Plan:
     """What is to be done so that the tree is as it was before the run in ``folder``, or once record ``seq`` of it had
-    been acted upon. ``paths``: only these (absolute), and what lies below them. Raises ``UsageError``, ``StopRun``."""
+    been acted upon. ``names``: only these paths and what lies below them, meant from the folder ``place``, else from
+    the tree. Raises ``UsageError``, ``StopRun``."""
     meta = read_meta(folder)
     tree = meta.get("tree")
     if is_live(folder):
         raise UsageError(f"{folder.name} goes on", "it cannot be undone meanwhile", "wait, or govrun stop", exit_code=2)
-    if not isinstance(meta.get("end"), dict):
+    if not isinstance(end := meta.get("end"), dict):
         raise UsageError(
             f"{folder.name} ended without a word", "what it left is not known", "govrun recover", exit_code=2
         )
@@ -61,27 +62,35 @@ def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
         dropped = "what it kept was dropped to make room" if meta.get("dropped") else "it changed no file of its tree"
         why, fix = dropped, f"govrun show {folder.name}"
         raise UsageError(f"there is nothing to undo of {folder.name}", why, fix, exit_code=2)
+    last = end.get("seq")
+    if seq is not None and not 1 <= seq <= (last if isinstance(last, int) else seq):
+        raise UsageError(
+            f"no record {seq} of {folder.name}", f"it has {last}", f"govrun log {folder.name}", exit_code=2
+        )
     states = read_states(folder)
     wanted = dict(states.before) if seq is None else states.at(seq)
     left = states.at(None)
-    if paths:
-        chosen = {path for path in wanted if any(_is_in(path, each) for each in paths)}
-        _check(paths, chosen)
-        chosen |= {path.rpartition(b"/")[0] for path in chosen} & wanted.keys()  # the times of their folders
-        wanted = {path: wanted[path] for path in chosen}
-    return Plan(folder, os.fsencode(tree), tuple(plan(wanted, left)))
+    wishes = plan(wanted, left)
+    if names:
+        chosen = set().union(*(_chosen(name, place, tree, wanted) for name in names))
+        around = {path.rpartition(b"/")[0] for path in chosen} - chosen
+        # Their folders get their times back, if something is put there.
+        beside = [wish._replace(done=True, left="") for wish in wishes if wish.path in around]
+        wishes = sorted([wish for wish in wishes if wish.path in chosen] + beside)
+    return Plan(folder, os.fsencode(tree), tuple(wishes))
 
 
 def _is_in(path: bytes, place: bytes) -> bool:
     return path == place or path.startswith(place.rstrip(b"/") + b"/")
 
 
-def _check(paths: Sequence[bytes], chosen: set[bytes]) -> None:
-    for place in paths:
-        if not any(_is_in(path, place) for path in chosen):
-            what = f"the run did not change {os.fsdecode(place)!r}"
-            fix = "govrun undo RUN --dry-run lists what it changed"
-            raise UsageError(what, "nothing of it lies there", fix, exit_code=2)
+def _chosen(name: str, place: str, tree: str, wanted: Mapping[bytes, Kept]) -> set[bytes]:
+    """What the run changed at the path or below it."""
+    for path in spellings(name, place, tree):
+        if found := {each for each in wanted if _is_in(each, path)}:
+            return found
+    fix = "govrun undo RUN --dry-run lists what it changed"
+    raise UsageError(f"the run did not change {name!r}", "nothing of it lies there", fix, exit_code=2)
 
 
 def carry_out(state: Path, found: Plan, argv: Sequence[str], tell: Callable[[Done], None]) -> Undone:

@@ -24,6 +24,7 @@ _TICK = 20_000_000  # nanoseconds: ctime comes from a clock that stands still be
 _LARGEST_INDEX = 256 << 20
 _CHUNK = 1 << 20
 _NO_RULES = b"-"
+_UNSURE = (0, 0, 0, 0, 0, 0)  # no file's
 
 _State = tuple[int, int, int, int, int, int]  # dev, ino, mode, size, mtime, ctime
 
@@ -77,7 +78,8 @@ class Walk:
             self._known = {}
 
     def save(self, folder: Path) -> None:
-        """Leave an index for the next walk: of what could not have been written to since it was read. OSError."""
+        """Leave an index for the next walk, which reads again what may have been written to since it was read.
+        OSError."""
         temporary = folder / f".{INDEX}.{os.getpid()}"
         lines = [_MAGIC + self._rules, *(_line(path, *each) for path, each in self._next.items())]
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -109,8 +111,7 @@ class Walk:
                 entry = Entry(_mode(info.st_mode), blob)
                 read.add(path)
             entries[path] = entry
-            if info.st_ctime_ns < started:
-                self._next[path] = entry, state
+            self._next[path] = entry, state if info.st_ctime_ns < started else _UNSURE
         return Found(entries, frozenset(read), tuple(unreadable))
 
     def _files(self) -> Iterator[tuple[bytes, os.stat_result]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,33 @@ def test_the_names_of_a_file_that_gets_one_of_its_own_are_not_somebody_elses_wor
     assert (repo / "other").read_text() != (repo / "README.md").read_text()
 
 
+def test_an_undo_is_one_step_and_nothing_lies_between(govrun: Govrun, repo: Path) -> None:
+    (repo / "k").mkdir()
+    govrun("bash", "-c", "echo 1 > k/new; echo 2 >> README.md").ok()
+    assert govrun.cli("undo", "latest").code == 0
+    (step,) = lineage(govrun)
+    assert step["causes"] == [["govrun", "undo", step["causes"][0][2]]]
+    govrun("bash", "-c", "echo 9 > b").ok()
+    assert [each["why"] for each in lineage(govrun)] == [""]
+
+
+def test_a_repository_without_a_commit_has_states_too(govrun: Govrun, tmp_path: Path) -> None:
+    place = tmp_path / "fresh"
+    subprocess.run(["git", "init", "-q", str(place)], check=True)
+    govrun("bash", "-c", "echo 1 > a", cwd=place).ok()
+    assert [each["why"] for each in lineage(govrun)] == ["first", ""]
+
+
+def test_why_there_are_no_trees_is_said(govrun: Govrun, tmp_path: Path) -> None:
+    place = tmp_path / "plain"
+    place.mkdir()
+    govrun("bash", "-c", "echo 1 > a", cwd=place).ok()
+    told = govrun.cli("lineage", "latest", cwd=place).ok().stdout.decode()
+    assert "without trees: the tree is in no repository" in told
+    assert govrun.cli("undo", "latest", cwd=place).code == 0
+    assert not (place / "a").exists()
+
+
 def blamed(govrun: Govrun, name: str) -> list[tuple[str, str]]:
     """Line and who wrote it: a run, a commit, or nobody."""
     told = [json.loads(line) for line in govrun.cli("blame", name, "--json").ok().stdout.splitlines()]
@@ -142,6 +170,27 @@ def test_each_line_has_its_author(govrun: Govrun, repo: Path) -> None:
     first = govrun.cli("blame", "f").ok().stdout.decode().splitlines()[0]
     assert first.startswith(one.run[:12])
     assert "sed -i 1itop f allow" in first
+
+
+def test_what_an_undo_brings_back_after_a_commit_is_that_of_the_older_one(govrun: Govrun, repo: Path) -> None:
+    (repo / "f").write_text("a\n\tb = 2\n")
+    git(repo, "add", "f")
+    git(repo, "commit", "-qm", "f")
+    base = git(repo, "rev-parse", "HEAD")
+    ran = govrun("bash", "-c", "sed -i s/2/22/ f; git commit -qam 22").ok()
+    govrun("true")
+    assert blamed(govrun, "f") == [("a", base), ("\tb = 22", ran.run)]
+    assert govrun.cli("undo", ran.run, "f").code == 0
+    assert blamed(govrun, "f") == [("a", base), ("\tb = 2", base)]
+    assert b"        b = 2" in govrun.cli("blame", "f").ok().stdout
+
+
+def test_only_the_run_that_made_a_commit_is_named(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+    ran = govrun("bash", "-c", "echo one > f; git add f; git commit -qm f").ok()
+    govrun("bash", "-c", "echo x > /etc/refused; true")
+    shutil.rmtree(govrun.state / "runs")
+    told = json.loads(govrun.cli("blame", "f", "--json").ok().stdout)
+    assert told["runs"] == [ran.run]
 
 
 def test_a_clone_tells_the_run_by_the_commit(govrun: Govrun, repo: Path, tmp_path: Path) -> None:

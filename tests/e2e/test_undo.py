@@ -129,11 +129,11 @@ def test_what_the_user_changed_since_is_named_and_kept(govrun: Govrun, tree: Pat
     (tree / "new/mine").write_text("mine\n")
     shown = govrun.cli("undo", "latest", "--dry-run")
     assert shown.code == 1
-    assert b"left      src/app.py: somebody has changed it since" in shown.stdout
+    assert b"left      src/app.py: it is not as the run left it" in shown.stdout
     assert (tree / "new/n").exists()
     done = govrun.cli("undo", "latest")
     assert done.code == 1
-    assert b"left      src/app.py: somebody has changed it since" in done.stdout
+    assert b"left      src/app.py: it is not as the run left it" in done.stdout
     assert b"left      new: it is not empty: mine" in done.stdout
     assert (tree / "src/app.py").read_text() == "mine\n"
     assert sorted(path.name for path in (tree / "new").iterdir()) == ["mine"]
@@ -155,6 +155,38 @@ def test_only_some_paths_or_only_what_came_after_a_record(govrun: Govrun, tree: 
     refused = govrun.cli("undo", ran.run, "src")
     assert refused.code == 2
     assert "the run did not change" in refused.stderr
+
+
+def test_paths_are_meant_from_here_else_from_the_tree_and_done_once(govrun: Govrun, tree: Path) -> None:
+    before = state_of(tree)
+    run = govrun("bash", "-c", "mkdir d; echo 1 > src/a; echo 2 > src/b; echo 3 > d/c").ok().run
+    assert govrun.cli("undo", run, "a", cwd=tree / "src").code == 0
+    assert govrun.cli("undo", run, "src/b", cwd=tree / "src").code == 0
+    assert not (tree / "src/a").exists() and not (tree / "src/b").exists()
+    assert "nothing to do" in govrun.cli("undo", run, "src/b").stdout.decode()
+    assert govrun.cli("undo", run).code == 0
+    assert differing(before, state_of(tree)) == {}
+
+
+def test_latest_is_of_this_tree_alone(govrun: Govrun, tree: Path, tmp_path: Path) -> None:
+    run = govrun("bash", "-c", "echo 1 > a").ok().run
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "-q", str(other)], check=True)
+    for place in (other, tmp_path):
+        refused = govrun.cli("undo", "latest", cwd=place)
+        assert refused.code == 2 and "this tree has no run yet" in refused.stderr
+    named = govrun.cli("undo", run, cwd=other)
+    assert named.code == 0
+    assert named.stdout.decode().startswith(f"{run}   {tree}: bash -c")
+    assert not (tree / "a").exists()
+
+
+@pytest.mark.parametrize("seq", ["0", "-5", "999"])
+def test_a_record_that_is_not_there(govrun: Govrun, tree: Path, seq: str) -> None:
+    govrun("bash", "-c", "echo 1 > a").ok()
+    refused = govrun.cli("undo", "latest", "--to", seq)
+    assert refused.code == 2 and f"no record {seq}" in refused.stderr
+    assert (tree / "a").exists()
 
 
 def test_nothing_is_undone_twice_or_while_the_run_goes_on(govrun: Govrun, tree: Path) -> None:

@@ -139,6 +139,19 @@ def test_an_amended_message_is_tree_equal(world: World) -> None:
     assert (found.answer, found.how) == (Answer.VERIFIED, "tree-equal")
 
 
+def test_a_run_that_only_began_there_says_nothing_of_what_became_of_it(world: World) -> None:
+    (world.top / "f").write_text("x")
+    world.git("add", "f")
+    made, (commit,) = a_run(world)
+    began, _ = a_run(world, 0)
+    world.git("commit", "-q", "--amend", "-m", "better")
+    (found,) = at(world, world.git("rev-parse", "HEAD"))
+    assert (found.run, found.answer, found.how) == (made, Answer.VERIFIED, "tree-equal")
+    rewritten(world, world.git("rev-parse", "HEAD"), world.note(commit))
+    answers = {each.run: (each.answer, each.how) for each in at(world, world.git("rev-parse", "HEAD"))}
+    assert answers == {made: (Answer.VERIFIED, "tree-equal"), began: (Answer.VERIFIED, "base")}
+
+
 def test_amended_content_is_carried(world: World) -> None:
     rewriting(world)
     _, (_commit,) = a_run(world)
