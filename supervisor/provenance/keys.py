@@ -1,6 +1,7 @@
 """The key that signs what runs leave behind, and the keys that a verifier trusts.
 
 Each installation has one Ed25519 key in its state folder, which no run can read, made when the first run is published.
+The user may name an ssh key of that kind instead; it is read where it lies.
 Who it belongs to is written in the form of ``allowed_signers`` (ssh-keygen(1)), with ``govrun`` as the namespace, so
 that a key for commits and a key for runs are told apart.
 """
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 NAMESPACE = "govrun"
 KEY = "signing.key"
+NAMED = "signing.path"  # holds the name of the file with the user's ssh key
+_LONGEST = 4096  # linux/limits.h, PATH_MAX
+_MOST_KEY = 16 << 10
 _ALGORITHM = "ssh-ed25519"
 _MOST_SIGNERS = 1 << 20
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
@@ -39,18 +43,74 @@ class Trusted(NamedTuple):
 
 
 def own_key(state: Path) -> Ed25519PrivateKey:
-    """The key of this installation, made if there is none yet. Errors: ``HostError``."""
+    """The key that signs here: the user's ssh key if one was named (``use``), else that of this installation, made if
+    there is none yet. Errors: ``HostError``; one that was named and cannot be read is not replaced by another."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    named = in_use(state)
+    if named is not None:
+        return _of_ssh(named)
     seed = _read(state) or _make(state)
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def own_public(state: Path) -> bytes | None:
     """The public half, 32 bytes; None where no key was made yet. Errors: ``HostError``."""
-    if _read(state) is None:
+    if in_use(state) is None and _read(state) is None:
         return None
     return own_key(state).public_key().public_bytes_raw()
+
+
+def use(state: Path, path: Path | None) -> Ed25519PrivateKey:
+    """Sign with the OpenSSH key in the file ``path`` from now on, None: with the installation's own again. Returns the
+    key. Errors: ``HostError``, and nothing has changed."""
+    named = state / NAMED
+    try:
+        if path is None:
+            named.unlink(missing_ok=True)
+        else:
+            _of_ssh(path)
+            ours = state / f".{NAMED}.{os.getpid()}"
+            descriptor = os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(os.fsencode(path))
+            os.replace(ours, named)
+    except OSError as error:
+        raise HostError("cannot set the key that signs runs", str(error), "look at the state folder") from error
+    return own_key(state)
+
+
+def in_use(state: Path) -> Path | None:
+    """The file of the user's ssh key that signs here, None: the installation's own does. Errors: ``HostError``."""
+    try:
+        with open(os.open(state / NAMED, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
+            return Path(os.fsdecode(file.read(_LONGEST)))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HostError("cannot read which key signs runs", str(error), f"look at {state / NAMED}") from error
+
+
+def _of_ssh(path: Path) -> Ed25519PrivateKey:
+    """An OpenSSH private key (PROTOCOL.key). One with a passphrase cannot sign while nobody is there to type it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+    what, fix = f"cannot sign runs with {str(path)!r}", "govrun key --use FILE names another, --use own the usual one"
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            key = load_ssh_private_key(file.read(_MOST_KEY), None)
+    except OSError as error:
+        raise HostError(what, error.strerror or str(error), fix) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # Without the optional module that would decrypt it, the library says that it lacks that.
+        guarded = any(word in str(error) for word in ("ncrypted", "assword", "bcrypt"))
+        why = "it has a passphrase" if guarded else "it is no private key of OpenSSH"
+        raise HostError(what, why, fix) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise HostError(what, "it is not of the kind ed25519", fix)
+    return key
 
 
 def _read(state: Path) -> bytes | None:
