@@ -42,9 +42,8 @@ def test_it_signs_and_others_verify_by_it(world: World, tmp_path: Path) -> None:
     run, (commit,) = a_run(world)
     (found,) = at(world, commit, [Trusted(public(key), "me")])
     assert (found.run, found.answer, found.signer) == (run, Answer.VERIFIED, "me")
-    use(world.state, None)
-    assert own_public(world.state) is None
-    other = own_key(world.state).public_key().public_bytes_raw()
+    other = use(world.state, None).public_key().public_bytes_raw()
+    assert other == own_public(world.state) != public(key)
     with verifier(world, [Trusted(other, "installation")]) as each:
         assert each.run(run).answer is Answer.UNVERIFIABLE
 
