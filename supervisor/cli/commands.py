@@ -87,8 +87,8 @@ def _of_a_parameter(word: str, error: Exception) -> tuple[str, str] | None:
     name = dashed or param.metavar or param.name.upper()
     if not message:
         return f"{name} is missing", f"`{word}` needs one"
-    found = getattr(error.__cause__ or error.__context__, "errors", list)()  # as pydantic has it
-    value = f": {found[0].get('input')!r:.60}" if found else ""
+    errors = getattr(error.__cause__ or error.__context__, "errors", None)  # as pydantic has it
+    value = f": {errors()[0].get('input')!r:.60}" if errors is not None else ""
     if "integer" in message:
         return f"{name} is a number{value}", f"`{word}` takes nothing else there"
     return f"{name}: {message}{value}", f"`{word}` does not take it"

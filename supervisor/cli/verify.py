@@ -64,26 +64,30 @@ def register(app: typer.Typer) -> None:
     @app.command("key")
     def key() -> None:
         """Print the line by which others trust what runs of this installation have signed."""
-        import os
-        import pwd
-        import socket
-
         from supervisor.cli.text import emit
-        from supervisor.journal.store import state_dir
-        from supervisor.kernel import probe
-        from supervisor.provenance.keys import own_key, signer_line
-        from supervisor.vocabulary.errors import UsageError
 
-        if probe.run_id():
-            raise UsageError(
-                "this is a run", "the key that signs runs is hidden from them", "do it outside", exit_code=2
-            )
-        public = own_key(state_dir(os.environ)).public_key().public_bytes_raw()
-        try:
-            name = pwd.getpwuid(os.geteuid()).pw_name
-        except KeyError:
-            name = str(os.geteuid())
-        emit([signer_line(public, f"{name}@{socket.gethostname()}")])
+        emit([_own_line()])
+
+
+def _own_line() -> str:
+    """Errors: ``UsageError`` inside a run."""
+    import os
+    import pwd
+    import socket
+
+    from supervisor.journal.store import state_dir
+    from supervisor.kernel import probe
+    from supervisor.provenance.keys import own_key, signer_line
+    from supervisor.vocabulary.errors import UsageError
+
+    if probe.run_id():
+        raise UsageError("this is a run", "the key that signs runs is hidden from them", "do it outside", exit_code=2)
+    public = own_key(state_dir(os.environ)).public_key().public_bytes_raw()
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        name = str(os.geteuid())
+    return signer_line(public, f"{name}@{socket.gethostname()}")
 
 
 def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_json: bool) -> int:
