@@ -92,13 +92,14 @@ def _own_line() -> str:
 
 def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_json: bool) -> int:
     """Print what can be said; the exit status."""
+    from supervisor.cli.lines import paged
     from supervisor.cli.text import emit
     from supervisor.journal.codec import encode
     from supervisor.provenance.answers import WORST
 
     trusted = _believed(signers)
     found, lines = _packet(packet, trusted) if packet is not None else (_verified(what, trusted), [])
-    emit(encode(document(each)) for each in found) if as_json else emit([*map(line, found), *lines])
+    emit(encode(document(each)) for each in found) if as_json else emit(paged([*map(line, found), *lines]))
     answers = [each.answer for each in found]
     return _CODES[next(each for each in WORST if each in answers)]
 
@@ -246,7 +247,7 @@ def _made(word: str, seq: int) -> dict[str, object]:
 
 def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str]]:
     """What can be said of a packet, and its records as lines."""
-    from supervisor.cli.lines import line_of
+    from supervisor.cli.lines import lines_of
     from supervisor.provenance.answers import mapping_of
     from supervisor.provenance.packet import verify
     from supervisor.vocabulary.errors import UsageError
@@ -262,7 +263,7 @@ def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str
         why = f"it is larger than {_MOST_PACKET >> 20} MiB"
         raise UsageError(f"{str(path)!r} is no packet", why, "govrun packet RUN SEQ > FILE", exit_code=2)
     found, events = verify(mapping_of(raw), trusted)
-    return [found], [line_of(dict(each.described)) for each in events]
+    return [found], list(lines_of([dict(each.described) for each in events], ""))
 
 
 def document(found: Finding) -> dict[str, object]:
