@@ -23,7 +23,7 @@ _COMMANDS = {
     "lineage": "lineage", "blame": "blame", "undo": "undo", "recover": "recover",
 }  # fmt: skip
 # What other programs call it.
-_MEANT = {"version": "--version", "-V": "--version", "-v": "--version", "help": "--help", "-?": "--help"}
+_MEANT = {"version": "--version", "-V": "--version", "-v": "--version", "-?": "--help"}
 
 _HELP = """Runtime governance for AI agents.
 
@@ -45,8 +45,8 @@ def run_command(words: list[str]) -> int:
             typer.echo(f"govrun {__version__}")
             raise typer.Exit
 
-    if not words:
-        words = ["--help"]
+    if not words or words[0] == "help":
+        words = [*words[1:], "--help"]
     # What is asked for is named first; the others are loaded to be listed.
     for module in dict.fromkeys([_COMMANDS[words[0]]] if words[0] in _COMMANDS else _COMMANDS.values()):
         import_module(f"supervisor.cli.{module}").register(app)
@@ -55,16 +55,43 @@ def run_command(words: list[str]) -> int:
     except typer.Exit as done:
         return int(done.exit_code)
     except _USAGE as error:
-        if words[0] in _MEANT:
-            reason, fix = "it is written otherwise", f"govrun {_MEANT[words[0]]}"
-        elif words[0] in _COMMANDS:
-            reason, fix = f"`{words[0]}` does not take it", f"govrun {words[0]} --help"
-        else:
-            reason = f"commands: {', '.join(_COMMANDS)}"
-            meant = words[0] if not words[0].startswith("-") else "COMMAND"
-            fix = f"govrun -- {meant} … runs it as a command; govrun --help lists the rest"
-        raise UsageError(str(error).rstrip("."), reason, fix, exit_code=2) from error
+        if not getattr(error, "message", "") and getattr(error, "param", None) is None:
+            return 2  # a group without a command: its help was printed, which says all
+        raise _told(words[0], error) from error
     return result if isinstance(result, int) else 0
+
+
+def _told(word: str, error: Exception) -> UsageError:
+    """What is wrong with the line that begins with ``word``."""
+    what = str(error).rstrip(".")
+    if word in _MEANT:
+        reason, fix = "it is written otherwise", f"govrun {_MEANT[word]}"
+    elif word in _COMMANDS:
+        what, reason = _of_a_parameter(word, error) or (what, f"`{word}` does not take it")
+        fix = f"govrun {word} --help"
+    else:
+        reason = f"commands: {', '.join(_COMMANDS)}"
+        meant = word if word.strip() and not word.startswith("-") else "COMMAND"
+        fix = f"govrun -- {meant} … runs it as a command; govrun --help lists the rest"
+    return UsageError(what, reason, fix, exit_code=2)
+
+
+def _of_a_parameter(word: str, error: Exception) -> tuple[str, str] | None:
+    """What is wrong with one that is missing, or is none of its kind, and why."""
+    message, param = str(getattr(error, "message", "")).rstrip("."), getattr(error, "param", None)
+    if message.endswith("requires an argument"):
+        return message, "nothing follows it"
+    if param is None:
+        return None
+    dashed = max((name for name in param.opts if name.startswith("-")), key=len, default="")
+    name = dashed or param.metavar or param.name.upper()
+    if not message:
+        return f"{name} is missing", f"`{word}` needs one"
+    errors = getattr(error.__cause__ or error.__context__, "errors", None)  # as pydantic has it
+    value = f": {errors()[0].get('input')!r:.60}" if errors is not None else ""
+    if "integer" in message:
+        return f"{name} is a number{value}", f"`{word}` takes nothing else there"
+    return f"{name}: {message}{value}", f"`{word}` does not take it"
 
 
 def _plain_flags(app: typer.Typer) -> Callable[..., object]:

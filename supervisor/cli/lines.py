@@ -16,6 +16,12 @@ _LONGEST_MESSAGE = 300
 _LABEL = 11  # columns
 _LABELLED = re.compile(r"(?:[a-z][a-z ]{9} |  below    | {11})(?=\S)")
 _QUOTED = re.compile(r" +(?:\d+ )?\| ")
+# Where the last column begins of lines that have some: of a run and what it is, of lineage, of blame.
+_COLUMNS = re.compile(
+    r"[0-9A-HJKMNP-TV-Z]{26} +|commit [0-9a-f]{12}: |"
+    r" *\d+  (?:[0-9a-f]{12}|- {11}) (?:[0-9a-f]{12}|- {11})  (?:\d+-\d+|-) +\d+ paths? +|"
+    r".{20} .{24} [ \d]{4}\d  +| *"
+)
 _LEAST = 24  # columns for what a record is about
 _STYLES = MappingProxyType(
     {
@@ -194,5 +200,25 @@ def paged(lines: Iterable[str]) -> Iterator[str]:
             yield from (" " * _LABEL + each for each in rest)
         elif "\x1b" in line:
             yield line  # drawn
+        elif line.startswith("git "):
+            yield line  # to be pasted
         else:
-            yield from terminal.wrap(line, terminal.width, whole=True) if line else ("",)
+            yield from _hanging(terminal, line)
+
+
+def _hanging(terminal: Terminal, line: str) -> Iterator[str]:
+    """A line, and below its last column what has no room."""
+    from rich.cells import cell_len
+
+    columns = _COLUMNS.match(line)
+    head = columns[0] if columns is not None else ""
+    room = terminal.width - cell_len(head)
+    text = line[len(head) :]
+    if cell_len(line) <= terminal.width:
+        yield line
+    elif room < _LEAST or max(map(cell_len, text.split(" "))) > room:
+        yield from terminal.wrap(line, terminal.width, whole=True)
+    else:
+        first, *rest = terminal.wrap(text, room, whole=True)
+        yield head + first
+        yield from (" " * cell_len(head) + each for each in rest)

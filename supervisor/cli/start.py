@@ -64,6 +64,9 @@ def parse(words: list[str]) -> Options:
     given, accept = _options(words[:at])
     if not command:
         raise UsageError("no command after --", "nothing follows it", "govrun -- COMMAND ARGS…")
+    if not command[0].strip():
+        why = f"{command[0]!r} is its first word, as a variable leaves it that is not set"
+        raise UsageError("the command is empty", why, "govrun -- COMMAND ARGS…", exit_code=127)
     tree = given.get("--tree", "inplace")
     if tree != "inplace":
         raise UsageError(f"--tree {tree} is not built yet", "this version works in place", "leave --tree out")

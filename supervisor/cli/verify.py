@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from supervisor.provenance.verifying import Verifier
 
 _MOST_PACKET = 4 << 20  # that of an act in a run with 10,000 commits
+_LEAST = 8  # characters of a run's id that are not taken for a revision
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command("verify")
     def verify(
-        what: str = cli.Argument("HEAD", metavar="[REV|RUN]", help="A commit, or a run by its id."),
+        what: str = cli.Argument(
+            "HEAD", metavar="[REV|RUN]", help="A commit, or a run: its id, at least 8 characters of it, or latest."
+        ),
         signers: Path | None = cli.Option(
             None, "--allowed-signers", metavar="FILE", help="Whom to believe (ssh-keygen(1), ALLOWED SIGNERS)."
         ),
@@ -61,38 +64,66 @@ def register(app: typer.Typer) -> None:
     @app.command("key")
     def key() -> None:
         """Print the line by which others trust what runs of this installation have signed."""
-        import os
-        import pwd
-        import socket
-
         from supervisor.cli.text import emit
-        from supervisor.journal.store import state_dir
-        from supervisor.provenance.keys import own_key, signer_line
 
-        public = own_key(state_dir(os.environ)).public_key().public_bytes_raw()
-        try:
-            name = pwd.getpwuid(os.geteuid()).pw_name
-        except KeyError:
-            name = str(os.geteuid())
-        emit([signer_line(public, f"{name}@{socket.gethostname()}")])
+        emit([_own_line()])
+
+
+def _own_line() -> str:
+    """Errors: ``UsageError`` inside a run."""
+    import os
+    import pwd
+    import socket
+
+    from supervisor.journal.store import state_dir
+    from supervisor.kernel import probe
+    from supervisor.provenance.keys import own_key, signer_line
+    from supervisor.vocabulary.errors import UsageError
+
+    if probe.run_id():
+        raise UsageError("this is a run", "the key that signs runs is hidden from them", "do it outside", exit_code=2)
+    public = own_key(state_dir(os.environ)).public_key().public_bytes_raw()
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        name = str(os.geteuid())
+    return signer_line(public, f"{name}@{socket.gethostname()}")
 
 
 def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_json: bool) -> int:
     """Print what can be said; the exit status."""
-    import os
-
+    from supervisor.cli.lines import paged
     from supervisor.cli.text import emit
     from supervisor.journal.codec import encode
-    from supervisor.provenance.answers import WORST, trusted_by
+    from supervisor.provenance.answers import WORST
 
-    trusted = trusted_by(signers, os.environ)
+    trusted = _believed(signers)
     found, lines = _packet(packet, trusted) if packet is not None else (_verified(what, trusted), [])
-    emit(encode(document(each)) for each in found) if as_json else emit([*map(line, found), *lines])
+    emit(encode(document(each)) for each in found) if as_json else emit(paged([*map(line, found), *lines]))
     answers = [each.answer for each in found]
     return _CODES[next(each for each in WORST if each in answers)]
 
 
 _CODES = {"verified": 0, "refuted": 1, "unverifiable": 2, "missing": 3, "carried": 4}
+
+
+def _believed(signers: Path | None) -> list[Trusted]:
+    """Whose signatures count. Errors: ``UsageError``."""
+    import os
+
+    from supervisor.kernel import probe
+    from supervisor.provenance.answers import trusted_by
+    from supervisor.vocabulary.errors import UsageError
+
+    if signers is None and probe.run_id():
+        why, fix = "whom you believe is hidden from runs", "do it outside, or name a list: --allowed-signers FILE"
+        raise UsageError("this is a run", why, fix, exit_code=2)
+    found = trusted_by(signers, os.environ)
+    if signers is not None and not found:
+        fix = "where the runs were started, `govrun key` prints the line"
+        why = "no line of it has an Ed25519 key that may sign runs"
+        raise UsageError(f"{str(signers)!r} names no key", why, fix, exit_code=2)
+    return found
 
 
 class _Here(NamedTuple):
@@ -136,6 +167,7 @@ def _verified(what: str | None, trusted: list[Trusted]) -> list[Finding]:
     from supervisor.provenance.answers import Answer, Finding
     from supervisor.provenance.ledger import LEDGERS
     from supervisor.provenance.verifying import Verifier
+    from supervisor.vocabulary.errors import UsageError
 
     with _here() as here:
         verifier = Verifier(here.objects, here.ref, trusted, here.runs)
@@ -145,7 +177,38 @@ def _verified(what: str | None, trusted: list[Trusted]) -> list[Finding]:
             return list(verifier.everything(ledgers)) or [nothing]
         if is_ulid(what.upper()):
             return [verifier.run(what.upper())]
-        return _at(here, verifier, what)[1]
+        try:
+            return _at(here, verifier, what)[1]
+        except UsageError:
+            named = len(what) >= _LEAST and any(run.startswith(what.upper()) for run in here.runs)
+            if not named and what != "latest":
+                raise
+        return [verifier.run(_named(here, what))]
+
+
+def _named(here: _Here, word: str) -> str:
+    """The run whose record is here, by the beginning of its id, or ``latest``. Errors: ``UsageError``."""
+    from supervisor.vocabulary.errors import UsageError
+
+    found = _latest(here) if word == "latest" else [run for run in here.runs if run.startswith(word.upper())]
+    if len(found) != 1:
+        why = f"{len(found)} records begin like that" if found else "its record is not in this repository"
+        fix = "name it by its id: govrun runs; govrun notes fetch brings the records of others"
+        raise UsageError(f"cannot tell which run is meant: {word!r:.60}", why, fix, exit_code=2)
+    return found[0]
+
+
+def _latest(here: _Here) -> list[str]:
+    """The newest run of this tree that has a record; where it has none, the newest record."""
+    import os
+
+    from supervisor.cli.choice import tree_here
+    from supervisor.journal.store import list_runs, read_meta, state_path
+
+    state, tree = state_path(os.environ), tree_here()
+    runs = [run for run in reversed(list_runs(state)) if run in here.runs]
+    own = next((run for run in runs if read_meta(state / "runs" / run).get("tree") == tree), None)
+    return [own] if own is not None else here.runs[-1:]
 
 
 def _at(here: _Here, verifier: Verifier, revision: str) -> tuple[str, list[Finding]]:
@@ -170,17 +233,13 @@ def _made(word: str, seq: int) -> dict[str, object]:
     from supervisor.vocabulary.errors import UsageError
 
     with _here() as here:
-        found = here.runs[-1:] if word == "latest" else [run for run in here.runs if run.startswith(word.upper())]
-        if len(found) != 1:
-            why = f"{len(found)} records begin like that" if found else "its record is not in this repository"
-            fix = "name it by its id: govrun runs; govrun notes fetch brings the records of others"
-            raise UsageError(f"cannot tell which run is meant: {word!r:.60}", why, fix, exit_code=2)
-        files = Records(here.objects, here.ref, ()).files(here.ref(ref_of(found[0])))
+        run = _named(here, word)
+        files = Records(here.objects, here.ref, ()).files(here.ref(ref_of(run)))
         try:
             events = act_of(files, seq)
         except LookupError as error:
-            fix = f"govrun log {found[0]} numbers them"
-            raise UsageError(f"no record {seq} of {found[0]}", str(error), fix, exit_code=2) from error
+            fix = f"govrun log {run} numbers them"
+            raise UsageError(f"no record {seq} of {run}", str(error), fix, exit_code=2) from error
         blob = next((str(each["adr_blob"]) for each in events.values() if each.get("adr_blob")), "")
         text = here.objects.get(blob) if blob else None
         return make(files, events, (blob, text[2]) if text is not None else None)
@@ -188,7 +247,7 @@ def _made(word: str, seq: int) -> dict[str, object]:
 
 def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str]]:
     """What can be said of a packet, and its records as lines."""
-    from supervisor.cli.lines import line_of
+    from supervisor.cli.lines import lines_of
     from supervisor.provenance.answers import mapping_of
     from supervisor.provenance.packet import verify
     from supervisor.vocabulary.errors import UsageError
@@ -204,7 +263,7 @@ def _packet(path: Path, trusted: list[Trusted]) -> tuple[list[Finding], list[str
         why = f"it is larger than {_MOST_PACKET >> 20} MiB"
         raise UsageError(f"{str(path)!r} is no packet", why, "govrun packet RUN SEQ > FILE", exit_code=2)
     found, events = verify(mapping_of(raw), trusted)
-    return [found], [line_of(dict(each.described)) for each in events]
+    return [found], list(lines_of([dict(each.described) for each in events], ""))
 
 
 def document(found: Finding) -> dict[str, object]:

@@ -238,7 +238,7 @@ def _commit(state: Path, word: str, *, as_json: bool) -> bool | None:
             refused = list(refusals(reader)) if reader is not None else None
             _json(told_of(each) | {"commit": commit, "refused": refused})
         else:
-            emit([f"commit {commit[:12]}: {line(each)}"])
+            _show([f"commit {commit[:12]}: {line(each)}"])
             if reader is not None:
                 _refused(reader, each.run, as_json=False)
             else:

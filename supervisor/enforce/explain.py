@@ -26,8 +26,9 @@ _MOST_ALIKE = 5  # processes in a row that are told the same of one folder
 _QUIET = 60.0  # seconds after which it is told again
 # What rules about paths say of every name in a folder alike.
 _ALIKE = re.compile(
-    r"(?P<folder>(?:.*/)?)[^/]*"
-    r"(?P<says> (?:is outside the write scope|was there before this run|is hidden from this run|is protected \(.*\)))",
+    r"(?P<folder>(?:.*?/)??)[^/]*"
+    r"(?P<says> (?:is outside the write scope|was there before this run|is hidden from this run|is protected \(.*\))"
+    r"|: its folder .* was there before this run)",
     re.DOTALL,
 )
 _ICANON, _LFLAG = termios.ICANON, 3

@@ -18,6 +18,7 @@ WRITE, PROTECT, HIDE = "scope.write", "scope.protect", "scope.hide"
 STATE, POLICY, PATH, CODE = "govrun.state", "govrun.policy", "govrun.path", "govrun.code"
 PROGRAM = "govrun.agent"
 _ASK = "ask the person who started the run"
+_OWN_FOLDER = "write to $TMPDIR, which is this run's own, or to a folder that it made"
 _ADD_PATTERN = f"{_ASK} to add a pattern for that path to write"
 
 
@@ -184,8 +185,7 @@ def _name(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place, 
                 )
         case Zone.TEMP:
             if not _may_touch_temp(target, place, new=new) and not _closes(policy, event, target, place):
-                message = f"{_show(target.path)} was there before this run"
-                yield Match(policy.invariant(WRITE), _at_least_deny(policy), message)
+                yield _was_there(policy, target, new=new)
         case Zone.OUTSIDE:
             message = f"{_show(target.path)} is outside the write scope"
             yield Match(_grantable(policy, target.path), _at_least_deny(policy), message)
@@ -238,6 +238,15 @@ def _may_touch_temp(target: Target, place: Place, *, new: bool) -> bool:
     if target.made:
         return True
     return new and target.kind is Kind.ABSENT and b"/" not in place.relative
+
+
+def _was_there(policy: CompiledPolicy, target: Target, *, new: bool) -> Match:
+    rule, effect = policy.invariant(WRITE), _at_least_deny(policy)
+    if new and target.kind is Kind.ABSENT:
+        folder = target.path.rpartition(b"/")[0]
+        told = f"{_show(target.path)}: its folder {_show(folder)} was there before this run"
+        return Match(rule._replace(use=_OWN_FOLDER), effect, told)
+    return Match(rule, effect, f"{_show(target.path)} was there before this run")
 
 
 def _closes(policy: CompiledPolicy, event: FsEvent, target: Target, place: Place) -> bool:

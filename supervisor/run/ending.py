@@ -40,7 +40,7 @@ def outcome(end: End, counts: Counts, fail_on: Effect | None, *, unmet: int = 0)
     status = end.status or 0
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
     crossed = fail_on is not None and (counts.blocked > 0 or (fail_on is Effect.WARN and counts.warned > 0))
-    if unmet or (code == 0 and crossed):
+    if unmet or crossed:
         return (EXIT_ENFORCED if code == 0 else code), "FAILED"
     return code, "WARNED" if counts.warned else "PASSED"
 

@@ -230,6 +230,24 @@ def test_named_commands_exist(govrun: "Govrun") -> None:
         assert govrun.cli(name, "--help").ok().stdout
 
 
+def test_every_command_is_in_the_table() -> None:
+    from supervisor.cli.commands import _COMMANDS
+
+    first = " ".join(rows(README, "command"))
+    named = set(re.findall(r"`(?:govrun )?([a-z]+)[ `]", first))
+    assert named >= set(_COMMANDS)
+
+
+def test_the_link_of_the_quick_start_can_be_made_in_an_empty_home(tmp_path: Path) -> None:
+    block = README.partition("\n## Quick start\n")[2].partition("```console\n")[2].partition("```")[0]
+    (line,) = (command for command, _ in steps(block) if "ln -s" in command)
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".local/bin/govrun").resolve() == ROOT / "scripts/govrun"
+
+
 def test_changelog(govrun: "Govrun") -> None:
     """The newest version is the one that is here; below each the groups of Keep a Changelog, none of them empty."""
     from supervisor import __version__

@@ -74,7 +74,11 @@ LINES = {
     "variable before the command": (["--", "FOO=1", "ls"], 127, "govrun -- env FOO=… COMMAND"),
     "version": (["version"], 2, "fix: govrun --version"),
     "short version": (["-V"], 2, "fix: govrun --version"),
-    "help": (["help"], 2, "fix: govrun --help"),
+    "help on nothing": (["help", "nothing"], 2, "No such command 'nothing'"),
+    "missing argument": (["undo"], 2, "govrun: RUN is missing\n  why: `undo` needs one\n"),
+    "no number": (["packet", "latest", "abc"], 2, "govrun: SEQ is a number: 'abc'\n"),
+    "no number of an option": (["runs", "-n", "x"], 2, "govrun: -n is a number: 'x'\n"),
+    "option of a subcommand without its value": (["undo", "01", "--to"], 2, "why: nothing follows it"),
     "unknown level": (["--require", "everything", "--", *MARK], 125, "enforced, supervised, observed"),
     "unknown end": (["--fail-on", "all", "--", *MARK], 125, "warn, deny, revert"),
     "unknown gap": (["--accept", "no-landlock", "--", *MARK], 125, "yama"),
@@ -86,7 +90,8 @@ LINES = {
     "root elsewhere": (["--root", "src", "--", *MARK], 125, "does not contain"),
     "missing command": (["--", "no-such-program"], 127, "PATH"),
     "missing file": (["--", "./no-such-program"], 127, "no such file"),
-    "empty command": (["--", ""], 127, "PATH"),
+    "empty command": (["--", ""], 127, "the command is empty"),
+    "blank command": (["--", " ", "x"], 127, "the command is empty"),
     "folder": (["--", "./src"], 126, "folder"),
     "no permission": (["--", "./README.md"], 126, "not executable"),
     "unknown subcommand": (["exlpain"], 2, "exlpain"),
@@ -97,6 +102,14 @@ LINES = {
     "control characters": (["--\x1b[31m\u202e", "--", *MARK], 125, "unknown option"),
     "control characters in a subcommand": (["log", "x", "\x1b[31m\u202e"], 2, "govrun"),
 }
+
+
+def test_help_by_its_name(govrun: Govrun) -> None:
+    for words in ([], ["undo"], ["notes", "push"]):
+        assert govrun.cli("help", *words).ok().stdout == govrun.cli(*words, "--help").ok().stdout != b""
+    alone = govrun.cli("notes")
+    assert (alone.code, alone.stderr) == (2, "")
+    assert alone.stdout.strip() == govrun.cli("notes", "--help").ok().stdout.strip()
 
 
 @pytest.mark.parametrize("name", LINES)

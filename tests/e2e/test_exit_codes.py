@@ -78,7 +78,8 @@ def test_fail_on_deny(govrun: Govrun) -> None:
     command = ("bash", "-c", "echo x > $HOME/outside; exit 0")
     assert govrun(*command).code == 0
     assert govrun(*command, options=["--fail-on", "deny"]).code == 123
-    assert govrun("bash", "-c", "echo x > $HOME/outside; exit 5", options=["--fail-on", "deny"]).code == 5
+    failed = govrun("bash", "-c", "echo x > $HOME/outside; exit 5", options=["--fail-on", "deny"])
+    assert (failed.code, failed.records(kind="run.end")[-1]["op"]["status"]) == (5, "FAILED")
     assert govrun("true", options=["--fail-on", "deny"]).code == 0
 
 

@@ -67,9 +67,42 @@ def test_two_clones_with_three_runs_each(govrun: Govrun, hub: Path) -> None:
     assert whole.count(b"number 3 of its ledger") == 2
     # Again there is nothing to do, and no commit is made of it.
     before = git(govrun, fresh, "rev-parse", "refs/notes/govrun")
-    assert b"0 notes changed here" in govrun.cli("notes", "fetch", cwd=fresh).ok().stdout
+    assert b"nothing new at origin: 6 records here" in govrun.cli("notes", "fetch", cwd=fresh).ok().stdout
     assert git(govrun, fresh, "rev-parse", "refs/notes/govrun") == before
     git(govrun, hub, "fsck", "--strict")
+
+
+def test_what_a_push_says(govrun: Govrun, hub: Path) -> None:
+    tree, other = clone(govrun, hub, "one"), clone(govrun, hub, "two")
+    assert b"nothing to push" in govrun.cli("notes", "push", cwd=other).ok().stdout
+    runs(govrun, tree, 1)
+    for _ in range(2):
+        told = govrun.cli("notes", "push", cwd=tree).ok().stdout
+        assert told == b"pushed: origin has all that is here, 1 record and the notes\n"
+    assert b"1 note changed here, 1 record\n" in govrun.cli("notes", "fetch", cwd=other).ok().stdout
+
+
+def test_a_remote_that_is_none_or_does_not_answer(govrun: Govrun, repo: Path, hub: Path) -> None:
+    def refused(*words: str, tree: Path) -> list[str]:
+        outcome = govrun.cli("notes", *words, cwd=tree)
+        assert outcome.code == 2
+        what, why, fix = outcome.stderr.splitlines()
+        assert what.startswith("govrun: ") and why.startswith("  why: ") and fix.startswith("  fix: ")
+        return [what.removeprefix("govrun: "), why.removeprefix("  why: "), fix.removeprefix("  fix: ")]
+
+    tree = clone(govrun, hub, "one")
+    runs(govrun, tree, 1)
+    for word in ("push", "fetch"):
+        assert refused(word, tree=repo)[::2] == ["this repository has no remote", "git remote add origin ADDRESS"]
+        assert refused(word, "upstream", tree=tree) == ["no remote 'upstream'", "remotes: origin", "git remote"]
+        git(govrun, tree, "remote", "set-url", "origin", str(hub.parent / "gone"))
+        what, why, _ = refused(word, tree=tree)
+        assert what == "origin does not answer" and "does not appear to be a git repository" in why
+        git(govrun, tree, "remote", "set-url", "origin", str(hub))
+    hook = hub / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho not here >&2; exit 1\n")
+    hook.chmod(0o755)
+    assert refused("push", tree=tree)[0] == "origin does not take it"
 
 
 def test_both_note_the_same_commit(govrun: Govrun, hub: Path) -> None:
@@ -136,7 +169,7 @@ def test_what_is_no_ref_of_ours_is_not_taken_over(govrun: Govrun, hub: Path) -> 
     git(govrun, hub, "update-ref", "refs/govrun/runs/0A/tag", "refs/tags/v1")
     govrun.cli("notes", "fetch", cwd=other).ok()
     assert git(govrun, other, "for-each-ref", "refs/govrun") == ""
-    assert b"0 notes" in govrun.cli("notes", "fetch", cwd=tree).ok().stdout
+    assert b"nothing new at origin: 1 record here" in govrun.cli("notes", "fetch", cwd=tree).ok().stdout
     govrun.cli("verify", commit, cwd=tree).ok()
 
 

@@ -139,6 +139,12 @@ def test_on_a_terminal(ran: Outcome, govrun: Govrun, width: int) -> None:
     assert len(re.findall(r"^ +\d+ ", log, re.MULTILINE)) == len(ran.journal)
 
 
+def test_verify_fits_a_terminal(ran: Outcome, govrun: Govrun) -> None:
+    shown = on_terminal(govrun, 60, "verify", "latest").split("\n")
+    assert shown[0].startswith(f"{ran.run} verified") and len(shown) > 2
+    assert all(len(line) <= 60 for line in shown) and shown[1].startswith(" " * 27)
+
+
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_terminals_without_colours(ran: Outcome, govrun: Govrun, env: dict[str, str | None]) -> None:
     for words in READING:

@@ -120,6 +120,45 @@ def test_a_run_cannot_reach_the_key(govrun: Govrun, repo: Path) -> None:
     assert outcome.code != 0 and key.read_bytes() not in outcome.stdout and not (repo / "k").exists()
 
 
+def test_a_run_is_named_by_the_beginning_of_its_id_or_as_the_latest(govrun: Govrun, repo: Path) -> None:
+    first, last = (govrun("sh", "-c", f"echo {name} > {name}; git add . && git commit -qm {name}").run for name in "ab")
+    elsewhere = repo.parent / "elsewhere"
+    git(govrun, repo, "worktree", "add", "-q", str(elsewhere))
+    other = govrun("sh", "-c", "echo c > c; git add . && git commit -qm c", cwd=elsewhere).run
+    for word, run in ((first[:20], first), (last.lower()[:24], last), ("latest", last)):
+        assert govrun.cli("verify", word).ok().stdout.decode().startswith(f"{run} verified PASSED"), word
+    assert last.encode() in govrun.cli("packet", "latest", "1").ok().stdout
+    assert other.encode() in govrun.cli("verify", "latest", cwd=elsewhere).ok().stdout
+    for word, why in ((first[:7], "cannot find the commit"), (first[:20] + "!", "cannot find the commit")):
+        outcome = govrun.cli("verify", word)
+        assert outcome.code == 2 and why in outcome.stderr
+    # What is a revision is never taken for a run.
+    git(govrun, repo, "tag", last[:20], "HEAD~2")
+    git(govrun, repo, "tag", "latest", "HEAD~2")
+    assert [govrun.cli("verify", word).code for word in (last[:20], "latest")] == [3, 3]
+
+
+def test_inside_a_run_it_says_where_to_ask(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+    govrun("sh", "-c", WORK).ok()
+    (repo / "signers").write_bytes(govrun.cli("key").ok().stdout)
+    own = [str(word) for word in govrun.argv()]
+    for words, fix in ((["verify"], "--allowed-signers"), (["key"], "do it outside")):
+        outcome = govrun(*own, *words)
+        assert outcome.code == 2 and "govrun: this is a run" in outcome.stderr and fix in outcome.stderr
+        assert "signing.key" not in outcome.stderr
+    assert b"verified (native)" in govrun(*own, "verify", "--allowed-signers", "signers").ok().stdout
+
+
+def test_a_list_that_names_no_key_is_an_error(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+    govrun("sh", "-c", WORK).ok()
+    empty = tmp_path / "empty"
+    for text in ("", "# nobody\n", "ada ssh-rsa AAAA\n", 'ada namespaces="git" ssh-ed25519 AAAA\n'):
+        empty.write_text(text)
+        outcome = govrun.cli("verify", "--allowed-signers", empty)
+        assert outcome.code == 2 and "empty' names no key" in outcome.stderr, text
+        assert outcome.stdout == b""
+
+
 def test_what_is_no_revision_and_no_list(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
     assert govrun.cli("verify", "nowhere").code == 2
     assert govrun.cli("verify", "--allowed-signers", tmp_path / "none").code == 2

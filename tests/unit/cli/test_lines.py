@@ -118,6 +118,61 @@ def test_a_narrow_terminal_gets_more_lines(terminal: Any) -> None:
     assert narrow == ["    12 fs.write    -       intent", "       src/app.py", "       i: not so: do this"]
 
 
+def paged(monkeypatch: pytest.MonkeyPatch, terminal: Any, width: int, *given: str) -> list[str]:
+    terminal(width)
+    monkeypatch.setattr(lines, "on_terminal", lambda: True)
+    return [SGR.sub("", line) for line in lines.paged(given)]
+
+
+def lineage_line() -> str:
+    from supervisor.cli.lineage import _line
+    from supervisor.provenance.lineage import Transition
+    from supervisor.run.lineages import Told
+
+    made = Transition(n=7, pre="a" * 12, post="b" * 12, since=3, upto=9, paths=2, why="")
+    return _line(Told(made, (("sh", "-c", "one two three four five six seven"),), 0))
+
+
+def blame_line() -> str:
+    from supervisor.cli.blame import _shown, _Told
+    from supervisor.run.blaming import Author, Line
+
+    author = Author(run="0" * 26, since=3, upto=12, argv=("sleep", "5"), verdict="allow")
+    (line,) = _shown([_Told(Line(b"    value = some(thing) # and so on", author), "", ())])
+    return line
+
+
+@pytest.mark.parametrize("made", [lineage_line, blame_line])
+def test_what_has_no_room_goes_on_below_its_column(monkeypatch: pytest.MonkeyPatch, terminal: Any, made: Any) -> None:
+    line = made()
+    text = line[line.index("sh -c" if made is lineage_line else "value") :]
+    column = line.index(text)
+    found = paged(monkeypatch, terminal, column + 26, line)
+    assert len(found) > 1 and found[0].startswith(line[:column])
+    assert all(each.startswith(" " * column) and each[column] != " " for each in found[1:])
+    assert " ".join(each[column:] for each in found) == text
+    assert paged(monkeypatch, terminal, 200, line) == [line]
+
+
+def test_what_is_to_be_pasted_is_one_line(monkeypatch: pytest.MonkeyPatch, terminal: Any) -> None:
+    line = "git --git-dir=/a/b diff " + "word " * 20
+    assert paged(monkeypatch, terminal, 80, line) == [line]
+
+
+def test_a_run_and_what_is_said_of_it(monkeypatch: pytest.MonkeyPatch, terminal: Any) -> None:
+    run = "01JXK3ZQ4V8M0000000000000A"
+    told = f"{run} verified (native) PASSED: 15 events, signed by ada@host, number 1 of its ledger"
+    found = paged(monkeypatch, terminal, 80, told)
+    assert [len(found), *(cell_len(each) <= 80 for each in found)] == [2, True, True]
+    assert found[1] == " " * 27 + "ada@host, number 1 of its ledger"
+    # A word that has no room there goes on at the margin, whole.
+    path = "/" + "x" * 60
+    assert [each.strip() for each in paged(monkeypatch, terminal, 80, f"{run}   {path}: true")] == [
+        run,
+        f"{path}: true",
+    ]
+
+
 def test_what_cannot_be_written_is_told() -> None:
     with open("/dev/full", "w") as full, pytest.raises(HostError, match="standard output") as caught:
         emit(["x"], full)

@@ -174,6 +174,7 @@ def test_another_process_is_told_again(pipe: tuple[int, int]) -> None:
 OUTSIDE = [
     "{} is outside the write scope",
     "{} was there before this run",
+    "{}: its folder {folder} was there before this run",
     "{} is hidden from this run",
     "{} is protected (/a/b/**)",
 ]
@@ -181,14 +182,19 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("message", OUTSIDE)
 def test_names_of_a_folder_are_one_violation(pipe: tuple[int, int], message: str) -> None:
-    told = explainer()
+    def told(name: str) -> str:
+        return message.format(name, folder=name.rpartition("/")[0])
+
+    teller = explainer()
     with process(pipe[1]) as pid:
         for name in ("/a/b/x.pyc.1", "/a/b/x.pyc.2", "/a/b/y z.pyc", "/a/c/x.pyc.1", "/a/b.pyc", "/a/b c/x"):
-            assert told.tell(pid, pid, verdict(message.format(name)))
+            assert teller.tell(pid, pid, verdict(told(name)))
         again = RULE._replace(id="another")
-        assert told.tell(pid, pid, verdict(message.format("/a/b/x.pyc.1"), rule=again))
+        assert teller.tell(pid, pid, verdict(told("/a/b/x.pyc.1"), rule=again))
     shown = drain(pipe[0]).decode().splitlines()
-    names = [line.partition("): ")[2].partition(" is ")[0].partition(" was ")[0] for line in shown]
+    names = [
+        line.partition("): ")[2].partition(" is ")[0].partition(" was ")[0].partition(": its ")[0] for line in shown
+    ]
     assert names == ["/a/b/x.pyc.1", "/a/c/x.pyc.1", "/a/b.pyc", "/a/b c/x", "/a/b/x.pyc.1"]
 
 

@@ -101,6 +101,15 @@ def test_in_an_agents_own_folder_only_what_the_run_made_is_its_to_change() -> No
     assert ruling(policy, meta(b"/tmp", Kind.DIR, mode=0o700)._replace(call="chmod")) == "scope.write"
 
 
+def test_of_a_new_name_in_temporary_space_its_folder_was_there() -> None:
+    policy = policy_of()
+    (new,) = verdict(policy, create(b"/tmp/theirs/new")).matches
+    assert new.message == "/tmp/theirs/new: its folder /tmp/theirs was there before this run"
+    assert "$TMPDIR" in new.invariant.use
+    (old,) = verdict(policy, write(b"/tmp/theirs/old")).matches
+    assert old.message == "/tmp/theirs/old was there before this run"
+
+
 def test_hidden_and_state_folders_inside_a_grant_stay_closed() -> None:
     policy = policy_of()
     grant = policy.grants[0]._replace(path=HOME)
