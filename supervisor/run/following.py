@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from supervisor.invariants.places import Zone, locate
+from supervisor.kernel.leases import has_writer, sees_mappings
 from supervisor.trees.looking import look
 from supervisor.trees.states import NOTHING, Kept, StateLog, Step
 from supervisor.vocabulary.errors import StopRun
@@ -55,6 +56,7 @@ class Following:
         self._known: dict[bytes, tuple[Kept, _State]] = {}
         self._dirty: dict[bytes, None] = {}
         self._open: dict[bytes, int] = {}  # how often it was found unchanged
+        self._unsure: set[bytes] = set()  # somebody had it open when it was looked at last
         self._moved: tuple[bytes, ...] = ()
         self._steps = 0
         self._upto = 0
@@ -113,8 +115,8 @@ class Following:
         """All whose state the act changes: names, what a moved folder holds under both its names, and the folders that
         list them."""
         moves = event.op is FsOp.RENAME
-        # A link changes nothing of what it leads to.
-        for target in (event.other,) if event.op is FsOp.LINK else (event.target, event.other):
+        # What gets a second name can be written to by that, also where nothing is followed.
+        for target in (event.target, event.other):
             if target is None or not self._is_ours(target):
                 continue
             yield target.path
@@ -170,6 +172,8 @@ class Following:
         for path in paths:
             was, before = self._known[path]
             state = _state(path)
+            if final and state and path in self._unsure:
+                before = ()
             size = state[4] if state and stat.S_ISREG(state[2]) else 0
             if state != before and not final and (size > _LARGEST or left < 0):
                 continue  # it stays what is to be looked at
@@ -178,6 +182,8 @@ class Following:
                 self._rest(path)
                 continue
             left -= size
+            if not final and state and stat.S_ISREG(state[2]) and _may_change(path):
+                self._unsure.add(path)
             now = look(path, self._contents()) if state else NOTHING
             self._known[path] = now, state
             if path in self._open:
@@ -205,3 +211,16 @@ def _state(path: bytes) -> _State:
     except OSError:
         return ()
     return info.st_dev, info.st_ino, info.st_mode, info.st_uid, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def _may_change(path: bytes) -> bool:
+    """Whether it can be written to from now on without an open: what was mapped once changes no time any more (mmap(2):
+    a page that is written to already gives no fault)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        return has_writer(fd) is not False or not sees_mappings(fd)
+    finally:
+        os.close(fd)
