@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,16 +22,20 @@ from supervisor.trees.frames import FRAMES, Frames
 from supervisor.trees.looking import look
 from supervisor.trees.states import STATES, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.errors import GovrunError, UsageError
+from supervisor.vocabulary.events import Kind
+from supervisor.vocabulary.versions import Version
 
 AGENT = "govrun-undo"
 
 
 class Plan(NamedTuple):
-    """What undoing the run in ``folder`` means in ``tree``."""
+    """What undoing the run in ``folder`` means in ``tree``. ``folders``: as they are wanted, for those that somebody
+    removed since, or that hold one of the chosen paths."""
 
     folder: Path
     tree: bytes
     wishes: tuple[Wish, ...]
+    folders: Mapping[bytes, Version]
 
 
 class Undone(NamedTuple):
@@ -64,12 +68,13 @@ def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
     states = read_states(folder)
     wanted = dict(states.before) if seq is None else states.at(seq)
     left = states.at(None)
+    within = {path: kept.version for path, kept in wanted.items() if kept.version.kind is Kind.DIR}
     if paths:
         chosen = {path for path in wanted if any(_is_in(path, each) for each in paths)}
         _check(paths, chosen)
         chosen |= {path.rpartition(b"/")[0] for path in chosen} & wanted.keys()  # the times of their folders
         wanted = {path: wanted[path] for path in chosen}
-    return Plan(folder, os.fsencode(tree), tuple(plan(wanted, left)))
+    return Plan(folder, os.fsencode(tree), tuple(plan(wanted, left)), within)
 
 
 def _is_in(path: bytes, place: bytes) -> bool:
@@ -136,13 +141,13 @@ def _begin(folder: Path, run: str, found: Plan, argv: Sequence[str], started: fl
 def _tools(found: Plan, folder: Path) -> Iterator[tuple[Restorer, Frames, StateLog]]:
     staging, quarantine = folders(folder)
     with contextlib.ExitStack() as opened:
-        kept = Frames(found.folder) if (found.folder / FRAMES).exists() else Frames(folder)
+        kept = Frames(found.folder, reading=True) if (found.folder / FRAMES).exists() else Frames(folder)
         opened.callback(kept.close)
         contents = Frames(folder)
         opened.callback(contents.close)
         log = StateLog(folder)
         opened.callback(log.close)
-        reverter = Reverter(staging, quarantine, found.tree)
+        reverter = Reverter(staging, quarantine, found.tree, found.folders.get)
         opened.callback(reverter.close)
         restorer = Restorer(found.tree, reverter, kept)
         opened.callback(restorer.close)
