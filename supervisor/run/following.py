@@ -57,7 +57,7 @@ class Following:
         self._dirty: dict[bytes, None] = {}
         self._open: dict[bytes, int] = {}  # how often it was found unchanged
         self._unsure: set[bytes] = set()  # somebody had it open when it was looked at last
-        self._moved: tuple[bytes, ...] = ()
+        self._moved: list[bytes] = []
         self._steps = 0
         self._upto = 0
         self._full = False
@@ -66,7 +66,7 @@ class Following:
 
     def before(self, event: FsEvent) -> None:
         """An act is going to change these paths."""
-        self._moved = ()
+        self._moved = []
         if event.op is FsOp.READ:
             return
         for path in self._paths(event):
@@ -81,7 +81,7 @@ class Following:
             if target is not None and target.path in self._known:
                 self._dirty[target.path] = None
         self._dirty.update(dict.fromkeys(self._moved))
-        self._moved = ()
+        self._moved = []
         if event.op in _WRITING and event.target.path in self._known and event.makes is Kind.FILE:
             self._open.pop(event.target.path, None)
             self._open[event.target.path] = 0
@@ -139,7 +139,7 @@ class Following:
                     self._gap("not every file of a moved folder is followed", os.fsdecode(source.path))
                     return
                 moved = [end.path + below + b"/" + name for end in ends if self._is_ours(end)]
-                self._moved += tuple(moved)
+                self._moved += moved
                 yield from moved
 
     def _is_ours(self, target: Target) -> bool:
