@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from supervisor.enforce.revert import Reverter
 from supervisor.git import refs as git_refs
+from supervisor.journal.codec import bytes_of
 from supervisor.journal.reader import is_live
 from supervisor.journal.store import new_run, read_meta, update_meta, write_meta, write_refs
 from supervisor.journal.writer import Journal
 from supervisor.provenance.completion import complete
+from supervisor.run.acts import reader_of, records_of
 from supervisor.run.compose import place_of
 from supervisor.run.restore import Done, Restorer, Wish, plan
 from supervisor.run.takeback import folders
@@ -74,7 +76,28 @@ def planned(folder: Path, seq: int | None, paths: Sequence[bytes]) -> Plan:
         _check(paths, chosen)
         chosen |= {path.rpartition(b"/")[0] for path in chosen} & wanted.keys()  # the times of their folders
         wanted = {path: wanted[path] for path in chosen}
-    return Plan(folder, os.fsencode(tree), tuple(plan(wanted, left)), within)
+    theirs = _theirs(folder, seq or 0) - set(paths)
+    wishes = (_spared(wish) if wish.path in theirs else wish for wish in plan(wanted, left))
+    return Plan(folder, os.fsencode(tree), tuple(wishes), within)
+
+
+def _theirs(folder: Path, seq: int) -> set[bytes]:
+    """Where somebody else has changed what the run had left, before the run went on with it: what they wrote lies in no
+    state that an undo leads to. Changes up to record ``seq`` are in the state that is wanted."""
+    found = set()
+    for record in records_of(reader_of(folder)):
+        op, number = record.get("op"), record.get("seq")
+        if record.get("kind") != "external" or not isinstance(op, dict) or not op.get("divergence"):
+            continue
+        if isinstance(path := op.get("path"), str) and isinstance(number, int) and number > seq:
+            found.add(bytes_of(path))
+    return found
+
+
+def _spared(wish: Wish) -> Wish:
+    if wish.done or wish.left or wish.want.version.kind is wish.now.version.kind is Kind.DIR:
+        return wish
+    return wish._replace(left="somebody else changed it, too, while the run went on; name it to have it put back")
 
 
 def _is_in(path: bytes, place: bytes) -> bool:

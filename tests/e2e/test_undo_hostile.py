@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from tests.e2e.test_states import git, lineage, states
@@ -101,3 +102,32 @@ def test_a_large_file_is_told_once(govrun: Govrun, repo: Path) -> None:
     assert govrun.cli("undo", run).code == 0
     again = govrun.cli("undo", run).ok()
     assert again.stdout.startswith(b"nothing to do")
+
+
+def test_what_somebody_writes_between_two_writes_of_the_run_is_kept(govrun: Govrun, repo: Path) -> None:
+    mine = repo.parent / "mine"
+    wait = f"touch asked; while ! test -e {mine}; do sleep 0.05; done"
+    running = govrun.start("bash", "-c", f"echo 1 >> README.md; ls > /dev/null; {wait}; echo 2 >> README.md")
+    while not (repo / "asked").exists():
+        time.sleep(0.01)
+    saved = repo / ".saved"  # as an editor does it
+    saved.write_text((repo / "README.md").read_text() + "mine\n")
+    saved.rename(repo / "README.md")
+    mine.touch()
+    run = running.wait().ok().run
+    both = (repo / "README.md").read_text()
+    done = govrun.cli("undo", run)
+    assert done.code == 1
+    assert b"README.md: somebody else changed it, too" in done.stdout
+    assert (repo / "README.md").read_text() == both
+    govrun.cli("undo", run, "README.md").ok()
+    assert "mine" not in (repo / "README.md").read_text()
+
+
+def test_a_torn_ref_is_mended(govrun: Govrun, repo: Path) -> None:
+    govrun("bash", "-c", "echo 1 > a").ok()
+    (last,) = (govrun.state / "trees").glob("*/states.git/refs/govrun/last")
+    last.write_text("")
+    govrun("bash", "-c", "echo 2 > a").ok()
+    assert [each["why"] for each in lineage(govrun)] == ["first", ""]
+    assert git(repo, states(govrun), "cat-file", "blob", f"{lineage(govrun)[-1]['post']}:a") == "2"
