@@ -154,12 +154,14 @@ class _Trace:
         try:
             found = self._written(start, walk.known() if start else {}, states)
         except GitError:
-            if not start:
-                raise
-            # What earlier states rest on may have been pruned from the user's objects: begin anew.
-            found = self._written("", {}, states)
+            found = self._anew(states)
         walk.save(self._place)
         return found
+
+    def _anew(self, states: States) -> Lineage:
+        """What earlier states rest on may have been pruned from the user's objects, or a power loss has torn a ref."""
+        self._history.drop_torn()
+        return self._written("", {}, states)
 
     def _written(self, start: str, before: Mapping[bytes, Entry], states: States) -> Lineage:
         base = {**self._now.entries, **self._entries(states.before)}
