@@ -46,10 +46,7 @@ def _undo(run: str, names: list[str], to: int | None, *, dry_run: bool, as_json:
 
     state = state_outside("undo")
     folder = choose(state, run)
-    paths = [
-        os.path.realpath(os.path.dirname(name) or ".") + "/" + os.path.basename(name.rstrip("/")) for name in names
-    ]
-    found = planned(folder, to, [os.fsencode(os.path.normpath(path)) for path in paths])
+    found = planned(folder, to, [_place(name) for name in names])
     if dry_run:
         emit(_foreseen(found, as_json=as_json))
         return not any(wish.left for wish in found.wishes if not wish.done)
@@ -58,6 +55,16 @@ def _undo(run: str, names: list[str], to: int | None, *, dry_run: bool, as_json:
     if not as_json:
         emit(_told(folder, done))
     return not done.left
+
+
+def _place(name: str) -> bytes:
+    """Its path, through no link that it names itself."""
+    from supervisor.vocabulary.errors import UsageError
+
+    if not name:  # a variable of a script that was never set
+        raise UsageError("a path is empty", "it would mean all that lies below here", "govrun undo RUN .", exit_code=2)
+    folder, last = os.path.split(name.rstrip("/") or "/")
+    return os.fsencode(os.path.normpath(os.path.join(os.path.realpath(folder or "."), last)))
 
 
 def _foreseen(found: Plan, *, as_json: bool) -> Iterator[str]:

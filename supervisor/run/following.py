@@ -116,13 +116,16 @@ class Following:
         list them."""
         moves = event.op is FsOp.RENAME
         # What gets a second name can be written to by that, also where nothing is followed.
-        for target in (event.target, event.other):
-            if target is None or not self._is_ours(target):
+        ends = [target for target in (event.target, event.other) if target is not None]
+        # What comes from an ignored place, or goes to one, is there and nowhere else.
+        followed = moves and any(map(self._is_ours, ends))
+        for target in ends:
+            if not self._is_ours(target, followed=followed):
                 continue
             yield target.path
             # Also where no name changes: putting the file back will, and what has several names gets one of its own.
             yield target.path.rpartition(b"/")[0]
-        if moves and event.other is not None:
+        if followed and event.other is not None:
             yield from self._beneath(event.target, event.other)
             if event.exchange:
                 yield from self._beneath(event.other, event.target)
@@ -138,12 +141,14 @@ class Following:
                 if names > _MOST_MOVED:
                     self._gap("not every file of a moved folder is followed", os.fsdecode(source.path))
                     return
-                moved = [end.path + below + b"/" + name for end in ends if self._is_ours(end)]
+                moved = [end.path + below + b"/" + name for end in ends if self._is_ours(end, followed=True)]
                 self._moved += moved
                 yield from moved
 
-    def _is_ours(self, target: Target) -> bool:
-        return not target.ignored and target.path.startswith(self._inside) and self._is_governed(target.path)
+    def _is_ours(self, target: Target, *, followed: bool = False) -> bool:
+        return (
+            (followed or not target.ignored) and target.path.startswith(self._inside) and self._is_governed(target.path)
+        )
 
     def _is_governed(self, path: bytes) -> bool:
         return locate(self._policy, path).zone is Zone.TREE

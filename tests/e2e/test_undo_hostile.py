@@ -131,3 +131,26 @@ def test_a_torn_ref_is_mended(govrun: Govrun, repo: Path) -> None:
     govrun("bash", "-c", "echo 2 > a").ok()
     assert [each["why"] for each in lineage(govrun)] == ["first", ""]
     assert git(repo, states(govrun), "cat-file", "blob", f"{lineage(govrun)[-1]['post']}:a") == "2"
+
+
+def test_paths_as_a_shell_gives_them(govrun: Govrun, repo: Path) -> None:
+    govrun("bash", "-c", "echo 1 > src/app.py; mkdir src/src; echo 1 > src/src/new; echo 1 > a").ok()
+    told = govrun.cli("undo", "latest", "--dry-run", "./src/").ok().stdout
+    assert told.splitlines()[-1] == b"3 would be put back; nothing was changed"
+    assert b"src/app.py" in told
+    empty = govrun.cli("undo", "latest", "")
+    assert (empty.code, (repo / "a").exists()) == (2, True)
+    assert "a path is empty" in empty.stderr
+
+
+def test_what_comes_from_an_ignored_place_goes_back_there(govrun: Govrun, repo: Path) -> None:
+    (repo / ".gitignore").write_text("kept/\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "ignore")
+    (repo / "kept/folder").mkdir(parents=True)
+    for name in ("kept/one", "kept/folder/two"):
+        (repo / name).write_text("mine\n")
+    before = state_of(repo)
+    govrun("bash", "-c", "mv kept/one one; mv kept/folder folder; mv README.md kept/; mv src kept/").ok()
+    govrun.cli("undo", "latest").ok()
+    assert differing(before, state_of(repo)) == {}
