@@ -189,7 +189,7 @@ class Following:
             left -= size
             if not final and state and stat.S_ISREG(state[2]) and _may_change(path):
                 self._unsure.add(path)
-            now = look(path, self._contents()) if state else NOTHING
+            now = self._look(path, final=final) if state else NOTHING
             self._known[path] = now, state
             if path in self._open:
                 self._open[path] = 0
@@ -199,6 +199,15 @@ class Following:
             self._steps += 1
             self._log.step(Step(self._steps, self._upto + 1, self._recorder.seq, changes))
             self._upto = self._recorder.seq
+
+    def _look(self, path: bytes, *, final: bool) -> Kept:
+        try:
+            return look(path, self._contents())
+        except StopRun as error:
+            if not final:
+                raise
+            # Without what the run left here, an undo would take it for somebody else's.
+            return look(path, None)._replace(unkept=error.why)
 
     def _rest(self, path: bytes) -> None:
         """Twice nothing new: whoever opened it has most likely closed it."""

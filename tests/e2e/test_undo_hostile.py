@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -154,3 +155,16 @@ def test_what_comes_from_an_ignored_place_goes_back_there(govrun: Govrun, repo: 
     govrun("bash", "-c", "mv kept/one one; mv kept/folder folder; mv README.md kept/; mv src kept/").ok()
     govrun.cli("undo", "latest").ok()
     assert differing(before, state_of(repo)) == {}
+
+
+def test_a_run_that_ends_because_nothing_can_be_kept_any_more_can_be_undone(govrun: Govrun, repo: Path) -> None:
+    before = state_of(repo)
+    limit = 200 << 10
+    script = "head -c 300000 /dev/urandom > README.md; ls"
+    stopped = govrun(
+        "bash", "-c", script, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )  # fmt: skip
+    assert stopped.code == 121
+    assert (repo / "README.md").stat().st_size == limit
+    govrun.cli("undo", "latest").ok()
+    assert state_of(repo)["README.md"] == before["README.md"]
