@@ -92,6 +92,13 @@ class History:
         """The tree of a commit."""
         return self.git.run(["rev-parse", "--verify", "--end-of-options", commit + "^{tree}"]).decode("ascii").strip()
 
+    def drop_torn(self) -> None:
+        """Refs that name nothing, which no update can replace: a power loss leaves them, since nothing is synced.
+        OSError."""
+        for path in self._folder.joinpath("states.git", "refs").rglob("*"):
+            if path.is_file() and not is_object_id(path.read_text("ascii", "replace").strip()):
+                path.unlink()
+
     def missing(self, blobs: Iterable[str]) -> set[str]:
         """Which of them no object folder holds."""
         asked = sorted(set(blobs))

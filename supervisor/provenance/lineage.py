@@ -24,9 +24,20 @@ from supervisor.git.layout import discover, read_small
 from supervisor.git.neutral import GitError
 from supervisor.journal.codec import encode
 from supervisor.provenance.transaction import OWN
-from supervisor.trees.frames import FRAMES, Frames
+from supervisor.trees.frames import FRAMES, LARGE, Frames
 from supervisor.trees.states import STATES, Kept, States, Step, read_states
-from supervisor.trees.walk import FILE, LINK, PROGRAM, Found, Walk, blob_named, content_of
+from supervisor.trees.walk import (
+    FILE,
+    LARGEST_READ,
+    LINK,
+    PROGRAM,
+    Found,
+    Walk,
+    blob_named,
+    blob_of,
+    content_of,
+    stand_in,
+)
 from supervisor.vocabulary.errors import GovrunError, StopRun, UsageError
 from supervisor.vocabulary.events import Kind
 from supervisor.vocabulary.versions import Entry
@@ -128,25 +139,29 @@ class _Trace:
         assert isinstance(git, dict)
         self._base = str(git.get("base", ""))
         self._rules: BaseIgnores | None = None
-        self._now = Found({}, frozenset(), ())
+        self._now = Found({}, frozenset(), (), {})
         self._texts: dict[str, bytes] = {}  # contents that lie in no file, by blob
         same_format = git.get("object_format", "sha1") == "sha1"
+        self._blobs: dict[str, str] = {}  # of files that were too large for a frame
         self._history = History(place, Path(str(git["common_dir"])) if same_format else None)
 
     def go(self) -> Lineage:
         states = read_states(self._folder)
         walk = self._walk()
         self._now = walk.go()
+        self._texts |= self._now.texts
         start = self._history.commit_of(LAST)
         try:
             found = self._written(start, walk.known() if start else {}, states)
         except GitError:
-            if not start:
-                raise
-            # What earlier states rest on may have been pruned from the user's objects: begin anew.
-            found = self._written("", {}, states)
+            found = self._anew(states)
         walk.save(self._place)
         return found
+
+    def _anew(self, states: States) -> Lineage:
+        """What earlier states rest on may have been pruned from the user's objects, or a power loss has torn a ref."""
+        self._history.drop_torn()
+        return self._written("", {}, states)
 
     def _written(self, start: str, before: Mapping[bytes, Entry], states: States) -> Lineage:
         base = {**self._now.entries, **self._entries(states.before)}
@@ -202,9 +217,16 @@ class _Trace:
         return changes, told
 
     def _entries(self, kept: Mapping[bytes, Kept]) -> dict[bytes, Entry | None]:
-        """What git's tree would have at these paths, by path below the tree."""
+        """What git's tree would have at these paths, by path below the tree. What is ignored, or git's own, is followed
+        where its folder moves, and is no part of a state."""
         below = len(self._tree) + 1
-        return {path[below:]: self._entry(path[below:], each) for path, each in kept.items() if path != self._tree}
+        told = {path[below:]: each for path, each in kept.items() if path != self._tree}
+        return {path: self._entry(path, each) for path, each in told.items() if not self._is_left_out(path, each)}
+
+    def _is_left_out(self, path: bytes, kept: Kept) -> bool:
+        directory = kept.version.kind is Kind.DIR
+        assert self._rules is not None
+        return b".git" in path.split(b"/") or self._rules.covers(path, directory=directory)
 
     def _entry(self, path: bytes, kept: Kept) -> Entry | None:
         version = kept.version
@@ -215,13 +237,23 @@ class _Trace:
         mode = PROGRAM if version.mode & 0o100 else FILE
         if version.sha1:
             return Entry(mode, version.sha1)
+        if version.large and version.size <= LARGEST_READ and (blob := self._large(version.large)):
+            return Entry(mode, blob)
         # Too large to have been read while the run waited: it may still be there, and is known by its time.
         there = self._now.entries.get(path)
         if there is not None and _mtime(self._tree + b"/" + path) == version.mtime_ns:
             return there
-        why = kept.unkept or "it is too large"
-        told = f"govrun: {version.size} bytes of {version.mtime_ns} ns were not kept here: {why}\n"
-        return Entry(mode, self._text(told.encode("utf-8", "backslashreplace")))
+        return Entry(mode, self._text(stand_in(version.size, version.mtime_ns)))
+
+    def _large(self, name: str) -> str:
+        """The blob of a file that was too large for a frame; empty when it is not there any more."""
+        path = os.fsencode(self._folder / LARGE / name)
+        if name not in self._blobs:
+            try:
+                self._blobs[name] = blob_of(path, os.lstat(path))
+            except OSError:
+                self._blobs[name] = ""
+        return self._blobs[name]
 
     def _text(self, text: bytes) -> str:
         blob = blob_named(text)
@@ -233,7 +265,8 @@ class _Trace:
         layers = (states.before, *(step.changes for step in states.steps))
         kept = {each.version.sha1: each.version for layer in layers for each in layer.values() if not each.unkept}
         paths = {entry.blob: path for path, entry in self._now.entries.items()}
-        store = Frames(self._folder) if (self._folder / FRAMES).exists() else None
+        large = {blob: os.fsencode(self._folder / LARGE / name) for name, blob in self._blobs.items()}
+        store = Frames(self._folder, reading=True) if (self._folder / FRAMES).exists() else None
 
         def content(blob: str) -> bytes | str:
             if blob in self._texts:
@@ -243,7 +276,8 @@ class _Trace:
                     return store.content(kept[blob])
                 except StopRun as error:
                     return error.why
-            found = content_of(self._tree + b"/" + paths[blob], blob, _LARGEST) if blob in paths else None
+            place = large.get(blob) or (self._tree + b"/" + paths[blob] if blob in paths else None)
+            found = content_of(place, blob, _LARGEST) if place is not None else None
             return found if found is not None else "it was changed while it was looked at, or is too large"
 
         return content

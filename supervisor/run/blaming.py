@@ -85,7 +85,7 @@ def _versions(folder: Path, path: bytes) -> Iterator[tuple[bytes, Author | None]
     states = read_states(folder)
     if path not in states.before:
         return
-    store = Frames(folder) if (folder / FRAMES).exists() else None
+    store = Frames(folder, reading=True) if (folder / FRAMES).exists() else None
     try:
         yield _content(store, states.before[path]), None
         yield from ((_content(store, kept), author) for author, kept in _authors(folder, states, path))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from supervisor.invariants.places import Zone, locate
+from supervisor.kernel.leases import has_writer, sees_mappings
 from supervisor.trees.looking import look
 from supervisor.trees.states import NOTHING, Kept, StateLog, Step
 from supervisor.vocabulary.errors import StopRun
@@ -55,7 +56,8 @@ class Following:
         self._known: dict[bytes, tuple[Kept, _State]] = {}
         self._dirty: dict[bytes, None] = {}
         self._open: dict[bytes, int] = {}  # how often it was found unchanged
-        self._moved: tuple[bytes, ...] = ()
+        self._unsure: set[bytes] = set()  # somebody had it open when it was looked at last
+        self._moved: list[bytes] = []
         self._steps = 0
         self._upto = 0
         self._full = False
@@ -64,7 +66,7 @@ class Following:
 
     def before(self, event: FsEvent) -> None:
         """An act is going to change these paths."""
-        self._moved = ()
+        self._moved = []
         if event.op is FsOp.READ:
             return
         for path in self._paths(event):
@@ -79,7 +81,7 @@ class Following:
             if target is not None and target.path in self._known:
                 self._dirty[target.path] = None
         self._dirty.update(dict.fromkeys(self._moved))
-        self._moved = ()
+        self._moved = []
         if event.op in _WRITING and event.target.path in self._known and event.makes is Kind.FILE:
             self._open.pop(event.target.path, None)
             self._open[event.target.path] = 0
@@ -113,14 +115,17 @@ class Following:
         """All whose state the act changes: names, what a moved folder holds under both its names, and the folders that
         list them."""
         moves = event.op is FsOp.RENAME
-        # A link changes nothing of what it leads to.
-        for target in (event.other,) if event.op is FsOp.LINK else (event.target, event.other):
-            if target is None or not self._is_ours(target):
+        # What gets a second name can be written to by that, also where nothing is followed.
+        ends = [target for target in (event.target, event.other) if target is not None]
+        # What comes from an ignored place, or goes to one, is there and nowhere else.
+        followed = moves and any(map(self._is_ours, ends))
+        for target in ends:
+            if not self._is_ours(target, followed=followed):
                 continue
             yield target.path
             # Also where no name changes: putting the file back will, and what has several names gets one of its own.
             yield target.path.rpartition(b"/")[0]
-        if moves and event.other is not None:
+        if followed and event.other is not None:
             yield from self._beneath(event.target, event.other)
             if event.exchange:
                 yield from self._beneath(event.other, event.target)
@@ -136,12 +141,14 @@ class Following:
                 if names > _MOST_MOVED:
                     self._gap("not every file of a moved folder is followed", os.fsdecode(source.path))
                     return
-                moved = [end.path + below + b"/" + name for end in ends if self._is_ours(end)]
-                self._moved += tuple(moved)
+                moved = [end.path + below + b"/" + name for end in ends if self._is_ours(end, followed=True)]
+                self._moved += moved
                 yield from moved
 
-    def _is_ours(self, target: Target) -> bool:
-        return not target.ignored and target.path.startswith(self._inside) and self._is_governed(target.path)
+    def _is_ours(self, target: Target, *, followed: bool = False) -> bool:
+        return (
+            (followed or not target.ignored) and target.path.startswith(self._inside) and self._is_governed(target.path)
+        )
 
     def _is_governed(self, path: bytes) -> bool:
         return locate(self._policy, path).zone is Zone.TREE
@@ -170,6 +177,8 @@ class Following:
         for path in paths:
             was, before = self._known[path]
             state = _state(path)
+            if final and state and path in self._unsure:
+                before = ()
             size = state[4] if state and stat.S_ISREG(state[2]) else 0
             if state != before and not final and (size > _LARGEST or left < 0):
                 continue  # it stays what is to be looked at
@@ -178,7 +187,9 @@ class Following:
                 self._rest(path)
                 continue
             left -= size
-            now = look(path, self._contents()) if state else NOTHING
+            if not final and state and stat.S_ISREG(state[2]) and _may_change(path):
+                self._unsure.add(path)
+            now = self._look(path, final=final) if state else NOTHING
             self._known[path] = now, state
             if path in self._open:
                 self._open[path] = 0
@@ -188,6 +199,15 @@ class Following:
             self._steps += 1
             self._log.step(Step(self._steps, self._upto + 1, self._recorder.seq, changes))
             self._upto = self._recorder.seq
+
+    def _look(self, path: bytes, *, final: bool) -> Kept:
+        try:
+            return look(path, self._contents())
+        except StopRun as error:
+            if not final:
+                raise
+            # Without what the run left here, an undo would take it for somebody else's.
+            return look(path, None)._replace(unkept=error.why)
 
     def _rest(self, path: bytes) -> None:
         """Twice nothing new: whoever opened it has most likely closed it."""
@@ -205,3 +225,16 @@ def _state(path: bytes) -> _State:
     except OSError:
         return ()
     return info.st_dev, info.st_ino, info.st_mode, info.st_uid, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def _may_change(path: bytes) -> bool:
+    """Whether it can be written to from now on without an open: what was mapped once changes no time any more (mmap(2):
+    a page that is written to already gives no fault)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        return has_writer(fd) is not False or not sees_mappings(fd)
+    finally:
+        os.close(fd)

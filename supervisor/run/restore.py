@@ -18,7 +18,7 @@ from supervisor.enforce.staging import identity_of
 from supervisor.kernel import libc
 from supervisor.trees.frames import Frames
 from supervisor.trees.looking import look
-from supervisor.trees.states import Kept
+from supervisor.trees.states import NOTHING, Kept
 from supervisor.vocabulary.errors import StopRun
 from supervisor.vocabulary.events import Kind
 from supervisor.vocabulary.versions import Identity
@@ -55,6 +55,8 @@ def _wish(path: bytes, want: Kept, left: Kept) -> Wish:
     if _is_there(now, want):
         return Wish(path, want, now, done=True)
     if not _is_as_left(now, left):
+        if _is_free(now, want, left):
+            return Wish(path, want, now)
         # Only its times differ: of a folder, because an undo was killed before it came to them.
         if now.same_as(want) and not want.unkept:
             return Wish(path, want, now, done=now.version.kind is not Kind.DIR)
@@ -73,6 +75,12 @@ def _is_as_left(now: Kept, left: Kept) -> bool:
     if left.version.kind is Kind.FILE and not left.version.sha1:  # too large to be kept: known by size and time
         now = now._replace(version=now.version._replace(sha1=""))
     return now.same_as(left)
+
+
+def _is_free(now: Kept, want: Kept, left: Kept) -> bool:
+    """Whether an undo was killed between taking a folder away and putting there what was before it."""
+    absent = now.version.kind is Kind.ABSENT and not now.unkept
+    return absent and left.version.kind is Kind.DIR is not want.version.kind and not want.unkept
 
 
 class Restorer:
@@ -168,6 +176,12 @@ class Restorer:
         except StopRun as error:
             return Done(wish.path, "left", f"{error.what}: {error.why}")
         try:
+            if wish.now.version.kind is Kind.DIR is not want.kind:
+                # An exchange would take everything along that lies in it, also what the run never touched.
+                taken = self._remove_folder(wish)
+                if taken.how == "left":
+                    return taken
+                wish = wish._replace(now=NOTHING)
             judged = _identity(wish) if wish.now.version.kind is not Kind.ABSENT else None
             found = self._reverter.restore(
                 wish.path, want._replace(links=tuple(sorted(others))), source, judged, _nobody

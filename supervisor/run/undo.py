@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 from supervisor.enforce.revert import Reverter
 from supervisor.git import refs as git_refs
+from supervisor.journal.codec import bytes_of
 from supervisor.journal.reader import is_live
 from supervisor.journal.store import new_run, read_meta, update_meta, write_meta, write_refs
 from supervisor.journal.writer import Journal
 from supervisor.provenance.completion import complete
+from supervisor.run.acts import reader_of, records_of
 from supervisor.run.compose import place_of
 from supervisor.run.history import spellings
 from supervisor.run.lineages import AGENT
@@ -24,14 +26,18 @@ from supervisor.trees.frames import FRAMES, Frames
 from supervisor.trees.looking import look
 from supervisor.trees.states import STATES, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.errors import GovrunError, UsageError
+from supervisor.vocabulary.events import Kind
+from supervisor.vocabulary.versions import Version
 
 
 class Plan(NamedTuple):
-    """What undoing the run in ``folder`` means in ``tree``."""
+    """What undoing the run in ``folder`` means in ``tree``. ``folders``: as they are wanted, for those that somebody
+    removed since, or that hold one of the chosen paths."""
 
     folder: Path
     tree: bytes
     wishes: tuple[Wish, ...]
+    folders: Mapping[bytes, Version]
 
 
 class Undone(NamedTuple):
@@ -70,25 +76,51 @@ def planned(folder: Path, seq: int | None, names: Sequence[str], place: str) -> 
     states = read_states(folder)
     wanted = dict(states.before) if seq is None else states.at(seq)
     left = states.at(None)
-    wishes = plan(wanted, left)
+    within = {path: kept.version for path, kept in wanted.items() if kept.version.kind is Kind.DIR}
+    wishes, named = plan(wanted, left), set[bytes]()
     if names:
-        chosen = set().union(*(_chosen(name, place, tree, wanted) for name in names))
+        found = [_chosen(name, place, tree, wanted) for name in names]
+        named = {path for path, _ in found}
+        chosen = set[bytes]().union(*(each for _, each in found))
         around = {path.rpartition(b"/")[0] for path in chosen} - chosen
         # Their folders get their times back, if something is put there.
         beside = [wish._replace(done=True, left="") for wish in wishes if wish.path in around]
         wishes = sorted([wish for wish in wishes if wish.path in chosen] + beside)
-    return Plan(folder, os.fsencode(tree), tuple(wishes))
+    theirs = _theirs(folder, seq or 0) - named
+    spared = (_spared(wish) if wish.path in theirs else wish for wish in wishes)
+    return Plan(folder, os.fsencode(tree), tuple(spared), within)
+
+
+def _theirs(folder: Path, seq: int) -> set[bytes]:
+    """Where somebody else has changed what the run had left, before the run went on with it: what they wrote lies in no
+    state that an undo leads to. Changes up to record ``seq`` are in the state that is wanted."""
+    found = set()
+    for record in records_of(reader_of(folder)):
+        op, number = record.get("op"), record.get("seq")
+        if record.get("kind") != "external" or not isinstance(op, dict) or not op.get("divergence"):
+            continue
+        if isinstance(path := op.get("path"), str) and isinstance(number, int) and number > seq:
+            found.add(bytes_of(path))
+    return found
+
+
+def _spared(wish: Wish) -> Wish:
+    if wish.done or wish.left or wish.want.version.kind is wish.now.version.kind is Kind.DIR:
+        return wish
+    return wish._replace(left="somebody else changed it, too, while the run went on; name it to have it put back")
 
 
 def _is_in(path: bytes, place: bytes) -> bool:
     return path == place or path.startswith(place.rstrip(b"/") + b"/")
 
 
-def _chosen(name: str, place: str, tree: str, wanted: Mapping[bytes, Kept]) -> set[bytes]:
-    """What the run changed at the path or below it."""
+def _chosen(name: str, place: str, tree: str, wanted: Mapping[bytes, Kept]) -> tuple[bytes, set[bytes]]:
+    """The path that ``name`` means, and what the run changed there or below."""
+    if not name:  # a variable of a script that was never set
+        raise UsageError("a path is empty", "it would mean all that lies below here", "govrun undo RUN .", exit_code=2)
     for path in spellings(name, place, tree):
         if found := {each for each in wanted if _is_in(each, path)}:
-            return found
+            return path, found
     fix = "govrun undo RUN --dry-run lists what it changed"
     raise UsageError(f"the run did not change {name!r}", "nothing of it lies there", fix, exit_code=2)
 
@@ -145,13 +177,13 @@ def _begin(folder: Path, run: str, found: Plan, argv: Sequence[str], started: fl
 def _tools(found: Plan, folder: Path) -> Iterator[tuple[Restorer, Frames, StateLog]]:
     staging, quarantine = folders(folder)
     with contextlib.ExitStack() as opened:
-        kept = Frames(found.folder) if (found.folder / FRAMES).exists() else Frames(folder)
+        kept = Frames(found.folder, reading=True) if (found.folder / FRAMES).exists() else Frames(folder)
         opened.callback(kept.close)
         contents = Frames(folder)
         opened.callback(contents.close)
         log = StateLog(folder)
         opened.callback(log.close)
-        reverter = Reverter(staging, quarantine, found.tree)
+        reverter = Reverter(staging, quarantine, found.tree, found.folders.get)
         opened.callback(reverter.close)
         restorer = Restorer(found.tree, reverter, kept)
         opened.callback(restorer.close)

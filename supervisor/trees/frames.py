@@ -39,21 +39,23 @@ class Unkept(Exception):
 class Frames:
     """The store in ``folder`` (the run's own, 0700); frames and large files together never exceed ``limit`` bytes.
 
-    What an earlier process left there is taken over. Raises ``StopRun`` when the folder cannot be used.
+    What an earlier process left there is taken over. ``reading``: it stays as it is, since its run may still write
+    there. Raises ``StopRun`` when the folder cannot be used.
     """
 
-    def __init__(self, folder: Path, limit: int = 2 << 30) -> None:
+    def __init__(self, folder: Path, limit: int = 2 << 30, *, reading: bool = False) -> None:
         self._folder = folder
         self._limit = limit
         self._known: dict[bytes, int] = {}  # sha1 -> offset of the content
         self._large = 0
         self._large_bytes = 0
         self._frames = -1
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDONLY if reading else os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
-            self._frames = os.open(folder / FRAMES, flags, 0o600)
-            self._size = self._resume()
-            self._resume_large()
+            self._frames = os.open(folder / FRAMES, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            if not reading:
+                self._size = self._resume()
+                self._resume_large()
         except (OSError, ValueError) as error:
             self.close()
             fix = "check the state folder: space, owner, mode"
@@ -249,7 +251,13 @@ def _copy(fd: int, target: int, size: int) -> None:
                      "are not copied while the run waits")  # fmt: skip
     done = 0
     while done < size:
-        copied = os.copy_file_range(fd, target, size - done, done, done)
+        try:
+            copied = os.copy_file_range(fd, target, size - done, done, done)
+        except OSError as error:
+            # Between file systems of two types it is refused (copy_file_range(2)).
+            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            copied = os.pwrite(target, os.pread(fd, min(size - done, 1 << 20), done), done)
         if not copied:
             break
         done += copied

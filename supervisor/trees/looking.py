@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from supervisor.kernel import libc
-from supervisor.trees.frames import Frames, Unkept, attributes, link_at
+from supervisor.trees.frames import LARGEST_FRAME, Frames, Unkept, attributes, link_at
 from supervisor.trees.states import NOTHING, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.events import Kind
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 
 def look(path: bytes, store: Frames | None) -> Kept:
     """Keep what is at ``path``, nothing included; ``unkept`` says why its content could not be. Without a ``store`` it
-    is not kept, but has its digest. Raises ``StopRun`` where the store cannot be written."""
+    is not kept, but has its digest where a kept one has. Raises ``StopRun`` where the store cannot be written."""
     try:
         # Through no link: what lies behind one has another path.
         fd = libc.openat2(libc.AT_FDCWD, path, os.O_PATH | os.O_NOFOLLOW, 0, libc.RESOLVE_NO_SYMLINKS)
@@ -67,7 +67,8 @@ def _file(pinned: int, info: os.stat_result, store: Frames | None) -> Kept:
         return Kept(attributes(pinned, info)._replace(size=info.st_size), f"it cannot be read: {error.strerror}")
     try:
         if store is None:
-            return Kept(attributes(fd, info)._replace(size=info.st_size, sha1=_digest(fd, info.st_size)))
+            digest = _digest(fd, info.st_size) if info.st_size <= LARGEST_FRAME else ""
+            return Kept(attributes(fd, info)._replace(size=info.st_size, sha1=digest))
         return Kept(store.take(fd))
     except Unkept as error:
         return Kept(attributes(fd, info)._replace(size=info.st_size), str(error))

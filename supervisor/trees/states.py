@@ -128,6 +128,8 @@ def _take(record: Mapping[str, Any], before: dict[bytes, Kept], steps: list[Step
         path, kept = _kept(record["before"])
         before.setdefault(path, kept)
         return
+    if not all(isinstance(record[name], int) for name in ("step", "since", "upto")):
+        raise ValueError(f"line {number}: a step is no number")
     if record["step"] != len(steps) + 1:
         raise ValueError(f"line {number}: step {record['step']} follows step {len(steps)}")
     changes = dict(_kept(each) for each in record["changes"])

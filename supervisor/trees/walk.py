@@ -22,19 +22,22 @@ LINK, FILE, PROGRAM = "120000", "100644", "100755"
 _MAGIC = b"govrun-index 1 "
 _TICK = 20_000_000  # nanoseconds: ctime comes from a clock that stands still between timer ticks
 _LARGEST_INDEX = 256 << 20
+LARGEST_READ = 256 << 20  # a sparse file can have any size, and costs nothing to whoever makes it
 _CHUNK = 1 << 20
 _NO_RULES = b"-"
-_UNSURE = (0, 0, 0, 0, 0, 0)  # no file's
 
 _State = tuple[int, int, int, int, int, int]  # dev, ino, mode, size, mtime, ctime
+_NEVER = (0, 0, 0, 0, 0, 0)  # no file's
 
 
 class Found(NamedTuple):
-    """``entries`` by path below the tree; ``read``: those that had to be read; ``unreadable`` could not be."""
+    """``entries`` by path below the tree; ``read``: those that had to be read; ``unreadable`` could not be, or
+    are too large: what stands for them is in ``texts``, by blob."""
 
     entries: dict[bytes, Entry]
     read: frozenset[bytes]
     unreadable: tuple[bytes, ...]
+    texts: dict[str, bytes]
 
 
 class Walk:
@@ -78,8 +81,7 @@ class Walk:
             self._known = {}
 
     def save(self, folder: Path) -> None:
-        """Leave an index for the next walk, which reads again what may have been written to since it was read.
-        OSError."""
+        """Leave an index for the next walk, which reads again what could have been written to since. OSError."""
         temporary = folder / f".{INDEX}.{os.getpid()}"
         lines = [_MAGIC + self._rules, *(_line(path, *each) for path, each in self._next.items())]
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -95,24 +97,27 @@ class Walk:
         """Walk."""
         started = time.time_ns() - _TICK
         entries: dict[bytes, Entry] = {}
-        read, unreadable = set(), []
+        read, unreadable, texts = set(), [], {}
         for path, info in self._files():
             state = (info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
             known = self._known.get(path)
             if (known is None or not self._same_rules) and self._ignored(path, False):
                 continue
-            if known is not None and known[1] == state:
+            large = stat.S_ISREG(info.st_mode) and info.st_size > LARGEST_READ
+            if known is not None and known[1] == state and not large:
                 entry = known[0]
-            else:
-                blob = blob_of(self._tree + b"/" + path, info)
-                if not blob:
-                    unreadable.append(path)
-                    continue
+            elif blob := "" if large else blob_of(self._tree + b"/" + path, info):
                 entry = Entry(_mode(info.st_mode), blob)
                 read.add(path)
+            else:
+                unreadable.append(path)
+                text = stand_in(info.st_size, info.st_mtime_ns)
+                entry = Entry(_mode(info.st_mode), blob_named(text))
+                texts[entry.blob] = text
+                state = _NEVER
             entries[path] = entry
-            self._next[path] = entry, state if info.st_ctime_ns < started else _UNSURE
-        return Found(entries, frozenset(read), tuple(unreadable))
+            self._next[path] = entry, state if info.st_ctime_ns < started else _NEVER
+        return Found(entries, frozenset(read), tuple(unreadable), texts)
 
     def _files(self) -> Iterator[tuple[bytes, os.stat_result]]:
         """Files and links below the tree, but what lies in ignored folders and in git's own."""
@@ -172,6 +177,11 @@ def content_of(path: bytes, blob: str, largest: int) -> bytes | None:
     except OSError:
         return None
     return data if len(data) <= largest and blob_named(data) == blob else None
+
+
+def stand_in(size: int, mtime_ns: int) -> bytes:
+    """What stands for the content of a file that is known by its size and time alone."""
+    return b"govrun: %d bytes of %d ns were not kept here\n" % (size, mtime_ns)
 
 
 def blob_named(data: bytes) -> str:

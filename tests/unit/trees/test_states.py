@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.trees import looking
-from supervisor.trees.frames import Frames
+from supervisor.trees import frames, looking
+from supervisor.trees.frames import FRAMES, LARGE, LARGEST_FRAME, Frames
 from supervisor.trees.looking import complete, look
 from supervisor.trees.states import NOTHING, STATES, Kept, StateLog, Step, read_states
 from supervisor.vocabulary.errors import StopRun
@@ -132,6 +133,48 @@ def test_a_file_that_cannot_be_kept_is_known_by_size_and_time(
     assert not look(os.fsencode(tmp_path / "f"), store).same_as(found)
     monkeypatch.setattr(looking.os, "pread", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
     assert "I/O error" in look(os.fsencode(tmp_path / "f"), None).unkept
+
+
+def test_a_look_at_a_file_of_any_size_costs_nothing(folder: Path, tmp_path: Path) -> None:
+    with open(tmp_path / "f", "wb") as file:
+        file.truncate(1 << 42)
+    kept, seen = look(os.fsencode(tmp_path / "f"), Frames(folder)), look(os.fsencode(tmp_path / "f"), None)
+    assert seen.same_as(kept)
+
+
+def test_a_large_file_is_seen_as_it_was_kept(folder: Path, tmp_path: Path) -> None:
+    with open(tmp_path / "f", "wb") as file:
+        file.truncate(LARGEST_FRAME + 1)
+    kept = look(os.fsencode(tmp_path / "f"), Frames(folder))
+    assert kept.version.large
+    assert look(os.fsencode(tmp_path / "f"), None).same_as(kept)
+
+
+def test_a_large_file_of_another_file_system_is_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "f", "wb") as file:
+        file.truncate(LARGEST_FRAME)
+        file.seek(0, os.SEEK_END)
+        file.write(b"its end")
+
+    def refused(*_: object) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(frames.os, "copy_file_range", refused)
+    kept = look(os.fsencode(tmp_path / "f"), Frames(folder))
+    assert (folder / LARGE / kept.version.large).read_bytes() == (tmp_path / "f").read_bytes()
+
+
+def test_whoever_only_reads_leaves_a_frame_that_is_being_written(folder: Path) -> None:
+    store = Frames(folder)
+    (folder / "f").write_text("x")
+    look(os.fsencode(folder / "f"), store)
+    with open(folder / FRAMES, "ab") as file:
+        file.write(b"gvF1 half a")
+    before = (folder / FRAMES).read_bytes()
+    Frames(folder, reading=True).close()
+    assert (folder / FRAMES).read_bytes() == before
 
 
 def test_a_device_is_named(folder: Path) -> None:

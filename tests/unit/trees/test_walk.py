@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.trees import walk
-from supervisor.trees.walk import Walk, blob_named, content_of
+from supervisor.trees.walk import Walk, blob_named, content_of, stand_in
 from supervisor.vocabulary.errors import TooMuchError
 from supervisor.vocabulary.versions import Entry
 
@@ -118,7 +118,29 @@ def test_what_cannot_be_read_is_named(tree: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(walk.os, "open", opened)
     found = Walk(os.fsencode(tree), nothing).go()
     assert found.unreadable == (b"a",)
-    assert b"a" not in found.entries
+    info = os.lstat(tree / "a")
+    told = stand_in(info.st_size, info.st_mtime_ns)  # it is there: a state without it would say that it was removed
+    assert found.entries[b"a"].blob == blob_named(told)
+    assert found.texts[blob_named(told)] == told
+
+
+def test_a_file_of_any_size_costs_nothing(tree: Path) -> None:
+    with open(tree / "sparse", "wb") as file:
+        file.truncate(1 << 42)
+    found = Walk(os.fsencode(tree), nothing).go()
+    assert b"sparse" in found.unreadable
+    assert found.entries[b"sparse"].blob in found.texts
+
+
+def test_what_was_just_written_is_known_and_read_again(tree: Path, tmp_path: Path) -> None:
+    (tree / "a").write_text("new")
+    first = Walk(os.fsencode(tree), nothing)
+    first.go()
+    first.save(tmp_path)
+    known = Walk(os.fsencode(tree), nothing)
+    known.load(tmp_path)
+    assert known.known()[b"a"].blob == blob_named(b"new")
+    assert b"a" in known.go().read
 
 
 def test_a_tree_that_is_too_large(tree: Path) -> None:
