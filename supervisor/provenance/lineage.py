@@ -175,7 +175,7 @@ class _Trace:
         if repository is None:
             raise UsageError("the tree is in no repository any more", os.fsdecode(self._tree), "git init")
         walk = Walk(self._tree, lambda _path, _folder: False)
-        if self._base:  # before the first commit nothing is ignored
+        if self._base:
             rules = self._rules = BaseIgnores(repository._replace(head_commit=self._base), self._folder / OWN)
             walk = Walk(self._tree, lambda path, folder: rules.covers(path, directory=folder), self._base)
         walk.load(self._place)
@@ -224,9 +224,10 @@ class _Trace:
         return {path: self._entry(path, each) for path, each in told.items() if not self._is_left_out(path, each)}
 
     def _is_left_out(self, path: bytes, kept: Kept) -> bool:
-        directory = kept.version.kind is Kind.DIR
-        assert self._rules is not None
-        return b".git" in path.split(b"/") or self._rules.covers(path, directory=directory)
+        if b".git" in path.split(b"/"):
+            return True
+        # Before the first commit nothing is ignored.
+        return self._rules is not None and self._rules.covers(path, directory=kept.version.kind is Kind.DIR)
 
     def _entry(self, path: bytes, kept: Kept) -> Entry | None:
         version = kept.version

@@ -18,7 +18,8 @@ STEPS = "echo 1 > a; ls > /dev/null; echo 2 >> a; mkdir d; echo x > d/x; mv READ
 
 
 def git(tree: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=tree, check=True, capture_output=True, text=True).stdout.strip()
+    named = ("-c", "user.name=n", "-c", "user.email=e@example.invalid")
+    return subprocess.run(["git", *named, *words], cwd=tree, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def lineage(govrun: Govrun, run: str = "latest") -> list[dict[str, Any]]:

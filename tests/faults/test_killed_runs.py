@@ -41,7 +41,8 @@ done
 
 
 def git(repo: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=repo, check=True, capture_output=True, text=True).stdout.strip()
+    named = ("-c", "user.name=n", "-c", "user.email=e@example.invalid")
+    return subprocess.run(["git", *named, *words], cwd=repo, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def victims(running: Running, which: str) -> list[psutil.Process]:
