@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     import typer
 
 
-_HEAD = ("RUN", "START (UTC)", "TIME", "STATUS", "ACTS", "BLOCKED", "REVERTS", "AGENT", "TREE")
-_DROPPED = ("AGENT", "ACTS", "TIME", "START (UTC)", "TREE")  # in this order, where the terminal is too narrow
-_GAP, _LEAST_TREE = 2, 20
+_HEAD = ("RUN", "START (UTC)", "TIME", "STATUS", "ACTS", "BLOCKED", "REVERTS", "AGENT", "TREE", "COMMAND")
+_TREE, _COMMAND = _HEAD.index("TREE"), _HEAD.index("COMMAND")
+# In this order, where the terminal is too narrow.
+_DROPPED = ("AGENT", "ACTS", "TIME", "START (UTC)", "REVERTS", "TREE", "COMMAND", "BLOCKED")
+_GAP, _LEAST = 2, 16  # columns, of those that may be cut
+_LONGEST = 80  # of a command, where no terminal sets a limit
 _MOST = 50
 _COLOURS = MappingProxyType(
     {"PASSED": "green", "WARNED": "yellow", "FAILED": "red", "UNKNOWN": "magenta", "RUNNING": "cyan"}
@@ -124,13 +127,20 @@ def row(folder: Path) -> Row:
 
 
 def _cells(one: Row) -> tuple[str, ...]:
-    from supervisor.cli.text import safe
+    from supervisor.cli.text import command_line, safe
 
     spent = "-" if one.seconds is None else f"{one.seconds:.1f}s"
     counts = one.counts or {}
     counted = (str(counts.get(name, "-")) for name in ("attempted", "blocked", "reverts"))
     begun = safe(one.start[:19].replace("T", " "), 19)
-    return one.run, begun, spent, safe(one.status, 8), *counted, safe(one.agent, 16), safe(one.tree)
+    status, agent, command = safe(one.status, 8), safe(one.agent, 16), command_line(one.argv) or "-"
+    return one.run, begun, spent, status, *counted, agent, safe(one.tree), command
+
+
+def _one_tree(cells: list[tuple[str, ...]]) -> str:
+    """The tree, where all rows have the same."""
+    trees = {row[_TREE] for row in cells}
+    return trees.pop() if len(trees) == 1 else ""
 
 
 def _table(rows: list[Row], state: Path) -> Iterator[str]:
@@ -140,8 +150,15 @@ def _table(rows: list[Row], state: Path) -> Iterator[str]:
     if not rows:
         yield f"no runs yet in {safe(state)}"
         return
-    for run, begun, spent, status, acts, blocked, reverts, agent, tree in (_HEAD, *map(_cells, rows)):
-        yield f"{run:<26}  {begun:<19} {spent:>8} {status:<8} {acts:>8} {blocked:>7} {reverts:>7}  {agent:<16} {tree}"
+    cells = [_cells(one) for one in rows]
+    named = _one_tree(cells)
+    width = 0 if named else max(len(row[_TREE]) for row in cells) + _GAP
+    head = (*_HEAD[:_COMMAND], f"COMMAND (in {named})" if named else "COMMAND")
+    for run, begun, spent, status, acts, blocked, reverts, agent, tree, command in (head, *cells):
+        place = "" if named else f"{tree:<{width}}"
+        ran = command if len(command) <= _LONGEST or run == head[0] else command[: _LONGEST - 1] + "…"
+        counted = f"{acts:>8} {blocked:>7} {reverts:>7}"
+        yield f"{run:<26}  {begun:<19} {spent:>8} {status:<8} {counted}  {agent:<16} {place}{ran}"
 
 
 def _drawn(rows: list[Row], state: Path) -> Iterator[str]:
@@ -150,33 +167,44 @@ def _drawn(rows: list[Row], state: Path) -> Iterator[str]:
     from rich.table import Table
     from rich.text import Text
 
+    from supervisor.cli.lines import paged
+
     if not rows:
         yield from _table(rows, state)
         return
     console = Console(color_system=None) if os.environ.get("NO_COLOR") else Console()
     cells = [_cells(one) for one in rows]
-    shown = _fitting(cells, console.width)
+    if named := _one_tree(cells):
+        yield from paged([f"in {named}"])
+    widths = _fitting(cells, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in shown:
-        table.add_column(_HEAD[column], overflow="ellipsis", no_wrap=True)
+    for column, width in widths.items():
+        table.add_column(_HEAD[column], overflow="ellipsis", no_wrap=True, max_width=width)
     for one, texts in zip(rows, cells, strict=True):
-        drawn_cells = [Text(texts[column]) for column in shown]
-        drawn_cells[shown.index(_HEAD.index("STATUS"))].stylize(_COLOURS.get(one.status, ""))
+        drawn_cells = [Text(texts[column]) for column in widths]
+        drawn_cells[list(widths).index(_HEAD.index("STATUS"))].stylize(_COLOURS.get(one.status, ""))
         table.add_row(*drawn_cells)
     with console.capture() as drawn:
         console.print(table)
     yield from drawn.get().splitlines()
 
 
-def _fitting(cells: list[tuple[str, ...]], width: int) -> list[int]:
-    """The columns that a terminal has room for; the tree may be cut, and is left out first where it is always the
-    same."""
-    widths = [max(len(text) for text in column) for column in zip(_HEAD, *cells, strict=True)]
-    widths[-1] = min(widths[-1], _LEAST_TREE)
-    shown = list(range(len(_HEAD)))
-    one_tree = len({row[-1] for row in cells}) == 1
-    for name in dict.fromkeys((_HEAD[-1], *_DROPPED) if one_tree else _DROPPED):
-        if sum(widths[column] + _GAP for column in shown) - _GAP <= width:
+def _fitting(cells: list[tuple[str, ...]], width: int) -> dict[int, int]:
+    """The columns that a terminal has room for, and how wide they may be: tree and command are cut to what is left.
+    The tree is none where it is always the same."""
+    wanted = [max(len(text) for text in column) for column in zip(_HEAD, *cells, strict=True)]
+    widths = {column: size for column, size in enumerate(wanted) if column != _TREE or not _one_tree(cells)}
+    cut = [column for column in (_TREE, _COMMAND) if column in widths and wanted[column] > _LEAST]
+    widths |= dict.fromkeys(cut, _LEAST)
+    for name in _DROPPED:
+        if _taken(widths) <= width:
             break
-        shown.remove(_HEAD.index(name))
-    return shown
+        widths.pop(_HEAD.index(name), None)
+    for column in cut:  # the tree first: it tells runs of several trees apart
+        if column in widths:
+            widths[column] = min(wanted[column], widths[column] + max(0, width - _taken(widths)))
+    return widths
+
+
+def _taken(widths: dict[int, int]) -> int:
+    return sum(size + _GAP for size in widths.values()) - _GAP

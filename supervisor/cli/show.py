@@ -103,9 +103,16 @@ def _object(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _page(folder: Path, told: str, known: dict[str, object], found: Account) -> Iterator[str]:
+def _is_undo(known: Mapping[str, object]) -> bool:
+    """Nothing governs one: it is the user's own act."""
+    from supervisor.run.undo import AGENT
+
+    return known["agent"] == AGENT
+
+
+def _page(folder: Path, heading: str, known: dict[str, object], found: Account) -> Iterator[str]:
     argv = known["argv"]
-    yield f"{folder.name}   {told}"
+    yield f"{folder.name}   {heading}"
     yield _labelled("ran", command_line(argv) if isinstance(argv, list) and argv else "-", 2000)
     yield _labelled("in", known["tree"], 2000)
     if known["base"]:
@@ -113,13 +120,16 @@ def _page(folder: Path, told: str, known: dict[str, object], found: Account) -> 
     spent = f", {known['seconds']:.1f} s" if isinstance(known["seconds"], float) else ""
     yield _labelled("when", f"{known['start']}{spent}")
     yield _labelled("ended", _ended(known))
-    yield from _governed(known)
+    undo = _is_undo(known)
+    if not undo:
+        yield from _governed(known)
     counts = _object(known["counts"])
     if counts:
         yield _labelled("counts", " ".join(f"{name}={value}" for name, value in counts.items()))
     yield from _invariants(known["invariants"])
     yield from _refused(found.worst(), found.beyond.get("refused", 0))
-    yield from _listed("taken back", found.lists["reverts"], _revert)
+    label, told = ("put back", _put_back) if undo else ("taken back", _revert)
+    yield from _listed(label, found.lists["reverts"], told)
     yield from _listed("by others", found.lists["external"], _external)
     yield from _listed("diverged", found.lists["divergence"], _external)
     yield from _listed(
@@ -198,6 +208,8 @@ def _invariants(rows: object) -> Iterator[str]:
         label = ""
     if len(order) > _MOST_RULES:
         yield _labelled("", f"… and {len(order) - _MOST_RULES} more, in --json")
+    if any(each["state"] == "unproved" for each in order):
+        yield _labelled("", "unproved: no contract showed it; nothing broke it either")
 
 
 def clipped(value: object) -> str:
@@ -223,6 +235,12 @@ def _revert(each: Record) -> str:
     place = each.get("quarantine")
     kept = f"; rejected: {place}{'' if each.get('kept') else ' (not there any more)'}" if place else ""
     return f"{each.get('path', '-')} {each.get('how', '-')} ({clipped(each.get('invariant', '-'))}){kept}"
+
+
+def _put_back(each: Record) -> str:
+    how = "left as it is" if each.get("how") == "failed" else each.get("how", "-")
+    detail = f": {each['detail']}" if each.get("detail") else ""
+    return f"{each.get('path', '-')} {how}{detail}"
 
 
 def _external(each: Record) -> str:

@@ -121,6 +121,13 @@ def test_show_is_one_page(ran: Outcome, govrun: Govrun, repo: Path) -> None:
     assert told["more"] == {}
 
 
+def test_show_of_an_undo(ran: Outcome, govrun: Govrun, repo: Path) -> None:
+    govrun.cli("undo", ran.run, "src/app.py").ok()
+    shown = govrun.cli("show", "latest").ok().stdout.decode()
+    assert f"\nput back   {repo}/src/app.py restored (record 2)\n" in shown
+    assert "agent pack" not in shown and "taken back" not in shown
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_on_a_terminal(ran: Outcome, govrun: Govrun, width: int) -> None:
     from rich.cells import cell_len

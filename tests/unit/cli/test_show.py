@@ -70,6 +70,31 @@ def test_lists_are_bounded_and_say_so(reading: Reading) -> None:
     assert "           … and 490 more" in reading("show")
 
 
+def test_an_undo_is_governed_by_nothing_and_puts_back(reading: Reading) -> None:
+    put = {"kind": "state", "phase": "outcome", "outcome": "succeeded"}
+    reading.crafted(
+        [
+            put | {"op": {"call": "put back", "path": "/w/x", "how": "restored"}},
+            put | {"op": {"call": "put back", "path": "/w/y", "how": "failed", "detail": "changed since"}},
+        ],
+        agent="govrun-undo",
+    )
+    text = "\n".join(reading("show"))
+    assert "put back   /w/x restored (record 1)\n           /w/y left as it is: changed since (record 2)\n" in text
+    assert "agent pack" not in text and "taken back" not in text
+
+
+def test_what_unproved_means_is_said_where_something_is(reading: Reading) -> None:
+    means = "           unproved: no contract showed it; nothing broke it either"
+    reading.crafted([spoke("a")], invariants={"a": "supervised"})
+    lines = reading("show")
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("invariants unproved a"))
+    assert lines[at + 1] == means
+    end = {"kind": "run.end", "phase": "outcome", "op": {"invariants": {"a": {"state": "held"}}}}
+    reading.crafted([spoke("a"), end], invariants={"a": "supervised"})
+    assert means not in reading("show")
+
+
 def test_how_it_ended(reading: Reading) -> None:
     for end, told in (
         ({"status": "PASSED", "reason": "exit", "exit": 0, "code": 0}, "PASSED: the command ended, exit code 0"),

@@ -170,6 +170,38 @@ def _is_repository(tree: Path) -> bool:
     return done.returncode == 0
 
 
+def test_runs_say_what_ran_and_name_one_tree_once(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "x" * 200
+    ended(shell, tree="/one", argv=["sh", "-c", "make it"])
+    ended(shell, tree="/one", argv=["echo", long])
+    head, first, second = shell("runs", "--all")[0]
+    assert head.endswith(" AGENT            COMMAND (in /one)") and first.endswith(" generic          sh -c 'make it'")
+    assert second.endswith("x…") and len(second) < 200 and "/one" not in first + second
+    ended(shell, tree="/another", argv=["true"])
+    head, first, second, third = shell("runs", "--all")[0]
+    assert head.endswith(" TREE      COMMAND") and first.endswith(" /one      sh -c 'make it'")
+    assert third.endswith(" /another  true")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_runs_on_a_terminal_say_what_ran(shell: Shell, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    from supervisor.cli import lines
+
+    monkeypatch.setattr(lines, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    tree = "/a/tree/with/a/long/name"
+    names = [ended(shell, tree=tree, argv=["make", "all", "x" * 300]) for _ in range(2)]
+    named, head, *rows = shell("runs", "--all")[0]
+    assert named == f"in {tree}" and "TREE" not in head
+    assert [row[:26] for row in rows] == names and all(len(row) <= width for row in (head, *rows))
+    assert all(("make all x" in row and row.rstrip().endswith("x…")) == (width >= 80) for row in rows), rows
+    ended(shell, tree="/other", argv=["true"])
+    head, *rows = shell("runs", "--all")[0]
+    assert [row[:26] for row in rows][:2] == names
+    assert all(("make all" in row and "/a/tree" in row) == (width >= 80) for row in rows[:2]), rows
+
+
 def test_runs_lists_fifty_and_says_how_many_more(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     ended(shell, tree="/other")
