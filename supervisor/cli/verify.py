@@ -62,32 +62,37 @@ def register(app: typer.Typer) -> None:
         emit([made])
 
     @app.command("key")
-    def key() -> None:
-        """Print the line by which others trust what runs of this installation have signed."""
+    def key(
+        use: str = cli.Option("", "--use", metavar="FILE", help="Sign with this ssh key from now on; own: not."),
+    ) -> None:
+        """Print the line by which others trust what runs of this installation sign."""
         from supervisor.cli.text import emit
 
-        emit([_own_line()])
+        emit([_own_line(use)])
 
 
-def _own_line() -> str:
-    """Errors: ``UsageError`` inside a run."""
+def _own_line(use: str) -> str:
+    """``use``: the key to sign with from now on, empty: as it is. Errors: ``UsageError`` inside a run."""
     import os
     import pwd
     import socket
 
     from supervisor.journal.store import state_dir
     from supervisor.kernel import probe
-    from supervisor.provenance.keys import own_key, signer_line
+    from supervisor.provenance import keys
     from supervisor.vocabulary.errors import UsageError
 
     if probe.run_id():
         raise UsageError("this is a run", "the key that signs runs is hidden from them", "do it outside", exit_code=2)
-    public = own_key(state_dir(os.environ)).public_key().public_bytes_raw()
+    state = state_dir(os.environ)
+    if use:
+        keys.use(state, None if use == "own" else Path(os.path.abspath(os.path.expanduser(use))))
+    public = keys.own_key(state).public_key().public_bytes_raw()
     try:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         name = str(os.geteuid())
-    return signer_line(public, f"{name}@{socket.gethostname()}")
+    return keys.signer_line(public, f"{name}@{socket.gethostname()}")
 
 
 def _answer(what: str | None, signers: Path | None, packet: Path | None, *, as_json: bool) -> int:

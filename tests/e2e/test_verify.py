@@ -223,3 +223,18 @@ def test_no_secret_reaches_a_clone(govrun: Govrun, repo: Path, tmp_path: Path) -
     assert outcome.run.encode() in whole
     for word in (untracked, taken_back, spoken):
         assert word.encode() not in whole
+
+
+def test_the_users_ssh_key_signs_if_it_is_named(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
+    key = tmp_path / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    line = govrun.cli("key", "--use", str(key)).ok().stdout.decode()
+    assert key.with_suffix(".pub").read_text().split()[1] in line
+    run = govrun("sh", "-c", "echo x > y").ok().run
+    (tmp_path / "signers").write_text(line)
+    assert govrun.cli("verify", run, "--allowed-signers", str(tmp_path / "signers")).code == 0
+    refused = govrun.cli("key", "--use", str(tmp_path / "signers"))
+    assert refused.code != 0 and "it is no private key of OpenSSH" in refused.stderr
+    assert govrun.cli("key").ok().stdout.decode() == line
+    assert govrun.cli("key", "--use", "own").ok().stdout.decode() != line
+    assert govrun.cli("verify", run, "--allowed-signers", str(tmp_path / "signers")).code == 0
