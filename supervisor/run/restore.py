@@ -1,8 +1,8 @@
 """Undoing what a run has changed: every path as it was before, if it is still as the run left it.
 
-What the run made is taken away first, from below; then folders are made, files and links put back, and at last the
-folders get their times. Each path is one step of ``Reverter``, so a kill leaves each as it was or as it is wanted, and
-whoever begins again goes on from there.
+What the run made in place of something else is taken away first, from below; then folders are made, files and links
+put back, the rest is taken away, and at last the folders get their times. Each path is one step of ``Reverter``, so a
+kill leaves each as it was or as it is wanted, and whoever begins again goes on from there.
 """
 
 from __future__ import annotations
@@ -107,22 +107,35 @@ class Restorer:
         late = {path for path, wish in todo.items() if wish.left}
         yield from (Done(path, "left", todo[path].left) for path in sorted(late))
         todo = {path: wish for path, wish in todo.items() if path not in late}
-        gone = sorted((path for path in todo if todo[path].want.version.kind is Kind.ABSENT), reverse=True)
-        for path in gone:
-            done = self._remove(todo.pop(path))
-            late.update([path] if done.how == "left" else [])
-            yield done
+        gone = [todo.pop(path) for path in sorted(todo, reverse=True) if todo[path].want.version.kind is Kind.ABSENT]
+        in_the_way = [wish for wish in gone if _is_below(wish.path, todo)]
+        yield from self._take_away(in_the_way, late, set())
         folders = sorted(path for path in todo if todo[path].want.version.kind is Kind.DIR)
         for path in folders:
             if todo[path].now.version.kind is not Kind.DIR:
-                yield self._put(todo[path])
+                done = self._put(todo[path])
+                late.update([path] if done.how == "left" else [])
+                yield done
                 todo[path] = todo[path]._replace(now=look(path, None))
         names = _names(self._tree, todo.values())
         for path in sorted(todo.keys() - set(folders)):
             done = self._put(todo[path], names)
             late.update([path] if done.how == "left" else [])
             yield done
+        # Last: what was moved is not taken from where it lies before it is back where it was.
+        missed = {todo[path].want.version.sha1 for path in late & todo.keys()} - {""}
+        yield from self._take_away([wish for wish in gone if wish not in in_the_way], late, missed)
         yield from self._dress(folders, todo, late)
+
+    def _take_away(self, gone: Iterable[Wish], late: set[bytes], missed: set[str]) -> Iterator[Done]:
+        """Remove, from below. ``missed``: contents that could not be put where they are wanted; ``late`` takes what
+        stays."""
+        for wish in gone:
+            done = Done(wish.path, "left", "what it says could not be put back where it was")
+            if wish.now.version.sha1 not in missed:
+                done = self._remove(wish)
+            late.update([wish.path] if done.how == "left" else [])
+            yield done
 
     def _dress(self, folders: list[bytes], todo: Mapping[bytes, Wish], late: set[bytes]) -> Iterator[Done]:
         """Filling a folder changed its times. One in which something is left as it is keeps those of that."""
@@ -192,6 +205,13 @@ class Restorer:
         if found.outcome == "restored":
             return Done(wish.path, "restored", found.detail if found.detail != "it was there already" else "")
         return Done(wish.path, "left", found.detail or _CHANGED)
+
+
+def _is_below(path: bytes, todo: Mapping[bytes, Wish]) -> bool:
+    """Whether something else than a folder is wanted above ``path``."""
+    while (path := path.rpartition(b"/")[0]) and path not in todo:
+        pass
+    return bool(path) and todo[path].want.version.kind is not Kind.DIR
 
 
 def _identity(wish: Wish) -> Identity | None:

@@ -261,10 +261,21 @@ def test_a_folder_that_became_a_link_leads_nowhere(govrun: Govrun, tree: Path, t
     assert differing(was, state_of(outside)) == {}
 
 
+def test_what_was_moved_stays_where_it_is_until_it_is_back(govrun: Govrun, tree: Path, tmp_path: Path) -> None:
+    govrun("bash", "-c", "mv src moved").ok()
+    (tree / "src").symlink_to(tmp_path)  # the user has put a link in its place
+    done = govrun.cli("undo", "latest")
+    assert done.code == 1, done.stdout
+    assert (tree / "moved/app.py").exists(), done.stdout
+    assert b"left      moved/app.py: what it says could not be put back where it was" in done.stdout
+    (tree / "src").unlink()
+    assert govrun.cli("undo", done.run).code in (0, 1)
+
+
 def test_json(govrun: Govrun, tree: Path) -> None:
     govrun("bash", "-c", "echo 1 > a; rm README.md").ok()
     told = govrun.cli("undo", "latest", "--json").stdout.splitlines()
     assert [json.loads(line) for line in told] == [
-        {"path": str(tree / "a"), "how": "removed"},
         {"path": str(tree / "README.md"), "how": "restored"},
+        {"path": str(tree / "a"), "how": "removed"},
     ]
