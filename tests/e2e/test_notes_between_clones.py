@@ -230,6 +230,8 @@ def test_bad_input(govrun: Govrun, hub: Path, tmp_path: Path) -> None:
     assert govrun.cli("notes", "rebuild", cwd=tmp_path).code == 2
     inside = govrun("sh", "-c", f"{govrun.interpreter} -I -m supervisor notes setup", cwd=tree)
     assert inside.code == 2 and "this is a run" in inside.stderr
+    git(govrun, tree, "remote", "set-url", "origin", str(hub / "gone"))
+    assert govrun.cli("notes", "fetch", cwd=tree).code == 2
     assert list((govrun.state / "sync").iterdir()) == []
 
 
