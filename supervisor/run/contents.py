@@ -21,7 +21,7 @@ from supervisor.inspection.looks import MOST_TEXT
 from supervisor.inspection.reading import TEXT
 from supervisor.invariants.places import Zone, locate
 from supervisor.kernel import leases
-from supervisor.run.judgement import Judgement, Tools, breaks_nothing
+from supervisor.run.judgement import Judgement, Tools, breaks_nothing, is_theirs
 from supervisor.run.landing import Landing
 from supervisor.run.tolerated import NO_CONTENT, Tolerated
 from supervisor.surfaces.ledger import Written, leads_to
@@ -263,7 +263,7 @@ class Contents:
                 if found.verdict.matches:
                     self.tolerated.said(name, found.event.now)
                 continue
-            if self._is_theirs(entry, growing=growing):
+            if growing and is_theirs(entry, self.ledger, self._tools.held):
                 self._tools.theirs(name, found.verdict)
                 self._lead(found)
                 self.take_as_theirs(name, found.event.now)
@@ -293,11 +293,6 @@ class Contents:
         was = self._tools.accepted.content(before) if before.kind is Kind.FILE and not before.large else None
         action = entry.actor.action
         self._tools.rewritten(names[0][0], was, content, carried=entry.git_tool, action=action)
-
-    def _is_theirs(self, entry: Written, *, growing: bool) -> bool:
-        """Whether somebody else has written to it since the last look: a writer has gone, and the only one that the run
-        ever had is still there."""
-        return growing and entry.opens == 1 and entry.closings > 0 and self._tools.held(entry.key)
 
     def _judged_as(
         self, entry: Written, content: bytes | None, name: bytes, kind: str, identity: Identity, *, growing: bool

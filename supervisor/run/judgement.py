@@ -51,6 +51,15 @@ def breaks_nothing(found: Judgement | None) -> bool:
     return found is None or not (found.verdict.blocks or found.event.now.pending)
 
 
+def is_theirs(entry: Written, ledger: Ledger, held: Callable[[tuple[int, int]], bool]) -> bool:
+    """Whether somebody else has written what was just read of a file that is still open: a writer has gone since the
+    last look, and the only one that the run ever had is still there."""
+    if entry.opens == 1 and not entry.closings:
+        ledger.closed()  # what was read may be newer than what was heard of its writers
+    # In this order: the run itself may have closed it meanwhile, and cannot open it while it is judged.
+    return entry.opens == 1 and entry.closings > 0 and held(entry.key)
+
+
 class Tools(NamedTuple):
     """What contents work with. ``take_back`` reverts a violation that has landed and says whether it is no longer in
     place; ``observed`` records one that is let be, and tells of it. ``ignored`` answers for a path. ``seal`` is told of

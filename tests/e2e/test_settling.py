@@ -85,10 +85,15 @@ def governed(govrun: Govrun, settle: Path, barriers: int, *routes: str) -> tuple
 
 
 def test_the_oracle_bites(settle: Path, shop: Path, govrun: Govrun) -> None:
-    found = counts(govrun.bare(str(settle), "200", "4", *ROUTES).stdout)
-    for route in ROUTES:
-        if found.get(route, {}).get("looked", 0) > 20:
-            assert found[route]["missed"], route
+    """Bare, a violation is there at a barrier by every route. A race that is rare by one of them is given time."""
+    bitten: set[str] = set()
+    for _ in range(6):
+        found = counts(govrun.bare(str(settle), "200", "4", *ROUTES).stdout)
+        looked = {route for route in ROUTES if found.get(route, {}).get("looked", 0) > 20}
+        bitten |= {route for route in looked if found[route]["missed"]}
+        if looked and looked <= bitten:
+            return
+    raise AssertionError(f"nothing was missed by {sorted(looked - bitten)}")
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -77,7 +77,9 @@ def test_killed_at_any_moment(govrun: Govrun, repo: Path, which: str) -> None:
         running = govrun.start("bash", "-c", WORK)
         time.sleep(chance.uniform(0.3, 2.0))
         try:
-            for each in victims(running, which):
+            while not (found := victims(running, which)) and running.process.poll() is None:
+                time.sleep(0.01)  # there is none before the first commit
+            for each in found:
                 each.send_signal(signal.SIGKILL)
                 killed += 1
         except psutil.NoSuchProcess:
