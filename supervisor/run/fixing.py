@@ -6,6 +6,7 @@ until its attempts are used up. Without ``attempts`` there is one for each refus
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -201,7 +202,8 @@ class Fixing:
         except OSError:
             return
         if not data:
-            self._ready.unregister(self._fixers.output)
+            with contextlib.suppress(FileNotFoundError):  # its end is read again with the word that the fixer has ended
+                self._ready.unregister(self._fixers.output)
         self._said += data[: _MOST_SAID - len(self._said)]
 
     # -- attempts -----------------------------------------------------------------------------------------------

@@ -61,9 +61,9 @@ SCRIPTS = {
     "origin; git branch -q -u origin/main;"
     "git pull -q; git push -q origin main; git remote -v; git branch -vv",
     # A note that is being written is garbage to git, or a pack more, until it is complete.
-    "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 100); do "
+    "gc": EDIT + "git commit -qam one; git gc -q; for i in $(seq 100); do git repack -qad; "
     "o=$(git count-objects -v | grep -E '^(packs|garbage)'); case $o in *'packs: 1'*'garbage: 0'*) break ;; esac; "
-    'sleep 0.1; done; echo "$o"; git repack -qad; git pack-refs --all; git prune',
+    'sleep 0.1; done; echo "$o"; git pack-refs --all; git prune',
     "config": "git config user.name Other; git config branch.main.description text; git config --unset "
     "user.name; git config -l --local",
     "notes": "git notes add -m mine; git notes append -m more; git notes show; git notes remove",

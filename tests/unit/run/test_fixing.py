@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -94,10 +95,10 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         pid = os.fork()
         if pid == 0:
             try:
-                for at, fd in enumerate(fixers.beside.descriptors):
-                    os.dup2(fd, 100 + at)
-                for at in range(len(fixers.beside.descriptors)):
-                    os.dup2(100 + at, 6 + at)
+                # Above all that this process has open: with a fixed number one of them could be overwritten.
+                copies = [fcntl.fcntl(fd, fcntl.F_DUPFD, 1000) for fd in fixers.beside.descriptors]
+                for at, copy in enumerate(copies):
+                    os.dup2(copy, 6 + at)
                 os.execv(fixers.beside.program, fixers.beside.argv)
             finally:
                 os._exit(125)
