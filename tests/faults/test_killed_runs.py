@@ -50,8 +50,16 @@ def victims(running: Running, which: str) -> list[psutil.Process]:
     if which == "all":
         return [psutil.Process(running.process.pid), *family]
     if which == "publisher":
-        return [each for each in family if "supervisor.provenance.publish" in each.cmdline()]
+        return [each for each in family if "supervisor.provenance.publish" in words(each)]
     return family[:1]  # the supervisor is the guard's only child
+
+
+def words(process: psutil.Process) -> list[str]:
+    """Its command line; nothing where it has gone meanwhile, as most of a run's processes do at any moment."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def ours(run_dir: Path) -> list[int]:
