@@ -30,7 +30,7 @@ deny = ["pypi:requests"]
 then = "revert"
 """
 WORK = """i=0
-while [ $i -lt 12 ]; do
+while [ $i -lt 40 ]; do
   i=$((i + 1))
   echo "x = $i" > src/m$i.py
   echo "import requests" > src/bad.py
@@ -83,7 +83,7 @@ def test_killed_at_any_moment(govrun: Govrun, repo: Path, which: str) -> None:
     for moment in range(KILLS):
         base = git(repo, "rev-parse", "HEAD")
         running = govrun.start("bash", "-c", WORK)
-        time.sleep(chance.uniform(0.3, 2.0))
+        time.sleep(chance.uniform(0.3, 1.2))
         try:
             while not (found := victims(running, which)) and running.process.poll() is None:
                 time.sleep(0.01)  # there is none before the first commit
