@@ -117,7 +117,8 @@ class Restorer:
                 late.update([path] if done.how == "left" else [])
                 yield done
                 todo[path] = todo[path]._replace(now=look(path, None))
-        names = _names(self._tree, todo.values())
+        # Of what is as wanted already, too: an undo that was killed had put back one name of several.
+        names = _names(self._tree, every.values())
         for path in sorted(todo.keys() - set(folders)):
             done = self._put(todo[path], names)
             late.update([path] if done.how == "left" else [])

@@ -237,6 +237,17 @@ def test_an_undo_that_is_killed_is_finished_by_another(govrun: Govrun, tree: Pat
     assert differing(before, state_of(tree)) == {}
 
 
+def test_names_of_one_file_that_are_put_back_one_after_the_other_are_one_again(govrun: Govrun, tree: Path) -> None:
+    (tree / "one").write_text("1\n")
+    (tree / "two").hardlink_to(tree / "one")
+    (tree / "three").hardlink_to(tree / "one")
+    before = state_of(tree)
+    run = govrun("rm", "one", "two", "three").ok().run
+    assert govrun.cli("undo", run, "two").code == 0  # as far as one comes that is killed
+    assert govrun.cli("undo", run).code == 0
+    assert differing(before, state_of(tree)) == {}
+
+
 def test_what_was_not_kept_is_named(govrun: Govrun, tree: Path) -> None:
     (tree / "secret").write_text("x")
     (tree / "secret").chmod(0)
