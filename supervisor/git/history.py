@@ -6,10 +6,8 @@ nowhere else. ``refs/govrun/last`` is the state that the last run left, ``refs/g
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 from supervisor.git.layout import is_object_id
 from supervisor.git.neutral import Git, GitError
 from supervisor.git.own import make_own
+from supervisor.git.turns import locked
 from supervisor.vocabulary.errors import GovrunError, TooMuchError
 from supervisor.vocabulary.versions import Entry
 
@@ -45,7 +44,7 @@ def folder_of(state: Path, tree: str) -> Path:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Be the only one who works in ``folder`` (made here). Raises ``GovrunError`` when another goes on."""
     try:
         folder.parent.mkdir(mode=0o700, exist_ok=True)
@@ -54,16 +53,9 @@ def claimed(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise GovrunError("the states of the tree cannot be kept", str(error), exit_code=121) from error
     try:
-        end = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > end:
-                    why = "another run of this tree is at it"
-                    raise GovrunError("the states of the tree cannot be kept", why, exit_code=121) from error
-                time.sleep(0.01)
+        if not locked(descriptor, patience):
+            why = "another run of this tree is at it"
+            raise GovrunError("the states of the tree cannot be kept", why, exit_code=121)
         yield
     finally:
         os.close(descriptor)

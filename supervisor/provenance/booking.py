@@ -40,6 +40,7 @@ class Booking:
         self._memory = Memory(state, repository.common)
         self._key = own_key(state).public_key().public_bytes_raw()
         self._own = [Trusted(self._key, "")]
+        self._damaged = self._memory.is_damaged()
         self._made = self._late = ""
         self._found: dict[str, str | None] = {}  # what refs of the ledger were at when it was decided where to go on
 
@@ -176,7 +177,7 @@ class Booking:
             return ""
         self._memory.keep(Last(place.chain, place.number, statement, made))
         if last is None:
-            return ""
+            return "what was remembered of the ledger cannot be read: another one begins" if self._damaged else ""
         if place.after:
             return f"the ledger {place.after} is gone, and its commits with it: another one begins"
         found = self._found.get(ref_of(self._key, place.chain), "")

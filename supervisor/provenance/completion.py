@@ -7,7 +7,8 @@ from pathlib import Path
 
 from supervisor.journal.reader import Reader
 from supervisor.journal.store import read_meta
-from supervisor.provenance.publisher import Ending, Publisher, claimed, is_published, put_down
+from supervisor.provenance.progress import claimed, is_owing, is_published, put_down
+from supervisor.provenance.publisher import Ending, Publisher
 from supervisor.vocabulary.errors import GovrunError
 
 
@@ -101,7 +102,7 @@ def complete(folder: Path) -> str:
     """
     meta = read_meta(folder)
     git = meta.get("git")
-    if not isinstance(git, dict) or "coverage" not in meta or is_published(folder):
+    if not isinstance(git, dict) or not is_owing(folder, meta):
         return ""
     with claimed(folder):
         if is_published(folder):

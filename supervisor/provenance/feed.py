@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 import signal
@@ -12,8 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from supervisor.git.layout import read_small
 from supervisor.journal.codec import encode
+from supervisor.provenance.progress import problems
 from supervisor.vocabulary.errors import StopRun
 
 _PIPE = 1 << 20
@@ -23,14 +22,7 @@ _MAX_WAITING = 64 << 20
 
 def last_problem(run_dir: Path) -> str:
     """What the publisher put down last of what it could not do, empty when there is nothing."""
-    found = ""
-    for line in (read_small(run_dir / "notes.jsonl", 64 << 20) or "").splitlines():
-        try:
-            record = json.loads(line)
-            found = str(record.get("problem", found))
-        except (ValueError, AttributeError, RecursionError):
-            continue  # torn
-    return found[:400]
+    return (problems(run_dir) or [""])[-1][:400]
 
 
 def reserve() -> list[int]:

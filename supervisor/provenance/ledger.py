@@ -145,6 +145,10 @@ class Memory:
         """None where nothing is known; what is damaged is not known."""
         return _remembered(self._path)[0]
 
+    def is_damaged(self) -> bool:
+        """Whether something was remembered, and cannot be read."""
+        return os.path.lexists(self._path) and self.last() is None
+
     def moved(self, is_here: Callable[[Last], bool]) -> Last | None:
         """What is remembered of a clone that is not where it was any more, and whose last entry is here: it was moved,
         and is remembered here from now on."""

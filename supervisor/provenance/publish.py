@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from supervisor.provenance.publisher import Ending, IncompleteError, Publisher, claimed, put_down
+from supervisor.provenance.progress import claimed, put_down
+from supervisor.provenance.publisher import Ending, IncompleteError, Publisher
 from supervisor.provenance.retention import prune_daily
 from supervisor.vocabulary.errors import GovrunError
 

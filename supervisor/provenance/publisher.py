@@ -5,37 +5,33 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from supervisor.git.layout import read_small
-from supervisor.journal.codec import encode
+from supervisor.git.neutral import GitError
 from supervisor.journal.store import read_meta, read_refs
 from supervisor.provenance import note
+from supervisor.provenance.answers import No
 from supervisor.provenance.booking import Booking
 from supervisor.provenance.bundle import Bundle, Log
+from supervisor.provenance.keys import Trusted, own_public
 from supervisor.provenance.ledger import LEDGERS, Place
 from supervisor.provenance.lineage import Lineage
+from supervisor.provenance.progress import put_down, records
 from supervisor.provenance.transaction import NOTES_REF, Edit, Goal, Repository, Wanted, Written
-from supervisor.vocabulary.errors import GovrunError
+from supervisor.vocabulary.errors import GovrunError, HostError, UsageError
 
-__all__ = ["NOTES_REF", "RECORD", "Ending", "IncompleteError", "Publisher", "claimed", "is_published", "put_down"]
+__all__ = ["NOTES_REF", "Ending", "IncompleteError", "Publisher"]
 
-RECORD = "notes.jsonl"
-_MAX_RECORD = 64 << 20
 _MAX_COMMITS = 100_000
 _OF_THE_END = (0, 2, 3, 5, 6, 7, 8)  # lines of a note that the end of the run writes again
 _COUNTED_LAST = ("kills", "external", "divergence", "contracts", "contracts_passed")
 _EPISODES = "episodes_"
 _NOT_OURS = ("refs/notes/", "refs/govrun/")
-_PATIENCE = 60.0
 
 
 class Ending(NamedTuple):
@@ -234,7 +230,11 @@ class Publisher:
 
         def plan() -> Wanted:
             nonlocal edits
-            booking = Booking(self.folder.parent.parent, self._repository, self.run)
+            try:
+                booking = Booking(self.folder.parent.parent, self._repository, self.run)
+            except HostError as error:  # nothing can be signed: the notes say the rest
+                unsigned = Goal(ref, self._repository.expected(ref), partial(_refuse, error))
+                return Wanted({}, {}, [unsigned], self._edits(told, _OF_THE_END))
             if (recorded := booking.recorded()) is not None:
                 tree, (place, statement) = recorded
                 edits = self._as_recorded(tree)
@@ -271,8 +271,12 @@ class Publisher:
         """The notes as the record at ``tree`` has them, which is this run's own and stays as it is."""
         from supervisor.provenance.recorded import Records
 
-        record = Records(self._repository.objects, lambda _: tree, ()).unbelieved(self.run)
-        return {each: self._line(record.text(each)) for each in record.commits} if record is not None else {}
+        own = [Trusted(own_public(self.folder.parent.parent) or b"", "")]
+        try:
+            record = Records(self._repository.objects, lambda _: tree, own).verified(self.run, events=False)
+        except No as no:
+            raise GitError("the record changed while it was looked at", no.why, 1) from no
+        return {each: self._line(record.text(each)) for each in record.commits}
 
     def _final(self, end: Ending, log: Log, lineage: Lineage | None) -> dict[str, note.Summary]:
         """What the notes say after the end, by commit."""
@@ -336,72 +340,14 @@ class Publisher:
         put_down(self.folder, {"run": self.run, **record})
 
     def _resume(self) -> None:
-        text = read_small(self.folder / RECORD, _MAX_RECORD) or ""
-        for line in text.splitlines():
-            try:
-                record = json.loads(line)
-                commit = record["commit"]
-                if "problem" in record or not self._repository.is_object_id(commit):
-                    continue
+        for record in records(self.folder):
+            commit = str(record.get("commit", ""))
+            if "problem" not in record and "tree" in record and self._repository.is_object_id(commit):
                 self.noted[commit] = self._summary(record, str(record["tree"]))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # torn, or of another kind
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Be the only publisher of the run in ``folder``: one that is left to finish by itself and ``recover`` may meet,
-    and whoever is ready first takes away the git directories of both. Raises ``GovrunError`` when another goes on."""
-    import fcntl
-
-    descriptor = _open_record(folder)  # the lock goes with the process, however it ends (flock(2))
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    what, why = "the notes of this run are being written", "another process of govrun is at it"
-                    raise GovrunError(what, why, "govrun recover, later", exit_code=121) from error
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _open_record(folder: Path) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(folder / RECORD, flags, 0o600)
-    except OSError as error:
-        raise GovrunError(f"cannot write {RECORD}", str(error), exit_code=121) from error
-
-
-def is_published(folder: Path) -> bool:
-    """Whether the run in ``folder`` has got its last notes and its ref, or will never get them."""
-    for line in (read_small(folder / RECORD, _MAX_RECORD) or "").splitlines():
-        try:
-            record = json.loads(line)
-            if "end" in record and "ref" in record:
-                return True
-        except (ValueError, TypeError, RecursionError):
-            continue  # torn
-    return False
-
-
-def put_down(folder: Path, record: Mapping[str, object]) -> None:
-    """Append one record to ``notes.jsonl`` of the run in ``folder``. Raises ``GovrunError``."""
-    head = {"v": 1, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    line = encode(head | dict(record)).encode("ascii") + b"\n"
-    descriptor = _open_record(folder)
-    try:
-        os.write(descriptor, line)
-    except OSError as error:
-        raise GovrunError(f"cannot write {RECORD}", str(error), exit_code=121) from error
-    finally:
-        os.close(descriptor)
+def _refuse(error: GovrunError) -> str:
+    raise UsageError(error.what, error.why, error.fix)
 
 
 def _told(error: GovrunError) -> str:

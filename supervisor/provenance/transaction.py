@@ -21,6 +21,7 @@ from supervisor.git.base import TREE, Entry, Objects, TooLarge
 from supervisor.git.layout import is_object_id
 from supervisor.git.neutral import Git, GitError
 from supervisor.git.own import make_own, make_window, refresh, staging
+from supervisor.git.turns import locked
 from supervisor.provenance.pruning import Tidying
 from supervisor.provenance.refs import Refs
 from supervisor.vocabulary.errors import GovrunError, UsageError
@@ -367,20 +368,15 @@ class Repository:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Runs of one state folder write in turn. Only courtesy: what keeps notes is the expected old value."""
-        import fcntl
-
+        """Runs of one state folder write in turn: what is signed names a place that nobody else may take meanwhile.
+        What keeps the notes of other installations is the expected old value. Raises ``GitError``."""
         self._locks.mkdir(mode=0o700, exist_ok=True)
         name = hashlib.sha256(os.fsencode(self.common)).hexdigest()[:24]
         descriptor = os.open(self._locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            deadline = time.monotonic() + _LOCK_PATIENCE
-            while time.monotonic() < deadline:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    time.sleep(random.uniform(0.002, 0.02))
+            if not locked(descriptor, _LOCK_PATIENCE):
+                why = f"another process of govrun is at it for more than {_LOCK_PATIENCE:g} s"
+                raise GitError("the notes could not be written", why, None)
             yield
         finally:
             os.close(descriptor)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from supervisor.git.layout import read_small
 from supervisor.journal.reader import Reader, is_live
 from supervisor.journal.store import read_meta
 from supervisor.provenance.bundle import UNTRACED
 from supervisor.provenance.lineage import Lineage, Transition, read_lineage
-from supervisor.provenance.publisher import RECORD
+from supervisor.provenance.progress import problems
 from supervisor.run.acts import Record, records_of
 from supervisor.trees.states import read_states
 
 AGENT = "govrun-undo"  # the name of runs that undo others
 _MOST_CAUSES = 5
-_MOST_TOLD = 1 << 20
 _CHANGING = ("fs.create", "fs.write", "fs.rename", "fs.unlink", "fs.link", "fs.meta", "state")
 
 
@@ -45,18 +42,11 @@ def why_no_trees(folder: Path) -> str:
     """Why the states of the run in ``folder`` are no trees."""
     if is_live(folder):
         return "the run goes on: trees are made at its end"
-    for line in (read_small(folder / RECORD, _MOST_TOLD) or "").splitlines():
-        if (found := _problem(line)).startswith(UNTRACED):
-            return found.removeprefix(UNTRACED)
+    found = [each.removeprefix(UNTRACED) for each in problems(folder) if each.startswith(UNTRACED)]
+    if found:
+        return found[-1]
     git = read_meta(folder).get("git")
     return "they are made when its end is noted: govrun recover" if git else "the tree is in no repository"
-
-
-def _problem(line: str) -> str:
-    try:
-        return str(json.loads(line).get("problem", ""))
-    except (ValueError, AttributeError, RecursionError):
-        return ""
 
 
 def told(reader: Reader, lineage: Lineage) -> Iterator[Told]:

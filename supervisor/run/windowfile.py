@@ -6,16 +6,15 @@ that the counts are not known, and what is not known may be used up: nothing sta
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from supervisor.git.turns import locked
 from supervisor.invariants.guardrail import COUNTERS
 from supervisor.vocabulary.errors import HostError, StopRun
 
@@ -103,7 +102,7 @@ def keep(
     except OSError as error:
         raise _unwritten(path, error) from error
     try:
-        if not _locked(lock, patience):
+        if not locked(lock, patience):
             return None
         try:
             there = read(folder, tree)
@@ -118,18 +117,6 @@ def keep(
         raise _unwritten(path, error) from error
     finally:
         os.close(lock)
-
-
-def _locked(lock: int, patience: float) -> bool:
-    until = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.01)
 
 
 def _unwritten(path: Path, error: Exception) -> StopRun:

@@ -13,10 +13,10 @@ import pytest
 
 from supervisor.git.layout import discover
 from supervisor.journal import store
-from supervisor.provenance import note
+from supervisor.provenance import envelope, note
 from supervisor.provenance.answers import Answer
 from supervisor.provenance.completion import complete
-from supervisor.provenance.keys import own_public
+from supervisor.provenance.keys import own_key, own_public
 from supervisor.provenance.ledger import LEDGERS, ref_of
 from supervisor.provenance.publisher import Ending, Publisher
 from supervisor.provenance.syncing import Syncing
@@ -24,7 +24,7 @@ from supervisor.provenance.transaction import NOTES_REF
 from supervisor.vocabulary.errors import GovrunError
 from tests.unit.provenance.test_ledger import DIGEST, everything, forget, ledger, numbers, refs, worst
 from tests.unit.provenance.test_publish import END, World, moved, problems, publish
-from tests.unit.provenance.test_verifying import a_run, at, by_record, journal
+from tests.unit.provenance.test_verifying import a_run, at, by_record, journal, replaced
 
 
 @pytest.fixture
@@ -115,6 +115,27 @@ def test_a_record_of_somebody_else_is_replaced(world: World, what: str, how: str
     assert told(world, folder.name) is Answer.VERIFIED
     if what != "signed by another":
         assert not worst(world)
+
+
+def test_notes_that_are_written_again_are_as_this_installation_signed_them(world: World, tmp_path: Path) -> None:
+    """Anybody may put an envelope before the own one."""
+    run, (commit,) = a_run(world)
+    before = world.note(commit)
+
+    def another_first(work: Path) -> None:
+        path = work / "bundle.intoto.jsonl"
+        payload = (work / "statement.json").read_bytes()
+        assert b'"PASSED"' in payload
+        forged = envelope.sealed(payload.replace(b'"PASSED"', b'"FAILED"'), own_key(tmp_path))
+        path.write_bytes(forged.line + b"\n" + path.read_bytes())
+
+    replaced(world, run, another_first)
+    folder = world.state / "runs" / run
+    (folder / "notes.jsonl").unlink()  # it was killed before its last word
+    world.git("notes", "--ref=govrun", "remove", commit)
+    assert publish(folder, moved(commit), END) == 0, problems(folder)
+    assert world.note(commit) == before and problems(folder) == []
+    assert told(world, run) is Answer.VERIFIED
 
 
 def test_a_symbolic_ref_is_replaced_and_its_target_unmoved(world: World) -> None:

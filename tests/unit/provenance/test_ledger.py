@@ -122,6 +122,20 @@ def test_a_crash_before_it_is_remembered(world: World) -> None:
     assert numbers(world, ledger(world)) == [3, 2, 1] and not worst(world)
 
 
+def test_a_memory_that_cannot_be_read(world: World) -> None:
+    """Another ledger begins, and that is told: it would look as if runs had been taken out."""
+    run, _ = a_run(world)
+    (memory,) = (world.state / "ledgers").iterdir()
+    memory.write_text("{")
+    last, _ = a_run(world)
+    assert len(refs(world)) == 2
+    assert problems(world.state / "runs" / run) == []
+    told = "what was remembered of the ledger cannot be read: another one begins"
+    assert problems(world.state / "runs" / last) == [told]
+    assert json.loads(memory.read_text())
+    assert problems(world.state / "runs" / a_run(world)[0]) == []
+
+
 # ---- tampering --------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +193,7 @@ def rewritten(text: Callable[[str], str]) -> Callable[[World, str], str]:
 
 
 CHANGES: dict[str, Callable[[World, str], str]] = {
-    "run": rewritten(lambda text: text.replace(text.split("run ")[1][:26], A)),
+    "run": rewritten(lambda text: text.replace(text.split("\nrun ")[1][:26], A)),
     "statement": rewritten(lambda text: text.replace(text.split("sha256:")[1][:64], DIGEST)),
     "number": rewritten(lambda text: text.replace("number 3", "number 4")),
     "again": rewritten(lambda text: text.replace("number 3", "number 2")),
@@ -222,6 +236,20 @@ def test_a_second_ledger_that_was_forged(world: World) -> None:
     world.git("update-ref", f"{ref.rpartition('/')[0]}/{runs[2]}", forged)
     (found,) = (each for each in everything(world) if each.answer is not Answer.VERIFIED)
     assert found.answer is Answer.REFUTED and found.why == f"number 1 names {runs[2]}, which has signed another place"
+
+
+def test_numbers_that_nobody_has_signed(world: World) -> None:
+    """Appended to a whole ledger, they follow it well."""
+    for _ in range(2):
+        a_run(world)
+    ref = ledger(world)
+    text = world.git("log", "-1", "--format=%B", ref).replace("number 2", "number 3")
+    text = text.replace(text.split("\nrun ")[1][:26], A)
+    world.git("update-ref", ref, world.git("commit-tree", "-p", ref, "-m", text, f"{ref}^{{tree}}"))
+    assert everything(world)[-1][1:3] == (
+        Answer.UNVERIFIABLE,
+        "no record that is here has signed its numbers after 2, up to 3",
+    )
 
 
 @pytest.mark.parametrize("what", ["too large", "a tree", "gone", "a record of somebody"])
@@ -343,11 +371,11 @@ def test_where_a_run_goes() -> None:
 
 def test_what_is_remembered(tmp_path: Path) -> None:
     memory = Memory(tmp_path, Path("/x/.git"))
-    assert memory.last() is None
+    assert memory.last() is None and not memory.is_damaged()
     last = Last(A, 3, DIGEST, "1" * 40)
     memory.keep(last)
     memory.keep(Last(A, 2, DIGEST, "2" * 40))
-    assert memory.last() == last and Memory(tmp_path, Path("/y/.git")).last() is None
+    assert memory.last() == last and not memory.is_damaged() and Memory(tmp_path, Path("/y/.git")).last() is None
     (path,) = (tmp_path / "ledgers").iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     for bad in (
@@ -361,7 +389,7 @@ def test_what_is_remembered(tmp_path: Path) -> None:
         "\0" * 9000,
     ):
         path.write_text(bad)
-        assert memory.last() is None
+        assert memory.last() is None and memory.is_damaged()
 
 
 def test_a_chain_is_read_as_far_as_it_is_asked_for() -> None:

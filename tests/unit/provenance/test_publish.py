@@ -18,8 +18,9 @@ from supervisor.git.refs import snapshot
 from supervisor.journal import store
 from supervisor.provenance import note
 from supervisor.provenance.feed import Feed, last_problem
+from supervisor.provenance.progress import RECORD
 from supervisor.provenance.publish import main
-from supervisor.provenance.publisher import NOTES_REF, RECORD, Ending, Publisher
+from supervisor.provenance.publisher import NOTES_REF, Ending, Publisher
 from supervisor.provenance.transaction import Repository
 from supervisor.vocabulary.errors import GovrunError
 
@@ -249,7 +250,9 @@ def test_four_publishers_at_once_lose_nothing(world: World) -> None:
     script = (
         "import sys, contextlib; from pathlib import Path\n"
         "from supervisor.provenance.publisher import Ending, Publisher\n"
-        "if sys.argv[2] == 'free': Publisher._turn = lambda self: contextlib.nullcontext()\n"
+        "from supervisor.provenance.transaction import Repository\n"
+        "assert callable(Repository._turn)\n"
+        "if sys.argv[2] == 'free': Repository._turn = lambda self: contextlib.nullcontext()\n"
         "publisher = Publisher(Path(sys.argv[1])); publisher._foreign = {sys.argv[3]}\n"
         "for commit in sys.argv[4:]:\n"
         "    publisher.moved({'ref': 'refs/heads/x', 'commit': commit}); publisher.flush()\n"
@@ -493,15 +496,31 @@ def test_recover_and_a_publisher_that_is_left_take_turns(world: World) -> None:
 
 
 def test_who_publishes_is_let_finish_before_another_begins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from supervisor.provenance import publisher
+    from supervisor.provenance import progress
 
-    monkeypatch.setattr(publisher, "_PATIENCE", 0.1)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.1)
     folder = world.run()
-    with publisher.claimed(folder):
-        with pytest.raises(GovrunError, match="are being written"), publisher.claimed(folder):
+    with progress.claimed(folder):
+        with pytest.raises(GovrunError, match="are being written"), progress.claimed(folder):
             pass
-    with publisher.claimed(folder):
+    with progress.claimed(folder):
         pass
+
+
+def test_nothing_is_written_out_of_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is signed names a place in the ledger that the one who is at it may take."""
+    from supervisor.provenance import transaction
+
+    monkeypatch.setattr(transaction, "_LOCK_PATIENCE", 0.1)
+    one, other = Publisher(world.run()), Publisher(world.run())
+    commit = world.commit("one")
+    other.moved(moved(commit))
+    with one._repository._turn(), pytest.raises(GovrunError, match="could not be written"):
+        other.flush()
+    other.flush()
+    assert other.run in world.note(commit)
+    one.close()
+    other.close()
 
 
 def test_idle_publishers_look_again(world: World) -> None:
