@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import typer
 
     from supervisor.git.layout import Repository
+    from supervisor.provenance.answers import Finding
     from supervisor.run.blaming import Line
 
 _COMMAND = 24
@@ -98,12 +99,18 @@ def _history(
         objects = Objects(view.git, timeout=60.0)
         try:
             refs = snapshot(repository.common_dir)
-            verifier = Verifier(objects, lambda name: refs.get(name, ""), trusted_by(None, os.environ))
+            trusted = trusted_by(None, os.environ)
+            verifier = Verifier(objects, lambda name: refs.get(name, ""), trusted, events=False)
             named = {commit: verifier.commit(commit, "") for commit in set(commits.values())}
         finally:
             objects.close()
-    made = {commit: (each.run for each in found if each.run and each.how != "base") for commit, found in named.items()}
+    made = {commit: (each.run for each in found if each.run and _made(each)) for commit, found in named.items()}
     return commits, {commit: tuple(runs) for commit, runs in made.items()}
+
+
+def _made(found: Finding) -> bool:
+    """Whether the run may have made the commit, as far as its record goes."""
+    return found.how != "base" and found.answer != "refuted"
 
 
 def _matched(known: list[tuple[str, bytes]], lines: list[Line], left: list[int]) -> dict[int, str]:

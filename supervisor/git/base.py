@@ -38,6 +38,10 @@ class TooLarge(GitError):
     """An object of more bytes than were asked for."""
 
 
+class Silent(GitError):
+    """git does not answer: nothing is known of the object, not even that it is none."""
+
+
 class Objects:
     """``git`` should be on a GIT_DIR of ours; ``timeout`` in seconds for each object. Starts git at first use."""
 
@@ -105,7 +109,7 @@ class Objects:
                 return self._ask(name, limit, deadline)
             except BrokenPipeError as error:
                 self.close()
-                raise GitError("git cat-file ended", f"asked for {name}", None) from error
+                raise Silent("git cat-file ended", f"asked for {name}", None) from error
 
     def _ask(self, name: str, limit: int, deadline: float) -> tuple[str, str, bytes] | None:
         if self._ahead and self._ahead[0] == name:
@@ -119,7 +123,7 @@ class Objects:
             if header[-1] in (b"missing", b"ambiguous"):
                 return None
             self.close()
-            raise GitError("git cat-file answered strangely", repr(b" ".join(header)[:80]), None)
+            raise Silent("git cat-file answered strangely", repr(b" ".join(header)[:80]), None)
         size = int(header[2])
         if size > limit:
             self.close()  # cheaper than reading it all
@@ -152,7 +156,7 @@ class Objects:
         poll.register(self._process.stdout.fileno(), select.POLLIN)
         if not poll.poll(max(0, int((deadline - time.monotonic()) * 1000))):
             self.close()
-            raise GitError("git cat-file took too long", f"more than {self._timeout} s", None)
+            raise Silent("git cat-file took too long", f"more than {self._timeout} s", None)
         data = self._process.stdout.read(1 << 16)
         if not data:
             raise BrokenPipeError

@@ -97,7 +97,7 @@ def _in_force(key: bytes, envelope: Envelope, trusted: Sequence[Trusted]) -> Tru
     except ValueError as error:
         raise No(Answer.REFUTED, "what was signed names no run") from error
     for each in trusted:
-        if each.key == key and (each.after or 0.0) <= when < (each.before or float("inf")):
+        if each.key == key and (each.after or 0.0) <= when < (float("inf") if each.before is None else each.before):
             return each
     raise No(Answer.UNVERIFIABLE, f"the key {fingerprint(key)} was not in force when the run began")
 

@@ -45,13 +45,14 @@ class Trusted(NamedTuple):
 def own_key(state: Path) -> Ed25519PrivateKey:
     """The key that signs here: the user's ssh key if one was named (``use``), else that of this installation, made if
     there is none yet. Errors: ``HostError``; one that was named and cannot be read is not replaced by another."""
+    named = in_use(state)
+    return _of_ssh(named) if named is not None else _installed(state)
+
+
+def _installed(state: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    named = in_use(state)
-    if named is not None:
-        return _of_ssh(named)
-    seed = _read(state) or _make(state)
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    return Ed25519PrivateKey.from_private_bytes(_read(state) or _make(state))
 
 
 def own_public(state: Path) -> bytes | None:
@@ -67,6 +68,7 @@ def use(state: Path, path: Path | None) -> Ed25519PrivateKey:
     named = state / NAMED
     try:
         if path is None:
+            _installed(state)
             named.unlink(missing_ok=True)
         else:
             _of_ssh(path)

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from supervisor.git.base import MOST_AHEAD, TREE, Entry, Objects, TooLarge, parse_tree
+from supervisor.git.base import MOST_AHEAD, TREE, Entry, Objects, Silent, TooLarge, parse_tree
 from supervisor.git.neutral import GitError
 from supervisor.journal import chain
 from supervisor.journal.merkle import Tree
@@ -174,7 +174,8 @@ class Records:
         return found
 
     def each(self, runs: Sequence[str], name: str, limit: int) -> Iterator[tuple[str, bytes | None]]:
-        """One file of many records, b"" where there is none, None where it is larger than ``limit``."""
+        """One file of many records, b"" where there is none, None where it is larger than ``limit``. Errors:
+        ``GitError`` for a git that does not answer."""
         for first in range(0, len(runs), MOST_AHEAD):
             some = {run: self._ref(note.ref_of(run)) for run in runs[first : first + MOST_AHEAD]}
             self._objects.ahead(some.values())
@@ -185,12 +186,16 @@ class Records:
                     yield run, self._content(entry, name, limit) if entry is not None else b""
                 except TooLarge:
                     yield run, None
+                except Silent:
+                    raise
                 except GitError:
                     yield run, b""  # an object that is not here, or is not what its id says
 
     def _entry(self, tip: str, name: str) -> Entry | None:
         try:
             return self._folder(tip, "").get(name)
+        except Silent:
+            raise
         except GitError:
             return None  # it is no record
 

@@ -148,7 +148,7 @@ class Syncing:
             try:
                 record = self._records.verified(run, events=False)
                 self._known[run] = {commit: frozenset(record.text(commit).splitlines()) for commit in record.commits}
-            except No:
+            except (No, ValueError, OverflowError):  # of a later version: what its notes say is left as it is
                 self._known[run] = None
         return self._known[run]
 

@@ -39,16 +39,24 @@ class _Naming(NamedTuple):
 
 class Verifier:
     """Over the ``objects`` of a repository; ``ref`` gives the id that a ref is at, or "". ``trusted`` are the keys that
-    are believed; ``runs`` those whose records are there, to be searched where no note names one."""
+    are believed; ``runs`` those whose records are there, to be searched where no note names one. Without ``events``,
+    records are looked at only as far as their notes go."""
 
     def __init__(
-        self, objects: Objects, ref: Callable[[str], str], trusted: Sequence[Trusted], runs: Sequence[str] = ()
+        self,
+        objects: Objects,
+        ref: Callable[[str], str],
+        trusted: Sequence[Trusted],
+        runs: Sequence[str] = (),
+        *,
+        events: bool = True,
     ) -> None:
         self._objects = objects
         self._ref = ref
         self._records = Records(objects, ref, trusted)
         self._trusted = trusted
         self._runs = runs
+        self._events = events
         self._chains: dict[str, Chain] = {}
         self._places: dict[str, tuple[str, object]] = {}  # of each run that was looked at, as it was signed
 
@@ -147,7 +155,10 @@ class Verifier:
         how = _place(record, commit, tree)
         # Through a squash come the lines of all commits that went into it.
         near = [commit] if how in ("native", "base") else list(record.commits)
-        signed = {each: frozenset(record.text(each).splitlines()) for each in near}
+        try:
+            signed = {each: frozenset(record.text(each).splitlines()) for each in near}
+        except (ValueError, OverflowError):
+            return Finding(run, Answer.UNVERIFIABLE, "what was signed is of another version, or no numbers")
         held = [each for each in near if signed[each] <= lines]
         if not held or frozenset().union(*(signed[each] for each in held)) != lines:
             heads = [line for line in lines if note.number(line) == 0]
@@ -164,7 +175,7 @@ class Verifier:
     # ---- a record -----------------------------------------------------------------------------------------------
 
     def _record(self, run: str) -> Record:
-        record = self._records.verified(run)
+        record = self._records.verified(run, events=self._events)
         digest = hashlib.sha256(record.envelope.payload).hexdigest()
         number = self._number(record.described.get("ledger"), run, digest, record.signer.key)
         return record._replace(number=number)
@@ -228,6 +239,14 @@ class Verifier:
                 )
         if not principal:
             return Finding(name, Answer.UNVERIFIABLE, "it is of a key that nobody here trusts")
+        # Each statement names the one before it; what comes after the last that is signed anybody may have added.
+        signed = max(
+            (number for at, number in self._places.values() if at == ref and isinstance(number, int)), default=0
+        )
+        last = max(chain.entries(), default=0)
+        if last > signed:
+            why = f"no record that is here has signed its numbers after {signed}, up to {last}"
+            return Finding(name, Answer.UNVERIFIABLE, why, signer=principal)
         runs = f"{count} run{'' if count == 1 else 's'}"
         return Finding(
             name, Answer.VERIFIED, f"{runs} of {note.field(principal)}, no number is missing", signer=principal

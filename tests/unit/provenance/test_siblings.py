@@ -60,7 +60,7 @@ def test_contracts_are_tests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "result"), [("PASSED", "PASSED"), ("WARNED", "PASSED"), ("FAILED", "FAILED"), ("UNKNOWN", "FAILED")]
+    ("status", "result"), [("PASSED", "PASSED"), ("WARNED", "FAILED"), ("FAILED", "FAILED"), ("UNKNOWN", "FAILED")]
 )
 def test_a_summary_says_whether_the_invariants_held(status: str, result: str) -> None:
     told = read(summary(facts(end={"status": status}), [b"one"]))

@@ -11,7 +11,7 @@ import pytest
 from supervisor.provenance.answers import Answer
 from supervisor.provenance.keys import NAMED, Trusted, allowed, in_use, own_key, own_public, use
 from supervisor.vocabulary.errors import HostError
-from tests.unit.provenance.test_publish import END, World, publish
+from tests.unit.provenance.test_publish import END, World, moved, publish
 from tests.unit.provenance.test_verifying import a_run, at, verifier, world
 
 __all__ = ["world"]
@@ -76,5 +76,18 @@ def test_a_key_that_is_gone_is_not_replaced(world: World, tmp_path: Path) -> Non
     with pytest.raises(HostError):
         own_key(world.state)
     folder = world.run()
-    assert publish(folder, END) == 1
+    commit = world.commit("one")
+    assert publish(folder, moved(commit), END) == 1
     assert "cannot sign runs with" in (folder / "notes.jsonl").read_text()
+    assert f"{folder.name} 0 govrun/1 PASSED" in world.note(commit)  # what needs no signature is said
+    assert " 8 sig " not in world.note(commit)
+
+
+def test_going_back_to_a_key_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    own_key(tmp_path)
+    key = made(tmp_path)
+    use(tmp_path, key)
+    (tmp_path / "signing.key").write_bytes(b"short")
+    with pytest.raises(HostError):
+        use(tmp_path, None)
+    assert own_public(tmp_path) == public(key)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from supervisor.git.base import Objects
+from supervisor.git.base import Objects, Silent
 from supervisor.git.layout import discover
 from supervisor.git.neutral import Git
 from supervisor.git.own import make_own
@@ -55,8 +55,10 @@ def verifier(world: World, trusted: list[Trusted] | None = None) -> Iterator[Ver
     believed = trusted if trusted is not None else [Trusted(own_key or bytes(32), "me")]
     runs = [name.rpartition("/")[2] for name in known if name.startswith("refs/govrun/runs/")]
     objects = Objects(Git(own), timeout=30.0)
-    yield Verifier(objects, lambda name: known.get(name, ""), believed, runs)
-    objects.close()
+    try:
+        yield Verifier(objects, lambda name: known.get(name, ""), believed, runs)
+    finally:
+        objects.close()
 
 
 def files_of(world: World, run: str) -> dict[str, bytes]:
@@ -605,3 +607,29 @@ def test_the_fingerprint_is_that_of_ssh_keygen(tmp_path: Path) -> None:
     (tmp_path / "k.pub").write_text(f"ssh-ed25519 {b64encode(keys.blob(key)).decode()} x\n")
     told = subprocess.run(["ssh-keygen", "-lf", tmp_path / "k.pub"], capture_output=True, text=True, check=True).stdout
     assert told.split()[1] == fingerprint(key)
+
+
+def test_a_key_may_have_ended_at_the_beginning_of_time(world: World) -> None:
+    run, _ = a_run(world)
+    key = own_public(world.state) or b""
+    with verifier(world, [Trusted(key, "me", before=0.0)]) as each:
+        assert each.run(run).answer is Answer.UNVERIFIABLE
+
+
+def test_a_status_of_a_later_version_is_unverifiable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, (commit,) = a_run(world)
+    monkeypatch.setattr(note, "STATUSES", ("RUNNING",))  # as an older version that does not know the word
+    (found,) = at(world, commit)
+    assert (found.run, found.answer) == (run, Answer.UNVERIFIABLE)
+
+
+def test_a_git_that_does_not_answer_is_not_a_record_that_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, (commit,) = a_run(world)
+    world.git("notes", "--ref=govrun", "remove", commit)
+    assert at(world, commit)[0].run == run
+    silent = Silent("git cat-file took too long", "", None)
+    monkeypatch.setattr(Records, "_folder", lambda *_: (_ for _ in ()).throw(silent))
+    with pytest.raises(Silent):
+        at(world, commit)
