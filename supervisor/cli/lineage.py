@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 _SHORT = 12
-_WHY = {"first": "as it was found, for the first time", "between-runs": "changed since that run", "crash": "at the end",
-        "others": "changed by others while it ran"}  # fmt: skip
+_WHY = {
+    "first": "as it was found, for the first time",
+    "anew": "as it was found; what was before is lost",
+    "between-runs": "changed since that run",
+    "crash": "at the end",
+    "others": "changed by others while it ran",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -80,6 +85,9 @@ def _page(folder: Path, heading: str, found: Lineage, steps: Iterator[Told], tre
         yield "the tree was not changed"
     if found.tree:
         place = folder_of(folder.parent.parent, tree) / "states.git"
+        if not place.exists():
+            yield "the trees themselves were dropped to make room"
+            return
         yield f"git --git-dir={place} diff {found.base[:_SHORT]} {found.tree[:_SHORT]}"
     elif not none:
         yield f"without trees: {safe(why_no_trees(folder))}"

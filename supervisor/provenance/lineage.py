@@ -1,9 +1,9 @@
 """The lineage of a run's tree: from the state that an earlier run left to the one that this run leaves, tree by tree.
 
 What the tree was when the run began is what it is now, with each path that the run touched as it was before. What
-differs from the state that the last run left came ``between-runs`` (``first``: there was none); what lies at the end
-otherwise than the run left it came from ``others``. Both are transitions like the run's own, so that there is no gap
-between two states.
+differs from the state that the last run left came ``between-runs`` (``first``: there was none; ``anew``: it can be read
+no more); what lies at the end otherwise than the run left it came from ``others``. Both are transitions like the run's
+own, so that there is no gap between two states.
 
 ``lineage.jsonl`` in the run's folder has one line per transition: ``{"n", "pre", "post", "since", "upto", "paths",
 "why"}``; the record of the run has the same.
@@ -23,6 +23,7 @@ from supervisor.git.ignores import BaseIgnores
 from supervisor.git.layout import discover, read_small
 from supervisor.git.neutral import GitError
 from supervisor.journal.codec import encode
+from supervisor.journal.store import list_runs, read_meta
 from supervisor.provenance.transaction import OWN
 from supervisor.trees.frames import FRAMES, LARGE, Frames
 from supervisor.trees.states import STATES, Kept, States, Step, read_states
@@ -43,7 +44,8 @@ from supervisor.vocabulary.events import Kind
 from supervisor.vocabulary.versions import Entry
 
 LINEAGE = "lineage.jsonl"
-FIRST, BETWEEN, OTHERS = "first", "between-runs", "others"
+FIRST, ANEW, BETWEEN, OTHERS = "first", "anew", "between-runs", "others"
+_FOUND = (FIRST, ANEW, BETWEEN)
 _MOST = 256 << 20
 _LARGEST = 32 << 20  # bytes of a file whose content is kept
 
@@ -82,7 +84,7 @@ class Lineage(NamedTuple):
     @property
     def own(self) -> int:
         """How many transitions the run itself made."""
-        return sum(each.why not in (FIRST, BETWEEN, OTHERS) for each in self.transitions)
+        return sum(each.why not in (*_FOUND, OTHERS) for each in self.transitions)
 
 
 def trace(folder: Path, meta: Mapping[str, object]) -> Lineage | None:
@@ -140,6 +142,7 @@ class _Trace:
         self._base = str(git.get("base", ""))
         self._rules: BaseIgnores | None = None
         self._now = Found({}, frozenset(), (), {})
+        self._first = FIRST
         self._texts: dict[str, bytes] = {}  # contents that lie in no file, by blob
         same_format = git.get("object_format", "sha1") == "sha1"
         self._blobs: dict[str, str] = {}  # of files that were too large for a frame
@@ -150,18 +153,32 @@ class _Trace:
         walk = self._walk()
         self._now = walk.go()
         self._texts |= self._now.texts
-        start = self._history.commit_of(LAST)
+        start, known = self._history.commit_of(LAST), walk.known()
         try:
-            found = self._written(start, walk.known() if start else {}, states)
-        except GitError:
+            lost = known and not start
+            found = self._anew(states) if lost else self._written(start, known if start else {}, states)
+        except GitError as error:
+            if error.code is None:
+                raise  # git did not answer: what was there before is there
             found = self._anew(states)
         walk.save(self._place)
         return found
 
     def _anew(self, states: States) -> Lineage:
-        """What earlier states rest on may have been pruned from the user's objects, or a power loss has torn a ref."""
+        """What earlier states rest on may have been pruned from the user's objects, or a power loss has torn a ref; all
+        of them may have been dropped (``retention``)."""
         self._history.drop_torn()
-        return self._written("", {}, states)
+        self._first = ANEW
+        return self._written("", {}, states)._replace(previous=self._traced_before())
+
+    def _traced_before(self) -> str:
+        """The newest run of this tree before this one whose states were traced."""
+        runs = self._folder.parent
+        for run in reversed(list_runs(runs.parent)):
+            tree = read_meta(runs / run).get("tree")
+            if run < self._run and tree == os.fsdecode(self._tree) and (runs / run / LINEAGE).exists():
+                return run
+        return ""
 
     def _written(self, start: str, before: Mapping[bytes, Entry], states: States) -> Lineage:
         base = {**self._now.entries, **self._entries(states.before)}
@@ -199,7 +216,7 @@ class _Trace:
         between = _difference(before, base)
         if between or not known:
             changes.append(Change(between, f"as {self._run} found it"))
-            told.append(Step(0, 0, 0, {}, BETWEEN if known else FIRST))
+            told.append(Step(0, 0, 0, {}, BETWEEN if known else self._first))
         left = dict(base)
         for step in states.steps:
             entries = {path: entry for path, entry in self._entries(step.changes).items() if left.get(path) != entry}
@@ -289,7 +306,7 @@ class _Trace:
         for number, (change, step, post) in enumerate(zip(changes, told, trees, strict=True), 1):
             transitions.append(Transition(number, pre, post, step.since, step.upto, len(change.entries), step.why))
             pre = post
-        base = next((each.pre for each in transitions if each.why not in (FIRST, BETWEEN)), pre)
+        base = next((each.pre for each in transitions if each.why not in _FOUND), pre)
         own = [each.post for each in transitions if each.why != OTHERS]
         return Lineage(base, own[-1] if own else pre, self._previous(start), tuple(transitions))
 
@@ -326,6 +343,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 __all__ = [
+    "ANEW",
     "BETWEEN",
     "FIRST",
     "LINEAGE",

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ _NEVER = (0, 0, 0, 0, 0, 0)  # no file's
 
 class Found(NamedTuple):
     """``entries`` by path below the tree; ``read``: those that had to be read; ``unreadable`` could not be, or
-    are too large: what stands for them is in ``texts``, by blob."""
+    are too large: what stands for files among them is in ``texts``, by blob; of folders it is what was there before."""
 
     entries: dict[bytes, Entry]
     read: frozenset[bytes]
@@ -97,8 +97,8 @@ class Walk:
         """Walk."""
         started = time.time_ns() - _TICK
         entries: dict[bytes, Entry] = {}
-        read, unreadable, texts = set(), [], {}
-        for path, info in self._files():
+        read, unreadable, texts = set(), list[bytes](), {}
+        for path, info in self._files(unreadable):
             state = (info.st_dev, info.st_ino, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
             known = self._known.get(path)
             if (known is None or not self._same_rules) and self._ignored(path, False):
@@ -117,17 +117,29 @@ class Walk:
                 state = _NEVER
             entries[path] = entry
             self._next[path] = entry, state if info.st_ctime_ns < started else _NEVER
+        entries |= self._unseen(unreadable)
         return Found(entries, frozenset(read), tuple(unreadable), texts)
 
-    def _files(self) -> Iterator[tuple[bytes, os.stat_result]]:
-        """Files and links below the tree, but what lies in ignored folders and in git's own."""
+    def _unseen(self, unlisted: Iterable[bytes]) -> dict[bytes, Entry]:
+        """What the last walk found in folders that cannot be listed now: it is not known to have gone."""
+        places = tuple(folder + b"/" for folder in unlisted)
+        kept = {path: known for path, known in self._known.items() if path.startswith(places)}
+        self._next.update(kept)
+        return {path: entry for path, (entry, _) in kept.items()}
+
+    def _files(self, unlisted: list[bytes]) -> Iterator[tuple[bytes, os.stat_result]]:
+        """Files and links below the tree, but what lies in ignored folders and in git's own. ``unlisted`` takes the
+        folders that cannot be listed."""
         pending, count, end = [b""], 0, time.monotonic() + self._patience
         while pending:
             folder = pending.pop()
             try:
                 entries = list(os.scandir(self._tree + b"/" + folder if folder else self._tree))
+            except FileNotFoundError:
+                continue  # gone meanwhile
             except OSError:
-                continue  # gone meanwhile, or not this user's to read
+                unlisted.append(folder)
+                continue
             count += len(entries)
             if count > self._most or time.monotonic() > end:
                 raise TooMuchError("the tree is too large to be looked through", f"after {count} names")

@@ -81,6 +81,18 @@ def test_what_changes_between_two_runs_is_a_transition_of_its_own(govrun: Govrun
     assert govrun.cli("lineage", three.run).ok().stdout.decode().splitlines()[1] == f"after      {two.run}"
 
 
+def test_states_that_were_lost_begin_anew_and_say_so(govrun: Govrun, repo: Path) -> None:
+    one = govrun("bash", "-c", "echo 1 > a").ok()
+    (place,) = (govrun.state / "trees").glob("*/states.git")
+    shutil.rmtree(place)
+    assert "dropped to make room" in govrun.cli("lineage", one.run).ok().stdout.decode()
+    two = govrun("bash", "-c", "echo 2 > b").ok()
+    found, own = lineage(govrun)
+    assert (found["why"], found["pre"], own["why"]) == ("anew", "", "")
+    shown = govrun.cli("lineage", two.run).ok().stdout.decode()
+    assert f"after      {one.run}" in shown and "what was before is lost" in shown
+
+
 @pytest.mark.parametrize("lie", ["assume-unchanged", "attributes", "exclude", "nested", "filter"])
 def test_no_configuration_of_git_hides_a_change(govrun: Govrun, repo: Path, lie: str) -> None:
     govrun("true").ok()

@@ -23,14 +23,15 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(state: Path, age: float, size: int, *, ended: bool = True, tree: str = "/nowhere") -> Path:
+def run(state: Path, age: float, size: int, *, ended: bool = True, tree: str = "/nowhere", **more: object) -> Path:
     folder = state / "runs" / new_ulid()
     (folder / "large").mkdir(parents=True)
     (folder / "accepted.frames").write_bytes(b"x" * size)
     (folder / "large/1").write_bytes(b"y" * 10)
     for name in ("states.jsonl", "accepted.jsonl", "journal.jsonl"):
         (folder / name).write_text("")
-    meta: dict[str, object] = {"run": folder.name, "tree": tree} | ({"end": {"status": "PASSED"}} if ended else {})
+    meta: dict[str, object] = {"run": folder.name, "tree": tree, **more}
+    meta |= {"end": {"status": "PASSED"}} if ended else {}
     (folder / "meta.json").write_text(json.dumps(meta))
     os.utime(folder / "meta.json", (age, age))
     return folder
@@ -38,6 +39,34 @@ def run(state: Path, age: float, size: int, *, ended: bool = True, tree: str = "
 
 def left(folder: Path) -> set[str]:
     return {each.name for each in folder.iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def newest(state: Path) -> None:
+    """The newest run of a tree keeps what it has; the tests are about those before it."""
+    folder = state / "runs" / ("7" + "Z" * 25)
+    folder.mkdir()
+    (folder / "states.jsonl").write_text("{}")
+    (folder / "meta.json").write_text(json.dumps({"tree": "/nowhere", "end": {}}))
+
+
+def test_the_newest_run_of_a_tree_keeps_all_of_it(state: Path) -> None:
+    alone = run(state, 1 * DAY, 5000, tree="/elsewhere")
+    assert prune(state, 200 * DAY, most=10) == []
+    assert "accepted.frames" in left(alone)
+
+
+def test_what_is_owed_to_a_repository_is_kept(state: Path) -> None:
+    owing = run(state, 1 * DAY, 50, git={"common_dir": "/r"}, coverage={})
+    assert prune(state, 200 * DAY) == []
+    (owing / "notes.jsonl").write_text('{"end":"PASSED","ref":"refs/govrun/runs/x"}\n')
+    assert prune(state, 200 * DAY) == [owing.name]
+
+
+def test_nobody_waits_long_for_it(state: Path) -> None:
+    runs = [run(state, 1 * DAY, 50) for _ in range(3)]
+    assert prune(state, 200 * DAY, until=0.0) == []
+    assert all("accepted.frames" in left(each) for each in runs)
 
 
 def test_what_is_too_old_goes_and_is_said(state: Path) -> None:
@@ -59,7 +88,7 @@ def test_the_oldest_go_first_where_there_is_too_much(state: Path) -> None:
 
 def test_states_of_what_was_dropped_may_go_and_others_stay(state: Path) -> None:
     tree = str(state / "tree")
-    old = run(state, 0, 50, tree=tree)
+    old, _ = sorted(run(state, 0, 50, tree=tree) for _ in range(2))
     place = folder_of(state, tree)
     place.mkdir(parents=True)
     history = History(place, None)
@@ -74,12 +103,14 @@ def test_states_of_what_was_dropped_may_go_and_others_stay(state: Path) -> None:
 
 
 def test_states_that_have_grown_too_large_begin_anew(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run(state, 0, 50, tree="/tree")
     place = folder_of(state, "/tree")
     place.mkdir(parents=True)
     History(place, None)
     monkeypatch.setattr(retention, "_TREE_BYTES", 10)
     prune(state, 0)
     assert not (place / "states.git").exists()
+    assert json.loads((told / "meta.json").read_text())["states_dropped"]["bytes"] > 10
 
 
 def test_once_a_day_and_never_an_error(state: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,29 @@ def test_what_was_just_written_is_known_and_read_again(tree: Path, tmp_path: Pat
     known.load(tmp_path)
     assert known.known()[b"a"].blob == blob_named(b"new")
     assert b"a" in known.go().read
+
+
+def test_a_folder_that_cannot_be_listed_has_not_lost_its_files(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = gone(tree, tmp_path)
+    before = first.go().entries
+    first.save(tmp_path)
+    real, refused = os.scandir, os.fsencode(tree / "d")
+
+    def listed(path: bytes) -> Iterator[os.DirEntry[bytes]]:
+        if path == refused:
+            raise OSError(24, "Too many open files")
+        return real(path)
+
+    monkeypatch.setattr(walk.os, "scandir", listed)
+    second = gone(tree, tmp_path)
+    found = second.go()
+    assert found.entries == before
+    assert found.unreadable == (b"d",)
+    second.save(tmp_path)
+    monkeypatch.undo()
+    assert gone(tree, tmp_path).go().entries == before
 
 
 def test_a_tree_that_is_too_large(tree: Path) -> None:
