@@ -75,7 +75,8 @@ class Applied:
         self._inspector = inspector
         self._changed = changed
         self._before, self._bases = before, bases
-        self.look = (readable or Readable(policy)).look
+        self._readable = readable or Readable(policy)
+        self.look = self._readable.look
         self._aimed = classes_with_targets(policy)
         self._kept: dict[bytes, Findings] = {}
         self.held: tuple[Held, ...] = ()  # what the event that was asked about last stands on
@@ -86,7 +87,7 @@ class Applied:
         for found in event.commands:
             command = found
             if command.read and self._aimed.intersection(command.classes):
-                files, why = judged_by(command)
+                files, why = judged_by(command, self._readable.writes)
                 held += files
                 if why:
                     command = command._replace(resolved=False)

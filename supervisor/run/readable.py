@@ -30,7 +30,7 @@ class Readable:
     def __init__(self, policy: CompiledPolicy, ignored: Callable[[bytes], bool] | None = None) -> None:
         self._policy = policy
         self._ignored = ignored
-        self._limits = Limits(self._is_withheld, self._is_hidden)
+        self._limits = Limits(self._is_withheld, self._is_hidden, self.writes)
         self._aliases: tuple[Alias, ...] | None = None
 
     def look(self, path: bytes, most: int) -> Seen:
@@ -46,6 +46,16 @@ class Readable:
         if seen.why and not seen.absent:
             raise Untold(path)
         return seen.content or None
+
+    def writes(self, path: bytes, fd: int) -> bool:
+        """Whether the run may write to what ``fd`` is open on, or did while it had another name; unsure means yes."""
+        info = os.fstat(fd)
+        if info.st_nlink != 1:
+            return True
+        # What it made itself, and what is ignored, is what most is allowed of.
+        target = Target(self._in_tree(path), Kind.FILE, info.st_dev, info.st_ino, 1, made=True, ignored=True)
+        event = FsEvent(_SOMEBODY, FsOp.WRITE, "open", target)
+        return decide(self._policy, NO_STATE, event).effect not in (Effect.DENY, Effect.KILL)
 
     def _is_withheld(self, path: bytes) -> bool:
         return locate(self._policy, path).zone in (Zone.STATE, Zone.HIDDEN)

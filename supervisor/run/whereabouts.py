@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from supervisor.commands.world import digest
 from supervisor.invariants.policy import CompiledPolicy
@@ -12,7 +13,6 @@ from supervisor.surfaces.applied import Limits, links, look
 from supervisor.vocabulary.commands import Command
 
 _MOST = 1 << 20
-_ANY = Limits(lambda _path: False, lambda _path, _fd: False)  # nothing of it is told: hidden files count as well
 # An installation changes the manifest that names its registry.
 _OWN_FILES = "package-install"
 
@@ -26,13 +26,16 @@ def classes_with_targets(policy: CompiledPolicy) -> frozenset[str]:
     return frozenset(name for act in acts if act.target != "*" for name in act.names) - {_OWN_FILES}
 
 
-def judged_by(command: Command) -> tuple[list[Held], str]:
-    """What must not change while the command runs; and why it may be other already, empty where it is not."""
+def judged_by(command: Command, writes: Callable[[bytes, int], bool]) -> tuple[list[Held], str]:
+    """What must not change while the command runs; and why it may be other already, empty where it is not. ``writes``:
+    whether the run may write to a file (``surfaces.applied.Limits``)."""
+    # Nothing of it is told: hidden files count as well.
+    limits = Limits(lambda _path: False, lambda _path, _fd: False, writes)
     held: list[Held] = []
     unsure = ""
     for name, before in command.read:
         path = os.fsencode(name)
-        seen = look(path, _MOST, _ANY)
+        seen = look(path, _MOST, limits)
         held += [Held(seen.path or os.path.realpath(path), seen.inode), *(Held(each) for each in links(path))]
         if seen.content is None and not seen.absent:
             unsure = unsure or f"{name}: {seen.why or 'it is a folder'}"

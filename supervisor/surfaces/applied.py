@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from supervisor.kernel.leases import has_writer
+from supervisor.kernel.leases import has_writer, sees_mappings
 from supervisor.kernel.libc import AT_FDCWD, RESOLVE_NO_MAGICLINKS, file_system, openat2
 
 _MOST_NAMES = 2000
@@ -41,15 +41,17 @@ class Seen(NamedTuple):
 
 class Limits(NamedTuple):
     """What the run may not read. ``folder``: whether a path lies where it may learn nothing, not even what is absent;
-    ``file``: whether it may not read what a descriptor is open on, by a name of that."""
+    ``file``: whether it may not read what a descriptor is open on, by a name of that. ``writes``: whether its rules let
+    it write to that."""
 
     folder: Callable[[bytes], bool]
     file: Callable[[bytes, int], bool]
+    writes: Callable[[bytes, int], bool] = lambda _path, _fd: True
 
 
 def look(path: bytes, most: int, limits: Limits, *, settled: bool = True, listing: bool = True) -> Seen:
     """At most ``most`` bytes of the file at ``path`` (absolute), or the names in the folder there, left out unless
-    ``listing``. ``settled``: what somebody has open for writing is not told."""
+    ``listing``. ``settled``: what somebody has open for writing is not told, nor what the run may have open so."""
     if b"\0" in path:
         return Seen(why="it is no name of a file")
     plain = os.path.normpath(path)
@@ -80,13 +82,25 @@ def look(path: bytes, most: int, limits: Limits, *, settled: bool = True, listin
             return _folder(real, fd) if listing else Seen(real)
         if not stat.S_ISREG(mode):
             return Seen(why="it is no plain file")
-        if settled and has_writer(fd):
-            return Seen(real, why="it is open for writing")
+        if settled and (why := _unsettled(real, fd, info, limits)):
+            return Seen(real, why=why)
         return _file(real, fd, most)._replace(inode=(info.st_dev, info.st_ino))
     except OSError as error:
         return Seen(why=f"it cannot be read: {error.strerror}")
     finally:
         os.close(fd)
+
+
+def _unsettled(real: bytes, fd: int, info: os.stat_result, limits: Limits) -> str:
+    """Why it may be another one in a moment without an open; empty where it cannot."""
+    written = has_writer(fd)
+    if written:
+        return "it is open for writing"
+    if written is False and sees_mappings(fd):
+        return ""
+    # The owner may give himself any right; what an access control list grants is in the bits of the group (acl(5)).
+    granted = info.st_uid == os.geteuid() or info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return "whether it is open for writing cannot be told" if granted and limits.writes(real, fd) else ""
 
 
 def _file(real: bytes, fd: int, most: int) -> Seen:

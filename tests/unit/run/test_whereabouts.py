@@ -17,6 +17,10 @@ from tests.property.world import policy_of
 DEV = "current-context: dev1\n"
 
 
+def anything(_path: bytes, _fd: int) -> bool:
+    return True
+
+
 def asked(folder: Path, line: str, **variables: str) -> Command:
     argv = tuple(line.encode().split())
     environ = {name.encode(): text.encode() for name, text in {"HOME": str(folder), **variables}.items()}
@@ -35,7 +39,7 @@ def test_every_file_that_was_asked_is_held_until_one_has_answered(tmp_path: Path
     (tmp_path / "b").write_text(DEV)
     command = asked(tmp_path, "kubectl apply -f x", KUBECONFIG="a:b:c")
     assert (command.targets, names(tmp_path, command)) == (("dev1",), ["a", "b"])
-    held, unsure = judged_by(command)
+    held, unsure = judged_by(command, anything)
     assert not unsure
     info = (tmp_path / "b").stat()
     assert [each.path for each in held] == [os.fsencode(tmp_path / name) for name in "ab"]
@@ -45,7 +49,7 @@ def test_every_file_that_was_asked_is_held_until_one_has_answered(tmp_path: Path
 def test_a_link_and_what_it_leads_to_are_held(tmp_path: Path) -> None:
     (tmp_path / "b").write_text(DEV)
     (tmp_path / "a").symlink_to("b")
-    held, unsure = judged_by(asked(tmp_path, "kubectl apply -f x", KUBECONFIG="a"))
+    held, unsure = judged_by(asked(tmp_path, "kubectl apply -f x", KUBECONFIG="a"), anything)
     assert not unsure
     assert {each.path for each in held} == {os.fsencode(tmp_path / name) for name in "ab"}
 
@@ -55,15 +59,15 @@ def test_what_has_changed_since_or_cannot_be_read_is_unsure(tmp_path: Path) -> N
     path.write_text(DEV)
     command = asked(tmp_path, "kubectl apply -f x", KUBECONFIG="a")
     path.write_text("current-context: prod\n")
-    assert "it changes" in judged_by(command)[1]
+    assert "it changes" in judged_by(command, anything)[1]
     path.write_text(DEV)
-    assert judged_by(command)[1] == ""
+    assert judged_by(command, anything)[1] == ""
     with path.open("a"):
-        assert "open for writing" in judged_by(command)[1]
+        assert "open for writing" in judged_by(command, anything)[1]
     path.unlink()
-    assert "it changes" in judged_by(command)[1]
+    assert "it changes" in judged_by(command, anything)[1]
     path.mkdir()
-    assert "folder" in judged_by(command)[1]
+    assert "folder" in judged_by(command, anything)[1]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from supervisor.run.readable import Readable
 from supervisor.surfaces.applied import Limits, links, look
+from tests.property.world import policy_of
 
 
 def seen(path: Path | str, hidden: tuple[bytes, ...] = ()):
@@ -76,6 +81,77 @@ def test_what_is_open_for_writing(tmp_path: Path) -> None:
         file.write("x")
         assert seen(tmp_path / "x").why == "it is open for writing"
     assert seen(tmp_path / "x").content == b"x"
+
+
+BEGIN = """
+import ctypes, mmap, os
+from supervisor.surfaces.applied import Limits, look
+def told(path):
+    for writes in (True, False):
+        seen = look(path, 9, Limits(lambda _path: False, lambda _path, _fd: False, lambda _path, _fd: writes))
+        print(seen.content, seen.why)
+"""
+UNKNOWN = "None whether it is open for writing cannot be told"
+TOLD = "b'x\\n' "
+
+
+def mounted(shell: str, code: str) -> list[str]:
+    """What the code says on another file system, in a mount namespace of its own."""
+    words = ["unshare", "-m", "bash", "-c", f'set -e; cd /mnt; {shell}; exec "$@"', "-", sys.executable, "-c"]
+    place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run([*words, BEGIN + code], env=place, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(("mode", "told"), [(644, TOLD), (664, UNKNOWN), (646, UNKNOWN)])
+def test_files_of_others_are_told_where_nobody_of_the_run_may_write(mode: int, told: str) -> None:
+    """A lease is for the owner alone (fcntl(2))."""
+    shell = f"mount -t tmpfs -o mode=755 t /mnt; echo x > /mnt/x; chmod {mode} /mnt/x"
+    code = "os.setresgid(1234, 1234, 1234); os.setresuid(1234, 1234, 1234); told(b'/mnt/x')"
+    assert mounted(shell, code) == [told, TOLD]
+
+
+MAPPED = """
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+fd = os.open("/mnt/m/x", os.O_RDWR)
+assert libc.mmap(None, 4096, mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0) not in (None, 2**64 - 1)
+os.close(fd)
+told(b"/mnt/m/x")
+"""
+
+
+@pytest.mark.needs("root")
+def test_a_mapping_that_no_lease_tells_of() -> None:
+    """On overlayfs it is one of the file below."""
+    shell = """mount -t tmpfs t /mnt; cd /mnt; mkdir u w l m; echo x > l/x
+        mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m"""
+    assert mounted(shell, MAPPED) == [UNKNOWN, TOLD]
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("tree/k8s/a.yaml", True),
+        ("tree/.git/config", False),
+        ("tree/govrun.toml", False),
+        ("out/a.yaml", False),
+        ("tmp/a.yaml", True),
+    ],
+)
+def test_what_the_rules_let_a_run_write(tmp_path: Path, name: str, may: bool) -> None:
+    root = os.fsencode(tmp_path)
+    policy = policy_of(temp=(root + b"/tmp",))._replace(tree=root + b"/tree", home=root)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("x")
+    writes: Callable[[bytes, int], bool] = Readable(policy).writes
+    with path.open() as file:
+        assert writes(os.fsencode(path), file.fileno()) is may
+        os.link(path, tmp_path / "other")  # which may lie where it may
+        assert writes(os.fsencode(path), file.fileno())
 
 
 def test_links_on_the_way(tmp_path: Path) -> None:
