@@ -31,11 +31,9 @@ def aliases(tree: bytes, table: bytes | None = None) -> tuple[Alias, ...]:
     if table is None:
         with open("/proc/self/mountinfo", "rb") as file:
             table = file.read(_MOST)
-    mounts = [
-        _Mount(*(_plain(fields[at]) for at in (2, 3, 4))) for line in table.splitlines() if (fields := line.split())
-    ]
-    # Of mounts at the same point the last one is seen.
-    own = max((m for m in mounts if _under(tree, m.point)), key=lambda m: len(m.point), default=None)
+    mounts = _seen(table)
+    # The first of the longest, so the latest of those at one point.
+    own = max((m for m in reversed(mounts) if _under(tree, m.point)), key=lambda m: len(m.point), default=None)
     if own is None:
         return ()
     inner = _join(own.root, tree[len(own.point.rstrip(b"/")) :])
@@ -48,6 +46,16 @@ def aliases(tree: bytes, table: bytes | None = None) -> tuple[Alias, ...]:
         elif _under(mount.root, inner):
             found.append(Alias(mount.point, _join(tree, mount.root[len(inner.rstrip(b"/")) :])))
     return tuple(sorted({a for a in found if a.path != a.real}, key=lambda alias: -len(alias.path)))
+
+
+def _seen(table: bytes) -> list[_Mount]:
+    """Those that no other one covers: it has the one below for its parent, and the same point. Where a folder above was
+    mounted over, more than one is left."""
+    lines = [fields for line in table.splitlines() if (fields := line.split())]
+    covered = {(fields[1], fields[4]) for fields in lines}
+    return [
+        _Mount(*(_plain(fields[at]) for at in (2, 3, 4))) for fields in lines if (fields[0], fields[4]) not in covered
+    ]
 
 
 def _plain(field: bytes) -> bytes:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from supervisor.surfaces.mounts import Alias, aliases
@@ -35,6 +39,37 @@ def test_aliases(table: bytes, found: list[tuple[bytes, bytes]]) -> None:
 def test_the_longest_path_counts() -> None:
     table = HOST + mount(b"8:1", b"/w/tree", b"/a") + mount(b"8:1", b"/w/tree/sub", b"/a/deep")
     assert [alias.path for alias in aliases(b"/w/tree", table)] == [b"/a/deep", b"/a"]
+
+
+OVER = b"40 %s 8:2 %s %s rw - ext4 /dev/x rw\n"
+UNDER = b"41 %s 8:2 %s %s rw - ext4 /dev/x rw\n"
+DISK = mount(b"8:2", b"/", b"/disk")
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        (UNDER % (b"21", b"/a", b"/w") + OVER % (b"41", b"/b", b"/w"), b"/disk/b/tree"),
+        (OVER % (b"41", b"/b", b"/w") + UNDER % (b"21", b"/a", b"/w"), b"/disk/b/tree"),  # moved there
+        (UNDER % (b"21", b"/a", b"/w/tree") + OVER % (b"9", b"/b", b"/w/tree"), b"/disk/b"),
+    ],
+)
+def test_of_mounts_at_one_point_that_on_top_is_seen(table: bytes, found: bytes) -> None:
+    assert aliases(b"/w/tree", HOST + DISK + table) == (Alias(found, b"/w/tree"),)
+
+
+@pytest.mark.needs("root")
+def test_a_folder_that_was_mounted_over(tmp_path: Path) -> None:
+    shell = """
+        mkdir tree first second; mount --bind first tree; mount --bind second tree; echo x > tree/f
+        for each in first second; do test -e $each/f && echo $PWD/$each; done; exec cat /proc/self/mountinfo
+    """
+    words = ["unshare", "-m", "bash", "-c", shell]
+    table = subprocess.run(words, cwd=tmp_path, capture_output=True, check=True, timeout=60).stdout
+    real, _, table = table.partition(b"\n")
+    assert real == os.fsencode(tmp_path / "second")
+    tree = os.fsencode(tmp_path / "tree")
+    assert aliases(tree, table) == (Alias(real, tree),)
 
 
 def test_this_machine() -> None:
