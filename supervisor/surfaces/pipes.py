@@ -7,15 +7,17 @@ the one that is seen to close the chain.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from typing import TypeVar
 
-_MOST = 256  # pipes that are remembered
+_MOST = 256  # pipes that are remembered, and links between them
 _DOWNLOADERS = frozenset(b"curl wget wget2 aria2c fetch lwp-download GET http https xh ftp lftp".split())
 _FILTERS = frozenset(
     b"tee cat gzip gunzip zcat bzip2 bunzip2 xz unxz zstd base64 sed tr head tail grep awk mawk gawk dd pv openssl gpg"
     b" tac cut".split()
 )
 
+_Key, _Value = TypeVar("_Key"), TypeVar("_Value")
 _Known = OrderedDict[bytes, bytes]
 
 
@@ -26,8 +28,8 @@ class Pipes:
     def __init__(self) -> None:
         self._downloaded: _Known = OrderedDict()  # pipe -> the downloader that writes to it
         self._interpreted: _Known = OrderedDict()  # pipe -> the interpreter that reads it
-        self._onward: _Known = OrderedDict()  # what a filter reads -> what it writes
-        self._backward: _Known = OrderedDict()
+        # What a filter reads, and what it writes. Several may write to one pipe, or read from it.
+        self._links: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
 
     def starts(self, tid: int, program: bytes, *, interprets: bool) -> bytes:
         """A program is about to run as ``tid``. The downloader whose output an interpreter would run thereby; empty
@@ -39,33 +41,39 @@ class Pipes:
             pipe = _pipe(tid, 1)
             if pipe:
                 _remember(self._downloaded, pipe, name)
-            return name if _follow(pipe, self._onward, self._interpreted) else b""
+            return name if self._follow(pipe, self._interpreted, onward=True) else b""
         if interprets:
             pipe = _pipe(tid, 0)
             if pipe:
                 _remember(self._interpreted, pipe, name)
-            return _follow(pipe, self._backward, self._downloaded)
+            return self._follow(pipe, self._downloaded, onward=False)
         return b""
 
     def _passes_on(self, source: bytes, to: bytes) -> bytes:
         """A filter: what comes in goes out."""
         if not source or not to:
             return b""
-        _remember(self._onward, source, to)
-        _remember(self._backward, to, source)
-        origin = _follow(source, self._backward, self._downloaded)
-        return origin if origin and _follow(to, self._onward, self._interpreted) else b""
+        _remember(self._links, (source, to), None)
+        origin = self._follow(source, self._downloaded, onward=False)
+        return origin if origin and self._follow(to, self._interpreted, onward=True) else b""
 
-
-def _follow(pipe: bytes, links: _Known, wanted: _Known) -> bytes:
-    """The program at the first pipe of the chain that one of ``wanted`` has at its end. A chain may be a ring."""
-    for _ in range(_MOST):
-        if pipe in wanted:
-            return wanted[pipe]
-        if pipe not in links:
-            return b""
-        pipe = links[pipe]
-    return b""
+    def _follow(self, pipe: bytes, wanted: _Known, *, onward: bool) -> bytes:
+        """The program that one of ``wanted`` has at a pipe that the chain leads to, or comes from. It may be a ring."""
+        links: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for source, to in self._links:
+            if onward:
+                links[source].append(to)
+            else:
+                links[to].append(source)
+        seen, pending = set[bytes](), [pipe]
+        while pending:
+            here = pending.pop()
+            if here in wanted:
+                return wanted[here]
+            if here not in seen:
+                seen.add(here)
+                pending += links[here]
+        return b""
 
 
 def _pipe(tid: int, number: int) -> bytes:
@@ -76,8 +84,8 @@ def _pipe(tid: int, number: int) -> bytes:
     return link if link.startswith(b"pipe:") else b""
 
 
-def _remember(known: _Known, pipe: bytes, name: bytes) -> None:
-    known[pipe] = name
-    known.move_to_end(pipe)
+def _remember(known: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
+    known[key] = value
+    known.move_to_end(key)
     if len(known) > _MOST:
         known.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 from collections.abc import Iterator
 
@@ -49,6 +50,32 @@ def test_what_is_not_downloaded_or_not_run_is_no_chain(pipeline: list[int], miss
 
 def test_a_ring_of_pipes_ends() -> None:
     pipes = Pipes()
-    pipes._onward.update({b"a": b"b", b"b": b"a"})
-    pipes._backward.update({b"b": b"a", b"a": b"b"})
     assert pipes._passes_on(b"a", b"b") == b""
+    assert pipes._passes_on(b"b", b"a") == b""
+    assert pipes._passes_on(b"a", b"b") == b""
+
+
+@pytest.fixture
+def group() -> Iterator[dict[str, int]]:
+    """``{ curl | cat; echo | tac; } | { head | sed; sh; }``: two write to the pipe in the middle, and two read it."""
+    made = {name: os.pipe() for name in ("down", "other", "middle", "away")}
+    ends = {"curl": ("", "down"), "cat": ("down", "middle"), "tac": ("other", "middle"), "head": ("middle", "away")}
+    started = {}
+    for name, (source, to) in {**ends, "sh": ("middle", "")}.items():
+        stdin = made[source][0] if source else subprocess.DEVNULL
+        stdout = made[to][1] if to else subprocess.DEVNULL
+        started[name] = subprocess.Popen(["sleep", "60"], stdin=stdin, stdout=stdout)
+    yield {name: each.pid for name, each in started.items()}
+    for each in started.values():
+        each.kill()
+        each.wait(10)
+    for fd in itertools.chain(*made.values()):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("curl", "cat", "tac", "head", "sh"))))
+def test_who_else_uses_a_pipe_hides_nobody(group: dict[str, int], order: tuple[str, ...]) -> None:
+    pipes = Pipes()
+    seen = {name: pipes.starts(group[name], b"/bin/" + name.encode(), interprets=name == "sh") for name in order}
+    assert {name for name, origin in seen.items() if origin == b"curl"} >= {max(("curl", "cat", "sh"), key=order.index)}
+    assert seen["tac"] == seen["head"] == b""
