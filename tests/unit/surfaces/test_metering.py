@@ -190,8 +190,14 @@ def test_it_tells_that_the_kernel_held(group: Path) -> None:
         meter.close()
 
 
-def test_when_nobody_measures_the_run_stops(group: Path) -> None:
+@pytest.mark.parametrize("asked", [False, True])
+def test_when_nobody_measures_the_run_stops(group: Path, asked: bool) -> None:
+    """Also where it ends with something that it has not read: then the end of the socket is an error (unix(7))."""
     meter = Meter({"cpu": 1.0}, frozenset(), str(group))
+    os.kill(meter.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, meter.pid, os.WSTOPPED)
+    if asked:
+        meter.again()
     os.kill(meter.pid, signal.SIGKILL)
     readable(meter)
     with pytest.raises(StopRun, match="not measured any more"):
