@@ -6,7 +6,6 @@ every word counts, since of two values of one name a loader and getenv(3) do not
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
@@ -27,12 +26,16 @@ if TYPE_CHECKING:
 
 _MOST_ENVIRONMENT = 8 << 20  # the kernel takes 6 MiB of arguments and environment at most (execve(2))
 _MOST_WORDS = 256
-_MOST_ENTRIES = 1000  # of a folder
+_MOST_ENTRIES = 1000  # of a folder that the run cannot change
+_MOST_LOOKED = 8000  # names that are looked at for one program
 _SPLIT: Final = re.compile(rb"[\s:;,=\"'()]+")
 _FOLDER_LIST: Final = re.compile(rb"[:;]")
 _FILE_LIST: Final = re.compile(rb"[\s:]+")
 _LISTS: Final = (re.compile(rb"[ :]+"), re.compile(rb":"))  # other readings: a name may hold the rest
 _UNTOLD: Final = b""  # no path: where the value leads cannot be told
+# Where a loader looks below a folder of libraries (ld.so(8)); before glibc 2.37 also by what the processor is.
+_CAPABILITIES: Final = b"glibc-hwcaps"
+_PROCESSORS: Final = frozenset((b"tls", b"x86_64", b"haswell", b"xeon_phi", b"avx512_1", b"aarch64", b"atomics"))
 _SUFFIXES: Final = (b"", b".js", b".cjs", b".mjs", b".rb", b".pm", b".pl", b".py", b".so", b".sh")
 _ORIGIN: Final = re.compile(rb"\$(?:ORIGIN(?![A-Za-z0-9_])|\{ORIGIN\})")
 _EXPANDED: Final = re.compile(rb"[$`]|\A~")
@@ -59,6 +62,24 @@ _TAKES_THE_NEXT: Final = re.compile(
 _MODULES: Final = re.compile(rb"([Mmd])[t:-]*([A-Za-z_][\w:']*)")
 
 
+class _Looks:
+    """How many names may still be looked at for one program: they are the run's to choose, and its calls wait."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_LOOKED
+
+    def take(self, number: int = 1) -> bool:
+        """Whether so many more may be."""
+        self._left -= number
+        return self._left >= 0
+
+    def listed(self, folder: bytes, most: int = _MOST_LOOKED) -> list[os.DirEntry[bytes]] | None:
+        """The first ``most`` entries of a folder; None: more than may be looked at. OSError."""
+        with os.scandir(folder) as entries:
+            found = list(islice(entries, min(most, max(0, self._left) + 1)))
+        return found if self.take(1 + len(found)) else None
+
+
 class Injection:
     """``start``: the environment that the run began with: what is as it was then is the user's."""
 
@@ -76,7 +97,8 @@ class Injection:
     ) -> ExecEvent:
         """The event with what such variables bring in. OSError: the process is gone, or has a larger environment than
         can be read."""
-        given = tuple(_words(pid) if event.stage == "stop" else environ().items())
+        given = tuple(dict.fromkeys(_words(pid) if event.stage == "stop" else environ().items()))
+        looks = _Looks()
         found: dict[tuple[str, bytes], None] = {}
         for name, value in given:
             word = name.decode("latin-1")
@@ -85,10 +107,10 @@ class Injection:
             if policy.injection.drops(word) is not None:
                 found[word, b""] = None
             elif authored is not None:
-                where = _candidates(word, value, event, policy)
+                where = _candidates(word, value, event, policy, looks)
                 found |= {(word, at): None for at in where if not at or authored.is_mine(policy, at, prior)}
         if authored is not None and policy.injection.asks("PERL5OPT"):
-            where = _perl(given, self._start, event)
+            where = _perl(given, self._start, event, policy, looks)
             found |= {("PERL5OPT", at): None for at in where if not at or authored.is_mine(policy, at, prior)}
         return event._replace(injected=tuple(found)) if found else event
 
@@ -103,12 +125,12 @@ def _words(pid: int) -> Iterable[tuple[bytes, bytes]]:
             yield name, value
 
 
-def _candidates(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy) -> Iterator[bytes]:
+def _candidates(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy, looks: _Looks) -> Iterator[bytes]:
     """Paths that a value may stand for, resolved. What is not there yet counts where only the run could make it."""
     if not value:
         return
     if name not in FILES and name not in FOLDERS:
-        yield from _worded(name, value, event, policy)
+        yield from _worded(name, value, event, policy, looks)
         return
     program = event.target.path
     if name.startswith("LD_") and not event.chain and not loaded(event.argv, program):
@@ -119,18 +141,21 @@ def _candidates(name: str, value: bytes, event: ExecEvent, policy: CompiledPolic
     if escaped or len(words) > _MOST_WORDS or any(_EXPANDED.search(word) for word in words):
         yield _UNTOLD
         return
+    if not looks.take(len(words)):
+        yield _UNTOLD
+        return
     for word in sorted(words):
         path = _path(word, event)
         there = os.path.exists(path)
         if not there and word not in likely:
             continue
         if name in FOLDERS:
-            yield from _inside(path, policy)
+            yield from _inside(path, policy, looks, libraries=name == "LD_LIBRARY_PATH")
         elif word and (there or (b"/" in word and locate(policy, path).zone in WRITABLE)):
             yield path
 
 
-def _worded(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy) -> Iterator[bytes]:
+def _worded(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy, looks: _Looks) -> Iterator[bytes]:
     """Options or a command line: split at every sign, and as a shell would."""
     if (name.startswith(_SHELL_LINES) or name.endswith("_ASKPASS")) and _BY_A_SHELL.search(value):
         yield _UNTOLD
@@ -148,16 +173,21 @@ def _worded(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy) -
     except ValueError:
         quoted = []  # no shell would take it
     words = dict.fromkeys([*_SPLIT.split(value), *quoted])
-    if len(words) > _MOST_WORDS:
+    if len(words) > _MOST_WORDS or not looks.take(len(words)):
         yield _UNTOLD
         return
     for word in words:
-        yield from _optional(word, event, policy)
+        yield from _optional(word, event, policy, looks)
 
 
-def _perl(given: Iterable[tuple[bytes, bytes]], start: Mapping[bytes, bytes], event: ExecEvent) -> Iterator[bytes]:
-    """The modules that PERL5OPT has every perl load, wherever it and PERL5LIB would have them found. A folder of
-    PERL5LIB brings those of the version and the architecture below it (perlrun(1))."""
+def _perl(
+    given: Iterable[tuple[bytes, bytes]],
+    start: Mapping[bytes, bytes],
+    event: ExecEvent,
+    policy: CompiledPolicy,
+    looks: _Looks,
+) -> Iterator[bytes]:
+    """The modules that PERL5OPT has every perl load, wherever it and PERL5LIB would have them found."""
     options = [value for name, value in given if name == b"PERL5OPT"]
     folders = [(name, value) for name, value in given if name in (b"PERL5LIB", b"PERLLIB")]
     if all(start.get(b"PERL5OPT") == each for each in options) and all(start.get(n) == each for n, each in folders):
@@ -174,14 +204,39 @@ def _perl(given: Iterable[tuple[bytes, bytes]], start: Mapping[bytes, bytes], ev
     if len(named) + len(wanted) > _MOST_WORDS:
         yield _UNTOLD
         return
-    for folder in dict.fromkeys(_path(word, event) for word in named if word):
-        for pattern in (b"", b"*", b"*/*"):
-            for each in wanted:
-                below = glob.iglob(os.path.join(glob.escape(folder), pattern, each))
-                yield from (os.path.realpath(path) for path in islice(below, _MOST_WORDS))
+    for folder in {_path(word, event): None for word in named if word}:
+        for at in _of_perl(folder, policy, looks):
+            if not at or not looks.take(len(wanted)):
+                yield _UNTOLD
+                return
+            yield from (os.path.realpath(path) for each in wanted if os.path.lexists(path := os.path.join(at, each)))
 
 
-def _optional(word: bytes, event: ExecEvent, policy: CompiledPolicy) -> Iterator[bytes]:
+def _of_perl(folder: bytes, policy: CompiledPolicy, looks: _Looks) -> Iterator[bytes]:
+    """Where perl looks for modules: a folder of PERL5LIB brings those of the version and the architecture below it
+    (perlrun(1))."""
+    level = [folder]
+    for _ in range(2):
+        yield from level
+        below: list[bytes] = []
+        for at in level:
+            try:
+                entries = looks.listed(at)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                if locate(policy, os.path.realpath(at)).zone in WRITABLE:
+                    yield _UNTOLD
+                continue
+            if entries is None:
+                yield _UNTOLD
+                return
+            below += [entry.path for entry in entries if _is_folder(entry)]
+        level = below
+    yield from level
+
+
+def _optional(word: bytes, event: ExecEvent, policy: CompiledPolicy, looks: _Looks) -> Iterator[bytes]:
     """A word of an option or a command: a file, with the suffix left out or not; after -I a folder."""
     if not word:
         return
@@ -189,23 +244,41 @@ def _optional(word: bytes, event: ExecEvent, policy: CompiledPolicy) -> Iterator
         path = _path(each, event)
         yield from (there for suffix in _SUFFIXES if os.path.isfile(there := path + suffix))
         if each is not word and word.startswith(b"-I"):
-            yield from _inside(path, policy)
+            yield from _inside(path, policy, looks)
 
 
-def _inside(folder: bytes, policy: CompiledPolicy) -> Iterator[bytes]:
-    """The files of a folder; itself where they cannot be listed or are too many, and where there is none yet."""
-    try:
-        with os.scandir(folder) as entries:
-            for count, entry in enumerate(entries):
-                if count >= _MOST_ENTRIES:
-                    yield folder
-                    return
-                yield os.path.realpath(entry.path)
-    except NotADirectoryError:
-        yield folder
-    except OSError:
-        if locate(policy, folder).zone in WRITABLE:
-            yield folder
+def _inside(folder: bytes, policy: CompiledPolicy, looks: _Looks, *, libraries: bool = False) -> Iterator[bytes]:
+    """What a folder holds, and what the run may have put into those below it; itself where there is none yet.
+    ``libraries``: below it only where a loader looks. What cannot be listed may be searched all the same."""
+    todo, seen = [(folder, libraries)], {folder}
+    while todo:
+        at, narrow = todo.pop()
+        writable = locate(policy, at).zone in WRITABLE
+        try:
+            entries = looks.listed(at, _MOST_LOOKED if writable else _MOST_ENTRIES)
+        except NotADirectoryError:
+            yield at
+            continue
+        except OSError as error:
+            if writable:
+                yield at if isinstance(error, FileNotFoundError) else _UNTOLD
+            continue
+        if entries is None:
+            yield _UNTOLD
+            return
+        for entry in entries:
+            path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            yield path
+            if path in seen or (narrow and entry.name not in _PROCESSORS | {_CAPABILITIES}):
+                continue
+            if _is_folder(entry) and locate(policy, path).zone in WRITABLE:
+                seen.add(path)
+                todo.append((path, narrow and entry.name != _CAPABILITIES))
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    """No error for a link that leads in a circle."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir(follow_symlinks=False)
 
 
 def _path(word: bytes, event: ExecEvent) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,64 @@ def test_modules_that_perl_is_told_to_load_are_looked_for_in_perl5lib(place: Pla
     place.start["PERL5OPT"] = options
     assert place.effect("PERL5OPT", options) is Effect.ALLOW
     assert place.verdict("PERL5OPT", options, PERL5LIB="inc").effect is Effect.DENY
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("PYTHONHOME", "lib/python3.11/encodings.py"),
+        ("LD_LIBRARY_PATH", "glibc-hwcaps/x86-64-v2/libz.so.1"),
+        ("LD_LIBRARY_PATH", "tls/haswell/libz.so.1"),
+        ("GIT_TEMPLATE_DIR", "hooks/post-checkout"),
+    ],
+)
+def test_what_lies_below_a_folder_counts(place: Place, name: str, made: str) -> None:
+    place.make(f"d/old/{made}", own=False)
+    assert place.effect(name, "d/old") is Effect.ALLOW
+    place.make(f"d/new/{made}")
+    found = place.verdict(name, "d/new")
+    assert found.effect is Effect.DENY and f"leads to d/new/{made}" in found.matches[0].message
+    (place.tree / "d/linked").mkdir()
+    (place.tree / "d/linked" / made.partition("/")[0]).symlink_to(place.tree / "d/new" / made.partition("/")[0])
+    (place.tree / "d/linked/circle").symlink_to("circle")
+    assert place.effect(name, "d/linked") is Effect.DENY
+
+
+def test_a_loader_does_not_look_into_other_folders(place: Place) -> None:
+    place.make("d/sub/libz.so.1")
+    assert place.effect("LD_LIBRARY_PATH", "d") is Effect.ALLOW
+
+
+@pytest.mark.parametrize("name", ["LD_LIBRARY_PATH", "PYTHONHOME"])
+def test_a_folder_that_cannot_be_listed_is_not_free(place: Place, name: str) -> None:
+    """With the permission to search it a program finds there what it knows the name of."""
+    place.make("d/libz.so.1", own=False)
+    assert place.effect(name, "d") is Effect.ALLOW
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # permissions hold nobody with the user id 0
+    try:
+        found = place.verdict(name, "d")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found.effect is Effect.DENY and "cannot be told" in found.matches[0].message
+
+
+def test_a_folder_with_too_many_files_is_not_free(place: Place) -> None:
+    place.make("d/0", own=False)
+    for number in range(1, 3000):
+        os.link(place.tree / "d/0", place.tree / f"d/{number}")
+    assert place.effect("LD_LIBRARY_PATH", "d") is Effect.ALLOW
+    for number in range(3000, 9000):
+        os.link(place.tree / "d/0", place.tree / f"d/{number}")
+    assert "cannot be told" in place.verdict("LD_LIBRARY_PATH", "d").matches[0].message
+
+
+def test_folders_of_perl_are_listed_once_and_not_without_end(place: Place) -> None:
+    for number in range(100):
+        for inner in range(100):
+            (place.tree / f"inc/{number}/{inner}").mkdir(parents=True)
+    found = place.verdict("PERL5OPT", "-MNo::Such", PERL5LIB="inc")
+    assert found.effect is Effect.DENY and "cannot be told" in found.matches[0].message
 
 
 def test_debuggers_of_perl_are_modules(place: Place) -> None:
