@@ -59,34 +59,31 @@ def recover_run(folder: Path, *, over: bool = False) -> Recovered:
             return Recovered(run, tree, "live")
         end = read_meta(folder).get("end")
         told: list[str] = []
-        failed = False
+        failed = _leave_group(meta, run, told)  # before anything else: who is left in it goes on writing
         if not isinstance(end, dict) or end.get("reason") in ("crash", "internal"):
-            told, failed = _put_right(folder, run)
-        if not isinstance(end, dict):
-            failed |= _complete(folder, told)
-            try:
-                update_meta(folder, end=_unknown(folder))
-                told.append("marked UNKNOWN: it ended without a word")
-            except GovrunError as error:
-                told.append(f"{error.what}: {error.why}")
-                failed = True
-        failed |= _leave_group(meta, run, told)
-        failed |= _publish(folder, told)
+            failed |= _put_right(folder, run, told)
+        # Not published without an end: what is published once is not published again with what it lacked.
+        if isinstance(end, dict) or _ended(folder, told):
+            failed |= _publish(folder, told)
+        else:
+            failed = True
     return Recovered(run, tree, "recovered" if told else "ended", tuple(told), failed)
 
 
-def _complete(folder: Path, told: list[str]) -> bool:
-    """The last state that the run has left; True when it cannot be kept now."""
+def _ended(folder: Path, told: list[str]) -> bool:
+    """Keep the last state that the run has left, then put down its end; False when that has to be tried again."""
     from supervisor.provenance.completion import crashed
 
     try:
         paths = complete(folder, crashed(folder).upto)
+        if paths:
+            told.append(f"what it left at {paths} path{'' if paths == 1 else 's'} is kept")
+        update_meta(folder, end=_unknown(folder))
     except GovrunError as error:
         told.append(f"{error.what}: {error.why}")
-        return True
-    if paths:
-        told.append(f"what it left at {paths} path{'' if paths == 1 else 's'} is kept")
-    return False
+        return False
+    told.append("marked UNKNOWN: it ended without a word")
+    return True
 
 
 def _leave_group(meta: dict[str, object], run: str, told: list[str]) -> bool:
@@ -122,12 +119,14 @@ def _publish(folder: Path, told: list[str]) -> bool:
     return False
 
 
-def _put_right(folder: Path, run: str) -> tuple[list[str], bool]:
+def _put_right(folder: Path, run: str, told: list[str]) -> bool:
+    """Reverts that were under way, and what lies in temporary places; True when something is left."""
     try:
-        told = recover(folder)
-        failed = any(": not finished:" in line for line in told)
+        lines = recover(folder)
+        failed = any(": not finished:" in line for line in lines)
     except OSError as error:
-        told, failed = [f"cannot be recovered: {error}"], True
+        lines, failed = [f"cannot be recovered: {error}"], True
+    told += lines
     if (proofs := folder / PROOFS).is_dir():
         shutil.rmtree(proofs, ignore_errors=True)
         failed = failed or proofs.exists()
@@ -137,7 +136,7 @@ def _put_right(folder: Path, run: str) -> tuple[list[str], bool]:
         left = os.path.lexists(place)
         failed = failed or left
         told.append(f"{os.fsdecode(place)}: temporary folder {'cannot be removed' if left else 'removed'}")
-    return told, failed
+    return failed
 
 
 def _scratch_of(run: str) -> Iterator[bytes]:
