@@ -8,28 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from supervisor.inspection.document_nodes import Work
-from supervisor.inspection.documents import MOST_DOCUMENT, format_of, values
-from supervisor.vocabulary.applied import FAMILIES, INLINE, PARTIAL, REFERS
-from supervisor.vocabulary.content import Findings, Selection, Value
+from supervisor.inspection.documents import MOST_DOCUMENT, decoded, documents, format_of, values
+from supervisor.inspection.leads import leads
+from supervisor.vocabulary.applied import FAMILIES, INLINE, PARTIAL, PATCH
+from supervisor.vocabulary.content import Findings, Value
 
 if TYPE_CHECKING:
     from supervisor.inspection.reading import Tools
 
 _MOST_PLAN: Final = 32 << 20
-_PATCHES: Final = "patchesStrategicMerge|crds|configurations|generators|transformers|validators"
-_LEADS: Final = {
-    "kustomization": (
-        Selection(REFERS, (), at="resources|bases|components"),
-        Selection(REFERS, (), at="helmCharts|helmChartInflationGenerator"),
-        Selection(REFERS + PARTIAL, (), at=_PATCHES),
-        Selection(REFERS + PARTIAL, (), at="patches|patchesJson6902|replacements[*].path"),
-    ),
-    "compose": (
-        Selection(REFERS, (), at="include[*]"),
-        Selection(REFERS, (), at="include[*].path"),
-        Selection(REFERS, (), at="services.*.extends.file"),
-    ),
-}
+_LEADING: Final = ("kustomization", "compose")
 
 
 def most_bytes(form: str) -> int:
@@ -44,19 +32,28 @@ def inspect(form: str, path: bytes, content: bytes, tools: Tools) -> Findings:
 
         return plan.inspect(content, tools)
     bare = form.removesuffix(PARTIAL)
-    if bare == INLINE or (form != bare and bare == "manifests"):
+    if bare in (INLINE, PATCH):
         return _patches(bare, path, content, tools)
-    selections = (*tools.wanted.selections, *_LEADS.get(bare, ()))
-    if not selections:
+    selections = tools.wanted.selections
+    if not selections and bare not in _LEADING:
         return Findings()
     kind = _format(bare, path, partial=form != bare)
     if not kind:
         return Findings(refusal="it is no document of a known format")
-    found, pending = values(path, content, tools.parsers, selections, kind)
+    found, pending = _said(bare, path, content, tools, kind)
     if pending and kind == "exact" and content.lstrip()[:1] in (b"{", b"["):
         # JSON may hold what YAML may not: tabs, an escaped slash.
-        found, pending = values(path, content, tools.parsers, selections, "json")
+        found, pending = _said(bare, path, content, tools, "json")
     return Findings(values=found, pending=pending)
+
+
+def _said(form: str, path: bytes, content: bytes, tools: Tools, kind: str) -> tuple[tuple[Value, ...], str]:
+    found, pending = values(path, content, tools.parsers, tools.wanted.selections, kind)
+    if form not in _LEADING:
+        return found, pending
+    work = Work(tools.parsers.check)
+    roots, why = documents(kind, path, content, tools.parsers, work)
+    return (*found, *leads(form, (root for _, root in roots), work)), pending or why
 
 
 def _patches(form: str, path: bytes, content: bytes, tools: Tools) -> Findings:
@@ -64,22 +61,21 @@ def _patches(form: str, path: bytes, content: bytes, tools: Tools) -> Findings:
     from supervisor.inspection.kustomizations import operations, parts
 
     work = Work(tools.parsers.check)
-    if form == INLINE:
-        several, unsure = parts(content.decode("utf-8", "replace").removeprefix("\ufeff"), work)
-    else:
-        several, unsure = operations(content, work)
+    text, problem = decoded(content)
+    several, unsure = (parts if form == INLINE else operations)(text, work)
     said: list[Value] = []
     for each in several:
-        found, pending = values(path, each, tools.parsers, tools.wanted.selections, "yaml")
+        found, pending = values(path, each, tools.parsers, tools.wanted.selections, "exact")
         said += found
-        unsure = unsure or (pending if form == INLINE else "")
-    return Findings(values=tuple(said), pending=unsure)
+        unsure = unsure or pending
+    return Findings(values=tuple(said), pending=problem or unsure)
 
 
 def _format(form: str, path: bytes, *, partial: bool) -> str:
     family = FAMILIES[form]
     if family == "data":
-        return "yaml" if partial else "exact"
+        # Of what counts as partial only a chart's objects are templates; to all else braces are braces.
+        return "yaml" if partial and form == "manifests" else "exact"
     told = format_of(path)
     if family == "hcl":
         return told if told in ("hcl", "hcl-json", "json") else "hcl"

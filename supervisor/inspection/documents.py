@@ -58,8 +58,6 @@ def values(
     kind = form or format_of(path)
     if not kind:
         return (), "no document of a known format"
-    if len(content) > MOST_DOCUMENT:
-        raise Unreadable(f"too large: {len(content)} bytes, the limit is {MOST_DOCUMENT}")
     text, problem = _text(content)
     found: list[Value] = []
     places: dict[str, list[Selection]] = {}
@@ -81,7 +79,23 @@ def values(
     return tuple(found), problem or pending
 
 
+def documents(
+    kind: str, path: bytes, content: bytes, parsers: Parsers, work: Work
+) -> tuple[list[tuple[str, Node]], str]:
+    """Each document of a file of that format, after what to put before its places; and why it is not read whole."""
+    text, problem = _text(content)
+    roots, pending = _roots(kind, path, text, parsers, work)
+    return roots, problem or pending
+
+
 def _text(content: bytes) -> tuple[str, str]:
+    if len(content) > MOST_DOCUMENT:
+        raise Unreadable(f"too large: {len(content)} bytes, the limit is {MOST_DOCUMENT}")
+    return decoded(content)
+
+
+def decoded(content: bytes) -> tuple[str, str]:
+    """The text without its byte order mark, and what is wrong with it (empty: nothing)."""
     encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "utf-8")
     problem = ""
     try:

@@ -9,13 +9,12 @@ References: https://kubectl.docs.kubernetes.io/references/kustomize/kustomizatio
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from supervisor.inspection.document_nodes import Items, Leaf, Members, Node, Work, made
+from supervisor.inspection.leads import is_patch
 from supervisor.inspection.yaml_document import yaml_documents
-from supervisor.vocabulary.applied import is_name
 
 _DEEPEST: Final = 32
 _PATCHES: Final = ("patches", "patchesJson6902", "patchesStrategicMerge")
@@ -27,7 +26,6 @@ _FOLLOWED: Final = frozenset(
     )
 )
 _LISTS: Final = ("containers", "initContainers", "ephemeralContainers")
-_A_LIST = re.compile(rb"\s*(?:(?:#|---|%)[^\n]*\n\s*)*(?:-\s|\[)")
 
 
 def parts(text: str, work: Work) -> tuple[list[bytes], str]:
@@ -41,13 +39,14 @@ def parts(text: str, work: Work) -> tuple[list[bytes], str]:
             continue
         for name, inner in node.pairs:
             if name in _PATCHES:
-                for patch in _inline(name, inner):
-                    found, why = operations(patch.encode("utf-8", "replace"), work)
+                for patch in _inline(name, inner, work):
+                    found, why = operations(patch, work)
                     told += found
                     unsure.append(why)
             elif name not in _FOLLOWED and (made_of := _MAKERS.get(name)) is not None:
                 try:
-                    told += [json.dumps(each).encode() for each in made_of(_plain(inner, work))]
+                    for each in made_of(_plain(inner, work)):
+                        told.append(json.dumps(each).encode())
                 except (ValueError, TypeError, KeyError, AttributeError):
                     unsure.append(f"what its {name} come to cannot be told")
             elif name not in _FOLLOWED:
@@ -55,30 +54,28 @@ def parts(text: str, work: Work) -> tuple[list[bytes], str]:
     return told, next(filter(None, unsure), "")
 
 
-def operations(patch: bytes, work: Work) -> tuple[list[bytes], str]:
+def operations(patch: str, work: Work) -> tuple[list[bytes], str]:
     """A patch as documents: itself, or what its JSON operations would put somewhere; and what cannot be told."""
-    if not _A_LIST.match(patch):
-        return [patch], ""
-    roots, pending = yaml_documents(patch.decode("utf-8", "replace"), work, templates=False)
-    told: list[bytes] = []
+    roots, pending = yaml_documents(patch, work, templates=False)
+    told = [patch.encode("utf-8", "replace")]
+    unsure = [pending]
     for root in roots:
-        if not isinstance(made(root), Items):
-            continue
-        try:
-            listed = _plain(root, work)
-            told += [json.dumps(_placed(each)).encode() for each in _list(listed) if each["op"] != "test"]
-        except (ValueError, TypeError, KeyError):
-            return [patch], "what the operations of a patch come to cannot be told"
-    return [patch, *told], pending
+        listed = made(root)
+        for operation in listed.items if isinstance(listed, Items) else ():
+            try:
+                told += [json.dumps(each).encode() for each in _placed(_plain(operation, work))]
+            except (ValueError, TypeError, KeyError):
+                unsure.append("what the operations of a patch come to cannot be told")
+    return told, next(filter(None, unsure), "")
 
 
-def _inline(name: str, node: Node) -> Iterator[str]:
+def _inline(name: str, node: Node, work: Work) -> Iterator[str]:
     listed = made(node)
     for item in listed.items if isinstance(listed, Items) else ():
         each = made(item)
         if isinstance(each, Leaf):
             # A patch, or the name of a file that has one; which is followed.
-            if isinstance(each.value, str) and name == "patchesStrategicMerge" and not is_name(each.value):
+            if isinstance(each.value, str) and name == "patchesStrategicMerge" and is_patch(each.value, work):
                 yield each.value
         elif isinstance(each, Members):
             for key, inner in each.pairs:
@@ -105,17 +102,19 @@ def _plain(node: Node, work: Work, depth: int = 0) -> object:
     return {name: _plain(inner, work, depth + 1) for name, inner in here.pairs}
 
 
-def _placed(operation: object) -> object:
+def _placed(operation: object) -> Iterator[object]:
     """The value of an operation at its path. ``ValueError``: it puts nothing there that is told."""
-    if not isinstance(operation, dict) or operation["op"] not in ("add", "replace"):
+    if not isinstance(operation, dict) or operation["op"] not in ("add", "replace", "test"):
         raise ValueError
+    if operation["op"] == "test":
+        return
     path, value = operation["path"], operation["value"]
     if not isinstance(path, str) or (path and not path.startswith("/")) or path.count("/") > _DEEPEST:
         raise ValueError
     for step in reversed(path.split("/")[1:]):
         name = step.replace("~1", "/").replace("~0", "~")
         value = [value] if name == "-" or name.isdecimal() else {name: value}  # in a list, whichever place
-    return value
+    yield value
 
 
 def _images(listed: object) -> Iterator[object]:

@@ -22,13 +22,14 @@ from supervisor.surfaces.applied import Seen, links
 from supervisor.vocabulary.applied import (
     BEFORE,
     INLINE,
+    MAYBE,
     PARTIAL,
+    PATCH,
     PLANNED,
     REFERS,
     WORKSPACE,
     Applies,
     Document,
-    is_name,
 )
 from supervisor.vocabulary.commands import Command
 from supervisor.vocabulary.content import INSPECTOR_FAILED, NOTHING_FOUND, Findings
@@ -54,8 +55,6 @@ _ENDINGS = {
 }  # fmt: skip
 _KUSTOMIZATION = (b"kustomization.yaml", b"kustomization.yml", b"Kustomization")
 _HARMLESS = frozenset(("no-op", "create", "read", "update"))
-# Members of an element of Compose's ``include`` that are no files to read.
-_NO_NAMES = frozenset(("path", "project_directory", "env_file"))
 
 
 class Applied:
@@ -282,7 +281,7 @@ class _Reading:
                 self._unsure(seen.path, seen.why)
             return
         found = self._applied.findings(form + (PARTIAL if partial else ""), seen)
-        if found.refusal or (found.pending and (not partial or form == "manifests")):
+        if found.refusal or (found.pending and not (partial and form == "manifests")):
             self._unsure(seen.path, found.refusal or found.pending)
         document = self._applied.document(seen, form, found, partial=partial)
         if form == "plan":
@@ -331,19 +330,18 @@ class _Reading:
                     self._refers(folder, form, str(name), value.selection.removeprefix(REFERS))
 
     def _refers(self, folder: bytes, form: str, name: str, role: str) -> None:
+        if role.endswith(MAYBE):
+            self.held.append(Held(os.path.join(os.path.realpath(folder), os.fsencode(name))))
+            if self._applied.look(os.path.join(folder, os.fsencode(name)), 0).absent:
+                return  # a patch as it stands there (see ``_says``)
+        elif self._elsewhere(folder, name):
+            return
         if form == "compose":
-            if name in _NO_NAMES:
-                return
-            if not self._elsewhere(folder, name):
-                self._at(folder, os.fsencode(name), "compose")
+            self._at(folder, os.fsencode(name), form)
             return
-        if role and (not is_name(name) or name in ("target", "path", "options", "patch")):
-            return  # a patch as it stands there (see ``_says``), or the members of one
-        if self._elsewhere(folder, name):
-            return
-        seen = self._applied.look(os.path.join(folder, os.fsencode(name)), 0)
-        is_folder = bool(seen.path) and seen.content is None and not seen.why
-        self._at(folder, os.fsencode(name), "kustomization" if is_folder else "manifests", partial=bool(role))
+        is_folder = self._is_folder(folder, os.fsencode(name))
+        kind = "kustomization" if is_folder else PATCH if role else "manifests"
+        self._at(folder, os.fsencode(name), kind, partial=bool(role))
 
     def _elsewhere(self, folder: bytes, name: str) -> bool:
         if "://" in name or name.startswith(("git@", "github.com/")) or "?ref=" in name:
@@ -367,24 +365,33 @@ class _Reading:
             for name in seen.names:
                 if name.endswith(_ENDINGS[form]):
                     self._at(seen.path, name, form, partial=partial)
-                elif name.endswith(b"/") and deep and form == "manifests":
+                elif deep and form == "manifests" and (name.endswith(b"/") or self._is_folder(seen.path, name)):
                     self._at(seen.path, name, form, deep=True, partial=partial)
+                elif partial and form == "manifests" and not name.startswith(b"_") and not name.endswith(b"NOTES.txt"):
+                    self._at(seen.path, name, form, partial=True)  # helm renders whatever lies among its templates
         else:
             self._unsure(seen.path, "it is a folder")
+
+    def _is_folder(self, folder: bytes, name: bytes) -> bool:
+        return bool(self._applied.look(os.path.join(folder, name, b""), 0).path)  # with a slash, nothing else opens
 
     def _chart(self, seen: Seen) -> None:
         """A folder with ``Chart.yaml``: values, objects of its own, templates, and the charts in it."""
         if b"Chart.yaml" not in seen.names:
             self._unsure(seen.path, "it has no Chart.yaml")
-        for name in seen.names:
+        for name in (each.rstrip(b"/") for each in seen.names):  # without: a link to a folder
             if name == b"values.yaml":
                 self._at(seen.path, name, "values")
-            elif name == b"crds/":
+            elif name == b"crds":
                 self._at(seen.path, name, "manifests", deep=True)
-            elif name == b"templates/":
+            elif name == b"templates":
                 self._at(seen.path, name, "manifests", deep=True, partial=True)
-            elif name == b"charts/":
+            elif name == b"charts":
                 inner = self._applied.look(os.path.join(seen.path, name), 0)
+                self.held += [Held(inner.path or os.path.join(seen.path, name), inner.inode, 1)]
+                self.held += [Held(each) for each in links(os.path.join(seen.path, name))]
+                if inner.why:
+                    self._unsure(os.path.join(seen.path, name), inner.why)
                 for each in inner.names:
                     self._at(inner.path, each, "chart")
 

@@ -9,6 +9,8 @@ from supervisor.vocabulary.content import NOTHING_FOUND, Findings
 STDIN: Final = "-"
 PARTIAL: Final = ":partial"
 INLINE: Final = "inline"  # what a kustomization says itself
+MAYBE: Final = ":maybe"  # what is a patch itself and may be the name of a file that has one
+PATCH: Final = "patch"  # a file of what it puts into objects; JSON operations as well
 # Selections of our own, which no rule's id can be: other files that a document leads to, and what a plan does.
 REFERS: Final = "govrun:refers"
 PLANNED: Final = "govrun:planned"
@@ -18,13 +20,8 @@ BEFORE: Final = "govrun:before:"  # and the id of a rule's selection: what was t
 FAMILIES: Final = {
     "manifests": "data", "kustomization": "data", "chart": "data", "values": "data", "compose": "data",
     "playbook": "data", "template": "data", "document": "", "job": "hcl", "terraform": "hcl", "plan": "hcl",
-    "container": "docker", INLINE: "data",
+    "container": "docker", INLINE: "data", PATCH: "data",
 }  # fmt: skip
-
-
-def is_name(text: str) -> bool:
-    """Whether an element of a kustomization's ``patchesStrategicMerge`` is the name of a file, and no patch."""
-    return "\n" not in text and not text.lstrip().startswith("{") and ": " not in text
 
 
 class Applies(NamedTuple):

@@ -115,6 +115,17 @@ def test_kustomizations(asked: Asked) -> None:
         'patchesJson6902: [{target: {}, patch: \'[{"op": "add", "path": "/x/a", "value": {"b": true}}]\'}]',
         "patches: [{patch: '- {op: replace, path: /x/0/a/b, value: true}'}]",
         "patches: [{path: ops.yaml}]",
+        'patches: [{patch: \'--- [{"op": "add", "path": "/x/a", "value": {"b": true}}]\'}]',
+        "patches:\n- patch: |-\n    &a\n    - {op: add, path: /x/a, value: {b: true}}",
+        "patches: [{patch: '!!seq [{op: add, path: /x/a, value: {b: true}}]'}]",
+        'patches: [{patch: "\\ufeff[{op: add, path: /x/a, value: {b: true}}]"}]',
+        "patches: [{path: marked.yaml}]",
+        "patches: [{path: braces.yaml}]",
+        "patches: [{path: path}]",
+        "patchesStrategicMerge: [patch]",
+        "patchesStrategicMerge: ['{p.yaml']",
+        "patchesStrategicMerge: ['x: y.yaml']",
+        "patchesStrategicMerge: ['? x']",
         "commonLabels: {a: {b: true}}",
     ],
 )
@@ -122,11 +133,26 @@ def test_what_a_kustomization_says_itself_is_a_patch(asked: Asked, text: str) ->
     asked.write(
         o__kustomization_yaml=text,
         o__ops_yaml="- op: add\n  path: /spec/containers/-\n  value: {a: {b: true}}\n",
+        o__marked_yaml=b"\xef\xbb\xbf[{op: add, path: /x/a, value: {b: true}}]",
+        o__braces_yaml="# {{\na: {b: true}\n# }}\n",
     )
+    for name in ("path", "patch", "{p.yaml", "x: y.yaml", "? x"):
+        (asked.folder / "o" / name).write_text("a: {b: true}")
     event = asked.of(f"{KUBECTL} -k o")
     assert event.commands[0].resolved, event.commands[0].unread
     said = [value.fields for each in event.applied if each.partial for value in each.now.values]
     assert (("b", (True,)),) in said
+
+
+def test_operations_that_are_told_count_beside_one_that_is_not(asked: Asked) -> None:
+    asked.write(o__kustomization_yaml="patches: [{path: p.yaml}]\nimages: [{name: evil}, {newTag: x}]\n")
+    asked.write(o__p_yaml="- {op: remove, path: /c}\n- {op: add, path: /a, value: {b: true}}\n- {op: copy}\n")
+    event = asked.of(f"{KUBECTL} -k o")
+    assert "operations" in event.commands[0].unread
+    said = [value.fields for each in event.applied if each.partial for value in each.now.values]
+    assert (("b", (True,)),) in said
+    told, _ = parts("images: [{name: evil}, {newTag: x}]", Work(lambda: None))
+    assert b'{"spec": {"containers": [{"image": "evil"}]}}' in told
 
 
 def test_images_are_told_where_objects_have_them() -> None:
@@ -150,6 +176,9 @@ def test_images_are_told_where_objects_have_them() -> None:
         ("patches: [{patch: '- {op: remove, path: /a}'}]", "operations"),
         ("patches: [{patch: 'a: ['}]", "not YAML"),
         ("patches: [{path: ops.yaml}]", "operations"),
+        ("patches: [x]", "what it takes in"),
+        ("patches: [{path: {a: b}}]", "what it takes in"),
+        ("patchesStrategicMerge: ['a: [']", "a: [: it is not there"),
     ],
 )
 def test_what_a_kustomization_makes_that_cannot_be_told(asked: Asked, text: str, why: str) -> None:
@@ -206,6 +235,69 @@ def test_a_service_that_extends_another_file(asked: Asked) -> None:
         d__e_yaml="services: {}\n", f="services: {}\n", g="services: {}\n",
     )  # fmt: skip
     assert sorted(asked.told("docker -H ssh://h compose -f c up")[0]) == ["c", "d/e.yaml", "f", "g"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("include: [path]", ["path"]),
+        ("include: [{path: path}]", ["path"]),
+        ("include: [{path: [path], env_file: x}]", ["path"]),
+        ("include: [env_file, project_directory]", ["env_file", "project_directory"]),
+        ("include: [{path: env_file}, {path: project_directory}]", ["env_file", "project_directory"]),
+    ],
+)
+def test_names_that_are_also_words_of_compose(asked: Asked, text: str, names: list[str]) -> None:
+    asked.write(c=text)
+    for name in names:
+        (asked.folder / name).write_text("services: {}\n")
+    assert asked.told("docker -H ssh://h compose -f c up") == (["c", *names], "")
+
+
+def test_what_compose_takes_in_that_cannot_be_told(asked: Asked) -> None:
+    asked.write(d__e_yaml="services: {}\n", c="include: [{path: d/e.yaml, project_directory: x}]")
+    assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
+    asked.write(c="include: [[a]]")
+    assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
+
+
+def test_an_override_is_no_template(asked: Asked) -> None:
+    asked.write(compose_yaml="a: 1\n", compose_override_yml="# {{\na: {b: true}\n# }}\n")
+    override = asked.of("docker -H ssh://h compose up").applied[1]
+    assert override.now.values[0].fields == (("b", (True,)),)
+
+
+HELM = "helm --kube-context c install r chart"
+
+
+def test_folders_of_a_chart_that_are_links(asked: Asked) -> None:
+    asked.write(
+        chart__Chart_yaml="", real__a_yaml="a: 1", deeper__b_yaml="a: 1", crd__c_yaml="a: 1", sub__Chart_yaml="",
+        sub__templates__d_yaml="a: 1", sub__templates__e_txt="a: 1", real__NOTES_txt="a: 1", real__f_yaml="a: 1",
+    )  # fmt: skip
+    (asked.folder / "subs").mkdir()
+    (asked.folder / "real" / "_f.tpl").write_text("a: 1")
+    for name, to in (
+        ("chart/templates", "../real"), ("chart/crds", "../crd"), ("chart/charts", "../subs"), ("subs/s", "../sub"),
+        ("real/below", "../deeper"),
+    ):  # fmt: skip
+        (asked.folder / name).symlink_to(to)
+    files, why = asked.told(HELM)
+    assert why == ""
+    assert sorted(files) == [
+        *("crd/c.yaml", "~deeper/b.yaml", "~real/a.yaml", "~real/f.yaml"),
+        *("~sub/templates/d.yaml", "~sub/templates/e.txt"),
+    ]
+    held = {each.path for each in asked.applied.held}
+    assert {os.fsencode(asked.folder / each) for each in ("subs", "chart/charts", "subs/s", "chart/templates")} <= held
+
+
+def test_more_charts_in_a_chart_than_are_read(asked: Asked) -> None:
+    asked.write(chart__Chart_yaml="")
+    (asked.folder / "chart" / "charts").mkdir()
+    for number in range(2001):
+        (asked.folder / "chart" / "charts" / str(number)).touch()
+    assert "more than 2000 names" in asked.told(HELM)[1]
 
 
 def test_plans(asked: Asked) -> None:
