@@ -16,6 +16,7 @@ from supervisor.git.layout import is_object_id, packed, read_small
 from supervisor.inspection.kinds import INSTALLED, SCRIPT
 from supervisor.invariants.gitdir import holds_history, is_record
 from supervisor.invariants.policy import CompiledPolicy, GitDir, RunState
+from supervisor.run.brought import Brought, Ends, brought
 from supervisor.run.contents import Contents
 from supervisor.run.fetches import Fetches
 from supervisor.run.judgement import Judgement
@@ -34,7 +35,6 @@ from supervisor.vocabulary.versions import Identity
 _MOST_PATHS = 100_000  # of one update
 _MOST_BLOB = 64 << 20
 _CARRIES = (b"rebase", b"merge", b"cherry-pick", b"pull", b"revert", b"am", b"stash")
-_MOST_COMMITS = 2_000
 _NOWHERE = Identity(0, 0, 0, 0, 0)
 _NOBODY = Actor(0, 0, 0, b"", (), 0)
 _DEEPEST = 256
@@ -52,6 +52,7 @@ class Commits:
         prior: Prior,
         git: GitDir,
         fetches: Fetches,
+        ends: Ends,
         refs: dict[str, str],
         head: str,
         reached: Reached,
@@ -60,7 +61,7 @@ class Commits:
         self._policy = policy
         self._contents = contents
         self._state = RunState()
-        self._fetches = fetches
+        self._fetches, self._ends = fetches, ends
         self._prior = prior
         self._objects: Objects = prior.objects
         self._git = git
@@ -189,10 +190,8 @@ class Commits:
         the history. An object that is no commit is compared with nothing."""
         seen: set[tuple[bytes, str]] = set()
         let_be: list[Judgement] = []
-        fresh = list(self._fresh(new))
-        if len(fresh) > _MOST_COMMITS:
-            raise Refused(f"{ref} would bring more than {_MOST_COMMITS} commits at once")
-        for commit, parents in fresh or [(new, [])]:
+        fresh = list(self._fresh(event, ref, new))
+        for commit, parents, _ in fresh or [Brought(new, (), b"")]:
             for relative, entry in self._changed(parents[0] if parents else "", commit, b"", 0):
                 key = (relative, entry.id if entry is not None else "")
                 if key in seen:
@@ -200,17 +199,17 @@ class Commits:
                 seen.add(key)
                 if len(seen) > _MOST_PATHS:
                     raise Refused(f"{ref} would change more than {_MOST_PATHS} files at once")
-                judged = self._placed(event, relative, entry, commit)
+                judged = self._placed(event, ref, relative, entry, commit)
                 judged = judged or self._content(event, ref, relative, entry, commit)
                 if judged is not None and judged.verdict.blocks:
                     return judged
                 let_be += [judged] if judged is not None and judged.verdict.matches else []
         if let_be:
             self._let_be[new] = [each._replace(content=b"") for each in let_be]
-        self._known.update(commit for commit, _ in fresh)
-        self._own_commits.update(commit for commit, _ in fresh)
-        if fresh and fresh[0][0] != new:
-            self._named[new] = fresh[0][0]
+        self._known.update(each.id for each in fresh)
+        self._own_commits.update(each.id for each in fresh)
+        if fresh and fresh[0].id != new:
+            self._named[new] = fresh[0].id
         return None
 
     def _take_up(self, ref: str, new: str) -> None:
@@ -236,27 +235,18 @@ class Commits:
             return False  # as most commits are that a run makes
         return self._reached.has(commit, date)
 
-    def _fresh(self, tip: str) -> Iterator[tuple[str, list[str]]]:
-        """(commit, parents) of each commit below ``tip`` that was not known, and that no ref led to at the start."""
-        pending, seen, known = [tip], set(self._known), len(self._known)
-        while pending:
-            commit = pending.pop()
-            if commit in seen:
-                continue
-            seen.add(commit)
-            found = self._objects.get(commit + "^{commit}")
-            if found is None:
-                continue  # a tree or blob that a ref points to
-            parents, date = header(found[2])
-            if self._is_old(found[0], parents, date):
-                self._known.add(found[0])
-                continue
-            yield found[0], list(parents)
-            pending += parents
-            if len(seen) - known > _MOST_COMMITS + 1:
-                return
+    def _fresh(self, event: FsEvent, ref: str, tip: str) -> Iterator[Brought]:
+        """Each commit below ``tip`` that was not known, and that no ref led to at the start. Raises ``Refused``."""
 
-    def _placed(self, event: FsEvent, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
+        def is_old(commit: str, parents: tuple[str, ...], date: int) -> bool:
+            old = self._is_old(commit, parents, date)
+            if old:
+                self._known.add(commit)
+            return old
+
+        return brought(self._objects, ref, tip, self._known, is_old, lambda commit: self._ends.at(event, commit))
+
+    def _placed(self, event: FsEvent, ref: str, relative: bytes, entry: Entry | None, commit: str) -> Judgement | None:
         """Whether a file may be changed, or removed (``entry`` None), at its very path. Only an objection is asked
         whether other people committed just that."""
         target = Target(self._tree + b"/" + relative, Kind.FILE if entry is not None else Kind.ABSENT)
@@ -265,7 +255,7 @@ class Commits:
         if verdict.blocks:
             prior = self._prior
             if entry is None:
-                theirs = prior.lack(self._sources(event, commit), relative)
+                theirs = prior.lack(self._sources(event, ref, commit), relative)
             else:
                 theirs = prior.has_blob(relative, entry.id)
             theirs = theirs or self._lies_there(target.path, entry)
@@ -273,14 +263,14 @@ class Commits:
             verdict = decide(self._policy, self._state, placed)
         return Judgement(placed, verdict, "", b"", _NOWHERE) if verdict.blocks else None
 
-    def _sources(self, event: FsEvent, commit: str) -> list[str]:
+    def _sources(self, event: FsEvent, ref: str, commit: str) -> list[str]:
         """Where a removal may come from: where git carries changes of others over, any of them; else the commits known
         before that ``commit`` is built on."""
         words = [word for word in event.actor.argv[1:] if not word.startswith(b"-")]
         if event.git_tool and words[:1] and words[0] in _CARRIES:
             return list(self._prior.tips)
-        fresh = list(self._fresh(commit))
-        return [parent for _, parents in fresh for parent in parents if parent in self._known]
+        fresh = list(self._fresh(event, ref, commit))
+        return [parent for each in fresh for parent in each.parents if parent in self._known]
 
     def _lies_there(self, path: bytes, entry: Entry | None) -> bool:
         """Whether the commit takes up what lies in the tree, or that nothing does: the run could not have brought that

@@ -14,6 +14,7 @@ from supervisor.inspection.looks import Looks
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants.content import wanted
 from supervisor.invariants.policy import CompiledPolicy, GitDir
+from supervisor.run.brought import Ends
 from supervisor.run.commits import Commits
 from supervisor.run.contents import Contents
 from supervisor.run.external import Touched
@@ -164,12 +165,13 @@ def _of_git(order: Order, git: GitDir, prior: Prior, contents: Contents | None) 
     policy, reached = order.policy, Reached(prior.objects, prior.tips)
     history = Reached(prior.objects, prior.history)
     fetches = Fetches(policy, git, order.environment)
-    commits = Commits(policy, contents, prior, git, fetches, order.refs, order.base, reached, history)
+    ends = Ends(git.common, fetches)
+    commits = Commits(policy, contents, prior, git, fetches, ends, order.refs, order.base, reached, history)
     if not policy.branching:
         return commits, None
     from supervisor.run.refguard import RefGuard
 
-    return commits, RefGuard(policy, git, prior.objects, prior.history, history, fetches, commits.learn)
+    return commits, RefGuard(policy, git, prior.objects, prior.history, history, fetches, ends, commits.learn)
 
 
 def _passed_over(looks: Looks, ignored: Ignored) -> Callable[[bytes], bool]:

@@ -14,10 +14,11 @@ from typing import NamedTuple
 from supervisor.decide import decide
 from supervisor.git.base import Objects
 from supervisor.git.commandline import FETCHING, command_of
-from supervisor.git.commits import facts, header
+from supervisor.git.commits import facts
 from supervisor.git.layout import is_object_id, packed
 from supervisor.invariants.gitdir import holds_history
 from supervisor.invariants.policy import NO_STATE, CompiledPolicy, GitDir
+from supervisor.run.brought import Ends, brought
 from supervisor.run.commits import ref_at
 from supervisor.run.fetches import Fetches
 from supervisor.run.reached import Reached
@@ -28,7 +29,6 @@ from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import CommitFacts, FsEvent, FsOp, Kind, RefEvent
 from supervisor.vocabulary.verdicts import Verdict
 
-_MOST_COMMITS = 2_000
 _MOST_KNOWN = 100_000
 
 
@@ -51,12 +51,13 @@ class RefGuard:
         tips: Mapping[str, None],
         reached: Reached,
         fetches: Fetches,
+        ends: Ends,
         learn: Callable[[], bool],
     ) -> None:
         self._policy = policy
         self._git = git
         self._objects, self._tips = objects, tips
-        self._fetches = fetches
+        self._fetches, self._ends = fetches, ends
         self._learn = learn
         self._reached = reached
         self._passed: set[str] = set()
@@ -128,18 +129,18 @@ class RefGuard:
         move = RefEvent(event.actor, ref, old, new, self._is_exchanged(event, ref), landing=True)
         if self._policy.branching.commits is None or not holds_history(move.ref):
             return Spoken(move, decide(self._policy, NO_STATE, move))
-        spoken = self._with_commits(move)
+        spoken = self._with_commits(event, move)
         if spoken.verdict.blocks and self._learn():
-            spoken = self._with_commits(move)
+            spoken = self._with_commits(event, move)
         return spoken
 
-    def _with_commits(self, move: RefEvent) -> Spoken:
+    def _with_commits(self, event: FsEvent, move: RefEvent) -> Spoken:
         """One commit after the other, so that as much is kept as one says wrongly."""
         verdict = decide(self._policy, NO_STATE, move)
         if not is_object_id(move.new) or not move.new.strip("0"):
             return Spoken(move, verdict)
         passed: list[str] = []
-        for commit in self._fresh(move.ref, move.new):
+        for commit in self._fresh(event, move.ref, move.new):
             each = move._replace(commits=(commit,))
             said = decide(self._policy, NO_STATE, each)
             if said.matches and len(said.matches) > len(verdict.matches) and not self._reached.has_after_all(commit.id):
@@ -149,25 +150,15 @@ class RefGuard:
             self._passed.update(passed)
         return Spoken(move, verdict)
 
-    def _fresh(self, ref: str, tip: str) -> Iterator[CommitFacts]:
+    def _fresh(self, event: FsEvent, ref: str, tip: str) -> Iterator[CommitFacts]:
         """Each commit that ``tip`` leads to, no ref did at the start and that was not in order before."""
-        pending, seen = [tip], set()
-        while pending:
-            name = pending.pop()
-            if name in seen or name in self._passed:
-                continue
-            seen.add(name)
-            found = self._objects.get(name + "^{commit}")
-            if found is None or found[0] in self._passed:
-                continue
-            parents, date = header(found[2])
+
+        def is_old(commit: str, parents: tuple[str, ...], date: int) -> bool:
             stands = parents and all(each in self._passed or each in self._tips for each in parents)
-            if (self._reached.is_near or not stands) and self._reached.has(found[0], date):
-                continue
-            if len(seen) > _MOST_COMMITS:
-                raise Refused(f"{ref} would bring more than {_MOST_COMMITS} commits at once")
-            yield facts(found[0], found[2])
-            pending += parents
+            return (self._reached.is_near or not stands) and self._reached.has(commit, date)
+
+        found = brought(self._objects, ref, tip, self._passed, is_old, lambda commit: self._ends.at(event, commit))
+        return (facts(each.id, each.raw) for each in found)
 
     def _is_exchanged(self, event: FsEvent, ref: str) -> bool:
         """Whether git notes down what another repository has: of tags, which are no notes, where it is one that the
