@@ -17,7 +17,8 @@ _FILTERS = frozenset(
     b" tac cut".split()
 )
 
-_Key, _Value = TypeVar("_Key"), TypeVar("_Value")
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 _Known = OrderedDict[bytes, bytes]
 
 
