@@ -26,6 +26,7 @@ from supervisor.journal.codec import encode
 from supervisor.journal.store import list_runs, read_meta
 from supervisor.provenance.transaction import OWN
 from supervisor.trees.frames import FRAMES, LARGE, Frames
+from supervisor.trees.records import of_type
 from supervisor.trees.states import STATES, Kept, States, Step, read_states
 from supervisor.trees.walk import (
     FILE,
@@ -118,6 +119,10 @@ def read_lineage(folder: Path) -> Lineage | None:
     try:
         head, *lines = (json.loads(line) for line in text.splitlines())
         found = Lineage(head["base"], head["tree"], head["previous"], tuple(Transition(**line) for line in lines))
+        of_type(str, *found[:3])
+        for each in found.transitions:
+            of_type(str, each.pre, each.post, each.why)
+            of_type(int, each.n, each.since, each.upto, each.paths)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StopRun("the lineage of the run cannot be read", str(error), f"look at {LINEAGE} of this run") from error
     if (broken := gap_in(found.transitions)) is not None:

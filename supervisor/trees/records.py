@@ -51,7 +51,7 @@ def described(path: bytes, version: Version) -> dict[str, object]:
 def version_of(record: Mapping[str, Any]) -> tuple[bytes, Version]:
     """From an object. Errors as ``parse``."""
     mode, uid, gid, atime_ns, mtime_ns = record.get("attr", (0, 0, 0, 0, 0))
-    return raw_bytes(record["path"]), Version(
+    version = Version(
         Kind(record["kind"]),
         mode,
         uid,
@@ -67,6 +67,17 @@ def version_of(record: Mapping[str, Any]) -> tuple[bytes, Version]:
         large=record.get("large", ""),
         unsettled=record.get("unsettled", False),
     )
+    of_type(int, *version[1:6], version.size, version.offset)
+    of_type(str, version.sha1, version.large)
+    of_type(bool, version.unsettled)
+    return raw_bytes(record["path"]), version
+
+
+def of_type(kind: type, *values: object) -> None:
+    """Raises ``TypeError`` for a value of another type; a truth value is no number."""
+    for value in values:
+        if type(value) is not kind:
+            raise TypeError(f"{value!r:.80} where there should be one of type {kind.__name__}")
 
 
 def text(raw: bytes) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from supervisor.trees import frames
-from supervisor.trees.records import described, encode, version_of
+from supervisor.trees.records import described, encode, of_type, version_of
 from supervisor.vocabulary.errors import StopRun
 from supervisor.vocabulary.events import Kind
 from supervisor.vocabulary.versions import ABSENT, Version
@@ -128,12 +128,13 @@ def _take(record: Mapping[str, Any], before: dict[bytes, Kept], steps: list[Step
         path, kept = _kept(record["before"])
         before.setdefault(path, kept)
         return
-    if not all(isinstance(record[name], int) for name in ("step", "since", "upto")):
-        raise ValueError(f"line {number}: a step is no number")
+    why = record.get("why", "")
+    of_type(int, record["step"], record["since"], record["upto"])
+    of_type(str, why)
     if record["step"] != len(steps) + 1:
         raise ValueError(f"line {number}: step {record['step']} follows step {len(steps)}")
     changes = dict(_kept(each) for each in record["changes"])
-    steps.append(Step(record["step"], record["since"], record["upto"], changes, record.get("why", "")))
+    steps.append(Step(record["step"], record["since"], record["upto"], changes, why))
 
 
 def _record(path: bytes, kept: Kept) -> dict[str, object]:
@@ -147,8 +148,13 @@ def _record(path: bytes, kept: Kept) -> dict[str, object]:
 
 def _kept(record: Mapping[str, Any]) -> tuple[bytes, Kept]:
     path, version = version_of(record)
-    inode = record.get("inode")
-    return path, Kept(version, record.get("unkept", ""), tuple(inode) if inode is not None else None)
+    inode, unkept = record.get("inode"), record.get("unkept", "")
+    of_type(str, unkept)
+    if inode is None:
+        return path, Kept(version, unkept)
+    device, number, links = inode
+    of_type(int, device, number, links)
+    return path, Kept(version, unkept, (device, number, links))
 
 
 def _drop_torn(fd: int) -> None:

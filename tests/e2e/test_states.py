@@ -160,6 +160,29 @@ def test_why_there_are_no_trees_is_said(govrun: Govrun, tmp_path: Path) -> None:
     assert not (place / "a").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("lineage.jsonl", '"n":2', '"n":"2"'),
+        ("lineage.jsonl", '"paths":1', '"paths":null'),
+        ("lineage.jsonl", '"previous":""', '"previous":[]'),
+        ("states.jsonl", '"attr":[', '"attr":["x",'),
+        ("states.jsonl", '"step":1', '"step":"1"'),
+    ],
+)
+def test_a_record_of_states_that_is_damaged_is_told(govrun: Govrun, repo: Path, name: str, old: str, new: str) -> None:
+    ran = govrun("bash", "-c", "echo 1 >> README.md").ok()
+    path = govrun.state / "runs" / ran.run / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    for words in (("lineage", ran.run), ("undo", ran.run), ("blame", "README.md")):
+        told = govrun.cli(*words)
+        assert "BUG" not in told.stderr and "Traceback" not in told.stderr
+        if (words[0], name) in (("lineage", "lineage.jsonl"), ("undo", "states.jsonl")):
+            assert told.code and name in told.stderr, (words, told.stderr)
+
+
 def blamed(govrun: Govrun, name: str) -> list[tuple[str, str]]:
     """Line and who wrote it: a run, a commit, or nobody."""
     told = [json.loads(line) for line in govrun.cli("blame", name, "--json").ok().stdout.splitlines()]

@@ -81,6 +81,14 @@ def test_a_torn_line_of_any_length(folder: Path, length: int) -> None:
         b"nonsense\n", b"[]\n", b"{}\n", b'{"step":2,"since":1,"upto":1,"changes":[]}\n', b'{"before":{}}\n', b"\xff\n",
         b'{"before":{"path":"/t/a","kind":"unheard of"},"seq":1}\n', b"[" * 100_000 + b"\n",
         b'{"before":{"path":1,"kind":"absent"},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"file","attr":["x",1,2,3,4]},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"file","attr":[1,1,2,3,null]},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"file","size":true},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"file","sha1":7},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"absent","unkept":[]},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"absent","inode":[1,2]},"seq":1}\n',
+        b'{"before":{"path":"/t/a","kind":"absent","inode":[1,2,"3"]},"seq":1}\n',
+        b'{"step":"1","since":1,"upto":1,"changes":[]}\n', b'{"step":1,"since":1,"upto":1,"changes":[],"why":1}\n',
     ],
 )  # fmt: skip
 def test_what_cannot_be_understood_is_not_put_into_a_tree(folder: Path, line: bytes) -> None:
