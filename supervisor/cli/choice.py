@@ -10,7 +10,7 @@ _MOST_COMMAND = 120
 
 def tree_here() -> str:
     """The tree that a run started here would govern, as ``meta.json`` names it; empty when that is not known."""
-    from supervisor.run.compose import place_of, working_directory
+    from supervisor.run.place import place_of, working_directory
     from supervisor.vocabulary.errors import UsageError
 
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 
-from supervisor.kernel import probe
 from supervisor.vocabulary.errors import GovrunError, InternalError, UsageError
 
 
@@ -68,6 +67,8 @@ def _system_error(error: OSError) -> int:
         why = error.strerror or str(error)
         _say(UsageError("cannot write to standard output", why, "free space there, or send it elsewhere"))
     elif isinstance(error, PermissionError):
+        from supervisor.kernel import probe
+
         why = "inside a run its records are hidden" if probe.run_id() else "the file belongs to somebody else"
         _say(UsageError(f"cannot read {error.filename or 'a file'}", f"{error.strerror}: {why}", "run it outside"))
     elif os.environ.get("GOVRUN_DEBUG"):

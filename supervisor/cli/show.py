@@ -105,7 +105,7 @@ def _object(value: object) -> dict[str, object]:
 
 def _is_undo(known: Mapping[str, object]) -> bool:
     """Nothing governs one: it is the user's own act."""
-    from supervisor.run.undo import AGENT
+    from supervisor.run.lineages import AGENT
 
     return known["agent"] == AGENT
 

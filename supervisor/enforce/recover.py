@@ -12,9 +12,6 @@ from supervisor.enforce.quarantine import Quarantine, discard
 from supervisor.enforce.staging import Intent, Spot
 from supervisor.kernel import libc
 
-STAGING = "staging"
-QUARANTINE = "quarantine"
-
 
 def recover(folder: Path) -> list[str]:
     """After a run was killed: finish what ``<folder>/staging`` had begun and complete the quarantine's index.
@@ -24,11 +21,11 @@ def recover(folder: Path) -> list[str]:
     cannot be finished (its file system is gone, say) is told, too, and stays. Raises ``OSError`` when the folder itself
     cannot be used. Nobody else may be working in it.
     """
-    at = folder / STAGING
+    at, rejected = staging.folders(folder)
     if not at.is_dir():
         return []
     told: list[str] = []
-    quarantine = Quarantine(folder / QUARANTINE)
+    quarantine = Quarantine(rejected)
     descriptor = os.open(at, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         intents = _pending(at)

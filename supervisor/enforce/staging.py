@@ -28,6 +28,11 @@ _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _PRIVILEGED = (b"security.", b"trusted.")
 
 
+def folders(run: Path) -> tuple[Path, Path]:
+    """Staging and quarantine of the run in the folder ``run``."""
+    return run / "staging", run / "quarantine"
+
+
 class Spot(NamedTuple):
     """One name: an open folder, the name in it, and its whole path (for records only)."""
 

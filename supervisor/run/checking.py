@@ -29,18 +29,11 @@ from supervisor.profile.load import load
 from supervisor.profile.model import Profile
 from supervisor.run.baselines import Bases, objects_of, resolved
 from supervisor.run.baselocks import Locks, ecosystem_of, named_in, with_baselines
-from supervisor.run.compose import (
-    Place,
-    cache_base,
-    check_tree,
-    compile_for,
-    home_folder,
-    place_of,
-    working_directory,
-)
+from supervisor.run.compose import compile_for
 from supervisor.run.examples import require_examples, unchecked
 from supervisor.run.graphs import Graphs
 from supervisor.run.judgement import Source
+from supervisor.run.place import Place, cache_base, check_tree, home_folder, place_of, working_directory
 from supervisor.run.sources import Sources, cache_folder
 from supervisor.surfaces.reading import MOST, begins_script, read_whole
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings

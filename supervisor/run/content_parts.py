@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from supervisor.enforce.explain import Explainer, noted
 from supervisor.enforce.recover import recover
 from supervisor.enforce.revert import Reverter
+from supervisor.enforce.staging import folders
 from supervisor.inspection.looks import Looks
 from supervisor.inspection.worker import Inspector
 from supervisor.invariants.content import wanted
@@ -26,7 +27,7 @@ from supervisor.run.letting import LetBe
 from supervisor.run.prior import Prior
 from supervisor.run.reached import Reached
 from supervisor.run.record import Recorder
-from supervisor.run.takeback import TakeBack, folders
+from supervisor.run.takeback import TakeBack
 from supervisor.surfaces.holders import is_held, processes
 from supervisor.surfaces.ignored import Ignored
 from supervisor.surfaces.ledger import Ledger

@@ -14,7 +14,7 @@ from supervisor.journal.store import state_path
 from supervisor.profile.adr import FOLDERS
 from supervisor.profile.load import NAME
 from supervisor.run.checking import tree_files
-from supervisor.run.compose import Place, check_tree, home_folder, place_of, working_directory
+from supervisor.run.place import Place, check_tree, home_folder, place_of, working_directory
 from supervisor.vocabulary.errors import UsageError
 
 _MOST_NAMES = 40

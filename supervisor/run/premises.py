@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from supervisor.journal.store import check_makeable, state_path
-from supervisor.run.compose import TEMPORARY, cache_base, check_tree, home_folder, place_of, working_directory
+from supervisor.run.place import TEMPORARY, cache_base, check_tree, home_folder, place_of, working_directory
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.host import Gap
 

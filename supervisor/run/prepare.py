@@ -20,19 +20,9 @@ from supervisor.profile.agents import GENERIC, late_agents, load_agent
 from supervisor.profile.load import load
 from supervisor.profile.model import AgentPack, Profile
 from supervisor.run.agent import Late, launches
-from supervisor.run.compose import (
-    Place,
-    absent_at_home,
-    base_locks,
-    baselines_of,
-    cache_base,
-    check_tree,
-    compile_for,
-    home_folder,
-    place_of,
-    working_directory,
-)
+from supervisor.run.compose import absent_at_home, base_locks, baselines_of, compile_for
 from supervisor.run.options import Options
+from supervisor.run.place import Place, cache_base, check_tree, home_folder, place_of, working_directory
 from supervisor.vocabulary.errors import HostError, UsageError
 from supervisor.vocabulary.host import HostFacts
 

@@ -17,8 +17,8 @@ from supervisor.journal.ids import born
 from supervisor.journal.store import list_runs, read_meta, update_meta
 from supervisor.journal.writer import JOURNAL
 from supervisor.run import scratch
-from supervisor.run.compose import TEMPORARY
 from supervisor.run.nested import PROOFS
+from supervisor.run.place import TEMPORARY
 from supervisor.trees.looking import complete
 from supervisor.vocabulary.errors import GovrunError
 

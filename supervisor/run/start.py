@@ -19,12 +19,7 @@ from supervisor.journal.store import make_state, new_run, update_meta, write_met
 from supervisor.kernel import filter as bpf
 from supervisor.kernel import landlock, process
 from supervisor.run import scratch
-from supervisor.run.compose import (
-    Given,
-    handed_in,
-    own_folders,
-    state_places,
-)
+from supervisor.run.compose import Given, handed_in, own_folders, state_places
 from supervisor.run.ending import EXIT_FAILED
 from supervisor.run.order import Order
 from supervisor.run.screen import Screen

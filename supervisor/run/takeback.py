@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisor.enforce.explain import Explainer, reason, with_more
@@ -194,8 +193,3 @@ def _is_ours(entry: Written, *, written: bool) -> _Ours:
     """Whether what is found in place of what was judged is the run's: the same inode, which it could still write to
     when it was judged. A file that somebody put there by rename is not."""
     return lambda info: (info.st_dev, info.st_ino) == entry.key and (written or entry.is_written())
-
-
-def folders(run: Path) -> tuple[Path, Path]:
-    """Staging and quarantine of a run's folder."""
-    return run / "staging", run / "quarantine"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.enforce.revert import Reverter
+from supervisor.enforce.staging import folders
 from supervisor.git import refs as git_refs
 from supervisor.journal.codec import bytes_of
 from supervisor.journal.reader import is_live
@@ -17,11 +18,10 @@ from supervisor.journal.store import new_run, read_meta, update_meta, write_meta
 from supervisor.journal.writer import Journal
 from supervisor.provenance.completion import complete
 from supervisor.run.acts import reader_of, records_of
-from supervisor.run.compose import place_of
 from supervisor.run.history import spellings
 from supervisor.run.lineages import AGENT
+from supervisor.run.place import place_of
 from supervisor.run.restore import Done, Restorer, Wish, plan
-from supervisor.run.takeback import folders
 from supervisor.trees.frames import FRAMES, Frames
 from supervisor.trees.looking import look
 from supervisor.trees.states import STATES, Kept, StateLog, Step, read_states
