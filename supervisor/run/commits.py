@@ -191,7 +191,8 @@ class Commits:
         seen: set[tuple[bytes, str]] = set()
         let_be: list[Judgement] = []
         fresh = list(self._fresh(event, ref, new))
-        for commit, parents, _ in fresh or [Brought(new, (), b"")]:
+        named = fresh[0].id if fresh else self._known_by_tag(new)
+        for commit, parents, _ in fresh if named else [Brought(new, (), b"")]:
             for relative, entry in self._changed(parents[0] if parents else "", commit, b"", 0):
                 key = (relative, entry.id if entry is not None else "")
                 if key in seen:
@@ -208,9 +209,14 @@ class Commits:
             self._let_be[new] = [each._replace(content=b"") for each in let_be]
         self._known.update(each.id for each in fresh)
         self._own_commits.update(each.id for each in fresh)
-        if fresh and fresh[0].id != new:
-            self._named[new] = fresh[0].id
+        if named not in ("", new):
+            self._named[new] = named
         return None
+
+    def _known_by_tag(self, new: str) -> str:
+        """The commit that brings nothing, but may lie where no history is (``stash``); empty for a tree or a blob."""
+        found = self._objects.get(new + "^{commit}")
+        return found[0] if found is not None else ""
 
     def _take_up(self, ref: str, new: str) -> None:
         """What lay aside at the start, in a stash, and comes into the history now, is shown as the run's own: a run

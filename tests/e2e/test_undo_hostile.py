@@ -130,7 +130,7 @@ def test_a_torn_ref_is_mended(govrun: Govrun, repo: Path) -> None:
     (last,) = (govrun.state / "trees").glob("*/states.git/refs/govrun/last")
     last.write_text("")
     govrun("bash", "-c", "echo 2 > a").ok()
-    assert [each["why"] for each in lineage(govrun)] == ["first", ""]
+    assert [each["why"] for each in lineage(govrun)] == ["anew", ""]
     assert git(repo, states(govrun), "cat-file", "blob", f"{lineage(govrun)[-1]['post']}:a") == "2"
 
 
