@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisor.kernel import cgroups
+from tests.conftest import own_group
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Govrun
 
 pytestmark = pytest.mark.needs("landlock", "notify", "one who may make a cgroup")
@@ -40,12 +41,13 @@ print("in", open("/proc/self/cgroup").read().split("0::")[1].strip().rsplit("/")
 
 
 def test_nothing_in_it_can_be_written(repo: Path, govrun: Govrun) -> None:
-    base = cgroups.look(()).path
+    base = own_group()
+    assert base is not None
     (repo / "govrun.toml").write_text("version = 1\n[scope]\nprocesses = 100\n")
-    outcome = govrun("/usr/bin/python3", "-c", TRY, base)
+    outcome = govrun("/usr/bin/python3", "-c", TRY, str(base))
     told = outcome.stdout.decode().splitlines()
     assert len(told) == 8 and not [line for line in told if line.startswith("did")], (told, outcome.stderr)
-    assert told[-1] == f"in {cgroups.PREFIX}{outcome.run}"
+    assert told[-1] == f"in govrun-{outcome.run}"
     assert outcome.denied("scope.write")
-    left = [path.name for path in Path(base).iterdir() if outcome.run in path.name or "beside" in path.name]
+    left = [path.name for path in base.iterdir() if outcome.run in path.name or "beside" in path.name]
     assert not left
