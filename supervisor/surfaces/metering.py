@@ -70,6 +70,8 @@ class Meter:
             data = self._end.recv(4096)
         except BlockingIOError:
             return
+        except ConnectionResetError:  # it ended before it had read all that it was asked (unix(7))
+            data = b""
         if not data:
             raise StopRun(_UNMEASURED, "the process that did has ended")
         *lines, self._rest = (self._rest + data).split(b"\n")
