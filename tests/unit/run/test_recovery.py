@@ -67,7 +67,7 @@ def test_who_is_left_is_ended_before_anything_is_put_right(folder: Path) -> None
             (proofs / str(time.monotonic_ns())).touch()
     try:
         while not any(proofs.iterdir()):
-            pass
+            time.sleep(0.01)
         found = recovered(folder)
         assert not found.failed, found.told
         assert os.waitpid(child, 0)[1] == 9

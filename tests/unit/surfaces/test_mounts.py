@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from supervisor.surfaces.mounts import Alias, aliases
+from tests.conftest import ROOT
 
 HOST = b"21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:5 / /proc rw - proc proc rw\n"
 
@@ -72,8 +74,19 @@ def test_a_folder_that_was_mounted_over(tmp_path: Path) -> None:
     assert aliases(tree, table) == (Alias(real, tree),)
 
 
-def test_this_machine() -> None:
-    assert all(alias.path != alias.real for alias in aliases(b"/usr/lib"))
+@pytest.mark.needs("userns")
+def test_the_table_of_this_process(tmp_path: Path) -> None:
+    """A folder that is mounted twice, as the kernel tells it to whoever is there."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "other").mkdir()
+    code = "import os, sys; from supervisor.surfaces.mounts import aliases; print(*aliases(os.fsencode(sys.argv[1])))"
+    shell = f"mount --bind tree other && exec {sys.executable} -c '{code}' $PWD/tree"
+    words = ["unshare", "-rm", "bash", "-c", shell]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    expected = Alias(os.fsencode(tmp_path / "other"), os.fsencode(tmp_path / "tree"))
+    assert str(expected) in done.stdout, (done.stdout, done.stderr)
 
 
 def test_no_table() -> None:
