@@ -216,15 +216,20 @@ def shared(govrun: Govrun, tree: Path) -> Path:
     return tree
 
 
+OTHERS = [f"--exclude={each}" for each in ("refs/stash", "refs/notes/*", "refs/govrun/*")]  # no commits of a branch
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_no_commit_comes_that_is_not_as_asked(govrun: Govrun, shared: Path, name: str) -> None:
-    before = set(git(govrun, shared, "rev-list", "--all", "--exclude=refs/stash", "HEAD").split())
+    before = set(git(govrun, shared, "rev-list", *OTHERS, "--all", "HEAD").split())
     outcome = govrun("bash", "-c", BAD[name])
-    after = git(
-        govrun, shared, "log", "--format=%H %ae %(trailers:only,key=Assisted-by)", "--branches", "--tags", "HEAD"
-    )
-    came = [line for line in after.splitlines() if line and line.split()[0] not in before]
-    assert all("m@agents.example" in line and "model 7" in line for line in came if len(line) > 40), outcome.stderr
+    after = set(git(govrun, shared, "rev-list", *OTHERS, "--all", "HEAD").split())
+    came = [git(govrun, shared, "log", "-1", "--format=%s %ae%n%b", each) for each in after - before]
+    if name == "amended":  # the first one is as asked
+        (first,) = came
+        assert first.startswith("x m@agents.example\n") and "model 7" in first, outcome.stderr
+    else:
+        assert came == [], outcome.stderr
     found = outcome.denied("scope.commits")
     assert found and found[0]["kind"] == "git.ref" and found[0]["adr"] == "0003", outcome.stderr
     assert "commit " in found[0]["message"] and "denied by scope.commits" in outcome.stderr
