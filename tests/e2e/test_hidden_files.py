@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.rule_kit import clean, git, tree_of
+from tests.e2e.rule_kit import clean, git, tree_of, until
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome, Record
@@ -166,8 +166,9 @@ def test_a_file_that_appears_later_is_hidden(govrun: Govrun, repo: Path, home: P
     """Made by somebody else while the run goes on: no list from the start is asked."""
     tree = hidden_tree(govrun, repo, home)
     running = govrun.start(
-        "bash", "-c", "until test -e src/.env.local; do sleep 0.05; done; cat src/.env.local; ls src"
+        "bash", "-c", "touch ready; until test -e src/.env.local; do sleep 0.05; done; cat src/.env.local; ls src"
     )
+    until(lambda: (tree / "ready").exists(), running)
     (tree / "src/.env.local").write_text(f"KEY={SECRET}\n")
     outcome = running.wait()
     kept(outcome, tree, RULE, "src/.env.local")

@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.invariants.boundary import BoundaryRules, compile_boundaries, describe, judge_content
+from supervisor.invariants.compile import compile_policy
 from supervisor.invariants.edges import Graph, group_of
 from supervisor.invariants.globs import Globs
+from supervisor.invariants.policy import Baselines
 from supervisor.profile.model import Entry, Rule
 from supervisor.vocabulary.content import NOTHING_FOUND, Findings, Reference
 from supervisor.vocabulary.events import ContentEvent
 from supervisor.vocabulary.policy import Coverage, Invariant
 from supervisor.vocabulary.verdicts import Effect, Match
-from tests.property.world import ACTOR, target
+from tests.property.world import ACTOR, CONTEXT, profile_of, target
 
 
 def made(**table: Any) -> Rule:
@@ -348,6 +350,24 @@ def test_describe() -> None:
     assert coverage is Coverage.SUPERVISED
     assert "types" in note
     assert describe(made(deny=("a -> b",), then="warn"))[0] is Coverage.OBSERVED
+
+
+def test_a_baseline_is_told_with_the_rule() -> None:
+    text = """version = 1
+[[boundary]]
+id = "r"
+why = "w"
+deny = ["a -> b"]
+baseline = "origin/main"
+"""
+    profile = profile_of(text)
+    for commits, told in (
+        ({"origin/main": "7" * 40}, "; what is new is told by origin/main (777777777777)"),
+        ({}, "; what is new is told by origin/main"),
+    ):
+        policy = compile_policy(profile, CONTEXT._replace(baselines=Baselines(commits=commits)))
+        found = policy.invariants["r"].note
+        assert found.endswith(told), found
 
 
 def test_what_a_rule_speaks_of() -> None:

@@ -94,14 +94,17 @@ def test_switching_all_servers_on() -> None:
         (".claude/settings.json", '{"permissions": {"allow": ["Bash(ls)"]}, "model": "x"}'),
         (".vscode/settings.json", '{"editor.tabSize": 2, "servers": {"a": {"command": "x"}}}'),
         (".mcp.json", '{"mcpServers": {}}'),
-        ("src/servers.json", servers(evil=SERVER)),
-        ("package.json", servers(evil=SERVER)),
     ],
 )
-def test_other_settings_and_other_files_are_free(path: str, text: str) -> None:
-    looks = Looks(policy_of(PROFILE))
-    kind = looks.kind(TREE + b"/" + path.encode())
-    assert kind is None or judged(path, text).effect is Effect.ALLOW
+def test_other_settings_are_free(path: str, text: str) -> None:
+    assert Looks(policy_of(PROFILE)).kind(TREE + b"/" + path.encode()) is not None
+    assert judged(path, text).effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize("path", ["src/servers.json", "package.json"])
+def test_other_files_are_free(path: str) -> None:
+    kind = Looks(policy_of(PROFILE)).kind(TREE + b"/" + path.encode())
+    assert kind is None or judged(path, servers(evil=SERVER)).effect is Effect.ALLOW
 
 
 def test_an_escaped_or_doubled_key_hides_nothing() -> None:

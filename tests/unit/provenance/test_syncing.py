@@ -87,7 +87,7 @@ def test_a_record_cannot_write_lines_of_another_run(world: World) -> None:
 
 def test_forged_lines_are_not_fetched(world: World, tmp_path: Path) -> None:
     run, (first, second) = a_run(world, 2)
-    hub = pushed(world, tmp_path)
+    pushed(world, tmp_path)
     true = {commit: world.note(commit) for commit in (first, second)}
     rewritten(world, first, f"{true[first]}\n{run} 3 remediation reverts=0\nhello from a person")
     rewritten(world, second, true[second].replace("reverts=4", "reverts=0"))
@@ -101,7 +101,6 @@ def test_forged_lines_are_not_fetched(world: World, tmp_path: Path) -> None:
         assert set(world.note(first).splitlines()) == {*true[first].splitlines(), "hello from a person"}
         assert world.note(second) == true[second]
         assert {at(world, commit)[0].answer for commit in (first, second)} == {Answer.VERIFIED}
-    assert hub.exists()
 
 
 def test_a_note_that_is_too_large_is_named_and_all_others_are_taken(world: World, tmp_path: Path) -> None:
