@@ -107,6 +107,7 @@ FEATURES: Mapping[str, Callable[[], int]] = {
     "registry": _registry,
     "postgres": _postgres,
     "yama": _yama,
+    "merged-usr": lambda: int(Path("/usr/bin").samefile("/bin")),
     **{
         name: _program(name)
         for name in (
@@ -188,6 +189,10 @@ def _missing(mark: pytest.Mark) -> tuple[list[str], list[str]]:
 def pytest_configure() -> None:
     # What a runner ignores (nohup) its children would ignore too; the tests speak of the usual dispositions.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # The same for git: neither a hook that runs the tests nor the configuration of their user has a say.
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]
+    os.environ.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1")
     PLACE.mkdir(parents=True, exist_ok=True)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(PLACE)
 

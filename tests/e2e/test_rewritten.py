@@ -4,7 +4,6 @@ left of what it vouches for."""
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,11 +28,10 @@ class Made(NamedTuple):
     first: str
     second: str
 
-    def git(self, *words: str, env: Mapping[str, str] = os.environ) -> str:
-        own = self.govrun.env | {name: env[name] for name in env.keys() & {"GIT_SEQUENCE_EDITOR", "GIT_EDITOR"}}
-        done = subprocess.run(["git", *words], cwd=self.tree, env=own, capture_output=True, text=True)
+    def git(self, *words: str, env: Mapping[str, str] | None = None) -> str:
+        done = self.govrun.bare("git", *words, cwd=self.tree, env=env)
         assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return done.stdout.decode().strip()
 
 
 @pytest.fixture

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e import rule_kit
+
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
 
 STEPS = "echo 1 > a; ls > /dev/null; echo 2 >> a; mkdir d; echo x > d/x; mv README.md d/README; rm src/app.py"
 
 
-def git(tree: Path, *words: str) -> str:
-    named = ("-c", "user.name=n", "-c", "user.email=e@example.invalid")
-    return subprocess.run(["git", *named, *words], cwd=tree, check=True, capture_output=True, text=True).stdout.strip()
+def git(govrun: Govrun, tree: Path, *words: str) -> str:
+    return rule_kit.git(govrun, tree, *words).strip()
 
 
 def lineage(govrun: Govrun, run: str = "latest") -> list[dict[str, Any]]:
@@ -32,9 +33,9 @@ def states(govrun: Govrun) -> str:
     return f"--git-dir={found}"
 
 
-def tree_now(tree: Path) -> str:
+def tree_now(govrun: Govrun, tree: Path) -> str:
     """What git itself makes of the tree, in an index of its own."""
-    env = os.environ | {"GIT_INDEX_FILE": str(tree.parent / "index")}
+    env = govrun.env | {"GIT_INDEX_FILE": str(tree.parent / "index")}
     subprocess.run(["git", "add", "-A"], cwd=tree, check=True, env=env)
     made = subprocess.run(["git", "write-tree"], cwd=tree, check=True, env=env, capture_output=True, text=True)
     (tree.parent / "index").unlink()
@@ -42,22 +43,22 @@ def tree_now(tree: Path) -> str:
 
 
 def test_every_state_is_a_tree_and_none_is_left_out(govrun: Govrun, repo: Path) -> None:
-    before = tree_now(repo)
+    before = tree_now(govrun, repo)
     ran = govrun("bash", "-c", STEPS).ok()
     first, *steps = lineage(govrun)
     assert (first["why"], first["pre"], first["post"]) == ("first", "", before)
     assert [each["pre"] for each in steps] == [first["post"], *(each["post"] for each in steps[:-1])]
-    assert steps[-1]["post"] == tree_now(repo)
+    assert steps[-1]["post"] == tree_now(govrun, repo)
     assert steps[-1]["upto"] <= len(ran.journal)
     causes = [words for each in steps for words in each["causes"]]
     assert ["mv", "README.md", "d/README"] in causes
     assert ["rm", "src/app.py"] in causes
-    shown = git(repo, states(govrun), "diff", "--name-status", "-M100%", before, steps[-1]["post"]).splitlines()
+    shown = git(govrun, repo, states(govrun), "diff", "--name-status", "-M100%", before, steps[-1]["post"]).splitlines()
     assert "R100\tREADME.md\td/README" in shown
     assert "D\tsrc/app.py" in shown
-    noted = git(repo, "notes", "--ref", "govrun", "show", "HEAD")
+    noted = git(govrun, repo, "notes", "--ref", "govrun", "show", "HEAD")
     assert f" transitions={len(steps)} " in noted
-    record = git(repo, "show", f"refs/govrun/runs/{ran.run[-2:]}/{ran.run}:lineage.jsonl")
+    record = git(govrun, repo, "show", f"refs/govrun/runs/{ran.run[-2:]}/{ran.run}:lineage.jsonl")
     assert [json.loads(line)["post"] for line in record.splitlines()] == [first["post"], *(s["post"] for s in steps)]
     assert govrun.cli("verify", ran.run).code == 0
 
@@ -67,11 +68,11 @@ def test_what_changes_between_two_runs_is_a_transition_of_its_own(govrun: Govrun
     left = lineage(govrun)[-1]["post"]
     (repo / "a").write_text("by hand\n")
     (repo / "b").write_text("by hand\n")
-    found = tree_now(repo)
+    found = tree_now(govrun, repo)
     two = govrun("bash", "-c", "echo 2 >> a").ok()
     between, own = lineage(govrun)
     assert (between["why"], between["pre"], between["post"]) == ("between-runs", left, found)
-    assert (own["pre"], own["post"]) == (found, tree_now(repo))
+    assert (own["pre"], own["post"]) == (found, tree_now(govrun, repo))
     shown = govrun.cli("lineage", two.run).ok().stdout.decode()
     assert f"after      {one.run}" in shown
     assert "changed since that run" in shown
@@ -97,31 +98,33 @@ def test_states_that_were_lost_begin_anew_and_say_so(govrun: Govrun, repo: Path)
 def test_no_configuration_of_git_hides_a_change(govrun: Govrun, repo: Path, lie: str) -> None:
     govrun("true").ok()
     if lie == "assume-unchanged":
-        git(repo, "update-index", "--assume-unchanged", "src/app.py")
+        git(govrun, repo, "update-index", "--assume-unchanged", "src/app.py")
     elif lie == "attributes":
         (repo / ".git/info/attributes").write_text("* text eol=crlf ident\n")
     elif lie == "exclude":
         (repo / ".git/info/exclude").write_text("*\n")
     elif lie == "nested":
-        git(repo, "init", "-q", "src")
+        git(govrun, repo, "init", "-q", "src")
     else:
-        git(repo, "config", "filter.x.clean", "touch fired; cat")
+        git(govrun, repo, "config", "filter.x.clean", "touch fired; cat")
         (repo / ".git/info/attributes").write_text("* filter=x\n")
     govrun("bash", "-c", "echo new > src/new.py; printf 'a\\r\\n' > src/app.py").ok()
-    changed = git(repo, states(govrun), "diff", "--name-only", *(lineage(govrun)[-1][name] for name in ("pre", "post")))
+    changed = git(
+        govrun, repo, states(govrun), "diff", "--name-only", *(lineage(govrun)[-1][name] for name in ("pre", "post"))
+    )
     assert {"src/new.py", "src/app.py"} <= set(changed.splitlines())
     last = lineage(govrun)[-1]["post"]
-    assert git(repo, states(govrun), "cat-file", "blob", f"{last}:src/app.py") == "a"
+    assert git(govrun, repo, states(govrun), "cat-file", "blob", f"{last}:src/app.py") == "a"
     assert not (repo / "fired").exists()
 
 
 def test_what_git_ignores_is_no_part_of_a_state(govrun: Govrun, repo: Path) -> None:
     (repo / ".gitignore").write_text("*.log\nbuild/\n")
-    git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "ignore")
+    git(govrun, repo, "add", "-A")
+    git(govrun, repo, "commit", "-qm", "ignore")
     govrun("bash", "-c", "echo 1 > a.log; mkdir build; echo 2 > build/x; echo 3 > kept").ok()
     last = lineage(govrun)[-1]["post"]
-    names = git(repo, states(govrun), "ls-tree", "-r", "--name-only", last).splitlines()
+    names = git(govrun, repo, states(govrun), "ls-tree", "-r", "--name-only", last).splitlines()
     assert "kept" in names
     assert not {"a.log", "build/x"} & set(names)
 
@@ -145,7 +148,7 @@ def test_an_undo_is_one_step_and_nothing_lies_between(govrun: Govrun, repo: Path
 
 def test_a_repository_without_a_commit_has_states_too(govrun: Govrun, tmp_path: Path) -> None:
     place = tmp_path / "fresh"
-    subprocess.run(["git", "init", "-q", str(place)], check=True)
+    git(govrun, tmp_path, "init", "-q", str(place))
     govrun("bash", "-c", "echo 1 > a", cwd=place).ok()
     assert [each["why"] for each in lineage(govrun)] == ["first", ""]
 
@@ -191,9 +194,9 @@ def blamed(govrun: Govrun, name: str) -> list[tuple[str, str]]:
 
 def test_each_line_has_its_author(govrun: Govrun, repo: Path) -> None:
     (repo / "f").write_text("base\n")
-    git(repo, "add", "f")
-    git(repo, "commit", "-qm", "base of f")
-    base = git(repo, "rev-parse", "HEAD")
+    git(govrun, repo, "add", "f")
+    git(govrun, repo, "commit", "-qm", "base of f")
+    base = git(govrun, repo, "rev-parse", "HEAD")
     one = govrun("bash", "-c", "echo one >> f; ls > /dev/null; sed -i 1itop f").ok()
     (repo / "f").write_text((repo / "f").read_text() + "mine\n")
     two = govrun("bash", "-c", "sed -i s/one/two/ f").ok()
@@ -210,9 +213,9 @@ def test_each_line_has_its_author(govrun: Govrun, repo: Path) -> None:
 
 def test_what_an_undo_brings_back_after_a_commit_is_that_of_the_older_one(govrun: Govrun, repo: Path) -> None:
     (repo / "f").write_text("a\n\tb = 2\n")
-    git(repo, "add", "f")
-    git(repo, "commit", "-qm", "f")
-    base = git(repo, "rev-parse", "HEAD")
+    git(govrun, repo, "add", "f")
+    git(govrun, repo, "commit", "-qm", "f")
+    base = git(govrun, repo, "rev-parse", "HEAD")
     ran = govrun("bash", "-c", "sed -i s/2/22/ f; git commit -qam 22").ok()
     govrun("true")
     assert blamed(govrun, "f") == [("a", base), ("\tb = 22", ran.run)]
@@ -231,8 +234,8 @@ def test_only_the_run_that_made_a_commit_is_named(govrun: Govrun, repo: Path, tm
 
 def test_a_clone_tells_the_run_by_the_commit(govrun: Govrun, repo: Path, tmp_path: Path) -> None:
     ran = govrun("bash", "-c", "echo one > f; git add f; git commit -qm f").ok()
-    git(repo, "clone", "-q", str(repo), str(tmp_path / "clone"))
-    git(tmp_path / "clone", "fetch", "-q", "origin", "refs/notes/govrun:refs/notes/govrun")
+    git(govrun, repo, "clone", "-q", str(repo), str(tmp_path / "clone"))
+    git(govrun, tmp_path / "clone", "fetch", "-q", "origin", "refs/notes/govrun:refs/notes/govrun")
     elsewhere = {"XDG_STATE_HOME": str(tmp_path / "state")}
     told = govrun.cli("blame", "f", "--json", cwd=tmp_path / "clone", env=elsewhere).ok()
     assert json.loads(told.stdout)["runs"] == [ran.run]

@@ -44,8 +44,8 @@ def test_a_folder_in_place_of_a_file_goes_only_when_it_is_empty(govrun: Govrun, 
 def test_what_is_written_by_a_name_that_is_not_followed(govrun: Govrun, repo: Path) -> None:
     (repo / ".gitignore").write_text("ignored/\n")
     (repo / "ignored").mkdir()
-    git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "ignore")
+    git(govrun, repo, "add", "-A")
+    git(govrun, repo, "commit", "-qm", "ignore")
     before = state_of(repo)
     govrun("bash", "-c", "ln README.md ignored/x; echo evil > ignored/x").ok()
     assert (repo / "README.md").read_text() == "evil\n"
@@ -65,13 +65,13 @@ def test_what_is_written_to_a_mapping_is_the_runs(govrun: Govrun, repo: Path) ->
 
 def test_what_is_ignored_in_a_moved_folder_comes_back_and_is_no_part_of_a_state(govrun: Govrun, repo: Path) -> None:
     (repo / ".gitignore").write_text("*.key\n")
-    git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "ignore")
+    git(govrun, repo, "add", "-A")
+    git(govrun, repo, "commit", "-qm", "ignore")
     (repo / "src/s.key").write_text("SECRET\n")
     before = state_of(repo)
     govrun("mv", "src", "moved").ok()
     assert "others" not in [each["why"] for each in lineage(govrun)]
-    assert "SECRET" not in git(repo, states(govrun), "log", "--all", "-p")
+    assert "SECRET" not in git(govrun, repo, states(govrun), "log", "--all", "-p")
     govrun.cli("undo", "latest").ok()
     assert differing(before, state_of(repo)) == {}
 
@@ -95,8 +95,8 @@ def test_a_folder_that_is_made_again_is_as_private_as_it_was(govrun: Govrun, rep
 def test_a_large_file_is_told_once(govrun: Govrun, repo: Path) -> None:
     with open(repo / "large", "wb") as file:
         file.truncate(17 << 20)
-    git(repo, "add", "large")
-    git(repo, "commit", "-qm", "large")
+    git(govrun, repo, "add", "large")
+    git(govrun, repo, "commit", "-qm", "large")
     govrun("true").ok()
     run = govrun("bash", "-c", "echo >> large; truncate -s 1T sparse").ok().run
     assert [each["why"] for each in lineage(govrun)] == [""]
@@ -131,7 +131,7 @@ def test_a_torn_ref_is_mended(govrun: Govrun, repo: Path) -> None:
     last.write_text("")
     govrun("bash", "-c", "echo 2 > a").ok()
     assert [each["why"] for each in lineage(govrun)] == ["anew", ""]
-    assert git(repo, states(govrun), "cat-file", "blob", f"{lineage(govrun)[-1]['post']}:a") == "2"
+    assert git(govrun, repo, states(govrun), "cat-file", "blob", f"{lineage(govrun)[-1]['post']}:a") == "2"
 
 
 def test_paths_as_a_shell_gives_them(govrun: Govrun, repo: Path) -> None:
@@ -146,8 +146,8 @@ def test_paths_as_a_shell_gives_them(govrun: Govrun, repo: Path) -> None:
 
 def test_what_comes_from_an_ignored_place_goes_back_there(govrun: Govrun, repo: Path) -> None:
     (repo / ".gitignore").write_text("kept/\n")
-    git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "ignore")
+    git(govrun, repo, "add", "-A")
+    git(govrun, repo, "commit", "-qm", "ignore")
     (repo / "kept/folder").mkdir(parents=True)
     for name in ("kept/one", "kept/folder/two"):
         (repo / name).write_text("mine\n")
