@@ -8,7 +8,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,8 +113,9 @@ class Pair:
         """Refs, HEAD, index against tree, stashes, worktrees, local configuration and health of a repository."""
         env = self.govrun.env | self.env
         shown = subprocess.run(["bash", "-c", GIT_STATE], cwd=tree, env=env, capture_output=True, text=True)
-        # A rebase that has ended leads to the empty tree, which only the entries of the ledger have brought.
-        gone = ("refs/notes/govrun", f"missing tree {EMPTY_TREE}")
+        gone = ["refs/notes/govrun"]
+        if tree == self.twin_tree:  # a rebase that has ended leads to the empty tree, which the ledger has brought
+            gone.append(f"missing tree {EMPTY_TREE}")
         lines = [line for line in shown.stdout.splitlines() if not any(each in line for each in gone)]
         return [line.replace(str(tree), "@TREE@") for line in lines if "refs/govrun/" not in line]
 
@@ -129,6 +131,17 @@ def pair(govrun: Govrun, repo: Path, home: Path, tmp_path: Path) -> Pair:
     shutil.copytree(home, twin / "home", symlinks=True)
     shutil.copytree(repo, twin / "repo", symlinks=True)
     return Pair(govrun, repo, home, twin / "repo", twin / "home")
+
+
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """A home of few letters, for who listens in it: the names of UNIX sockets are short (unix(7))."""
+    folder = Path(tempfile.mkdtemp(prefix="h", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
+    (folder / ".gitconfig").write_text(
+        "[user]\n\tname = Ada Example\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
+    )
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import psutil
 
 if TYPE_CHECKING:
-    from tests.conftest import Govrun, Outcome, Record
+    from tests.conftest import Govrun, Outcome, Record, Running
 
 
 def git(govrun: Govrun, tree: Path, *words: str) -> str:
@@ -25,6 +29,47 @@ def tree_of(govrun: Govrun, repo: Path, profile: str, files: Mapping[str, str]) 
     git(govrun, repo, "add", "-A")
     git(govrun, repo, "commit", "-qm", "tree")
     return repo
+
+
+def order(govrun: Govrun, *words: str) -> subprocess.CompletedProcess[str]:
+    """An operator's command, while the run goes on."""
+    argv = govrun.argv(*words)
+    return subprocess.run(argv, cwd=govrun.cwd, env=govrun.env, capture_output=True, text=True, timeout=30)
+
+
+def until(found: Callable[[], Any], running: Running) -> Any:
+    """What ``found`` gives once it gives something, while the run goes on."""
+    end = time.monotonic() + 60
+    while not (value := found()):
+        assert running.process.poll() is None, running.wait().stderr
+        assert time.monotonic() < end, running.journal()[-3:]
+        time.sleep(0.02)
+    return value
+
+
+def paused(govrun: Govrun, running: Running) -> dict[str, Any]:
+    """The run as `govrun ps` lists it, once it is paused."""
+
+    def listed() -> dict[str, Any] | None:
+        lines = [json.loads(line) for line in order(govrun, "ps", "--json").stdout.splitlines()]
+        return next((each for each in lines if each["state"] == "paused"), None)
+
+    return dict(until(listed, running))
+
+
+def supervisor_of(running: Running) -> psutil.Process:
+    """The guard's one child."""
+    children = psutil.Process(running.process.pid).children()
+    (found,) = [each for each in children if each.status() != psutil.STATUS_ZOMBIE]
+    return found
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Nothing where it has gone meanwhile, as most of a run's processes do at any moment."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def note(govrun: Govrun, tree: Path, commit: str = "HEAD") -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.rule_kit import order
+
 if TYPE_CHECKING:
     from tests.conftest import Govrun
 
@@ -30,12 +32,6 @@ def remote(govrun: Govrun, repo: Path) -> Path:
 def branches(remote: Path) -> set[str]:
     shown = subprocess.run(["git", "branch", "--format=%(refname:short)"], cwd=remote, capture_output=True, text=True)
     return set(shown.stdout.split())
-
-
-def order(govrun: Govrun, *words: str) -> subprocess.CompletedProcess[str]:
-    """An operator's command, while the run goes on."""
-    argv = govrun.argv(*words)
-    return subprocess.run(argv, cwd=govrun.cwd, env=govrun.env, capture_output=True, text=True, timeout=30)
 
 
 def question(govrun: Govrun, known: set[str] = frozenset()) -> str:
@@ -140,6 +136,7 @@ def execs(*paths: str, between: str = "pass") -> str:
     return "import os\n" + f"\n{between}\n".join(tries)
 
 
+@pytest.mark.needs("merged-usr")
 @pytest.mark.parametrize(
     ("script", "asked", "refused"),
     [
@@ -156,8 +153,6 @@ def execs(*paths: str, between: str = "pass") -> str:
 def test_a_no_holds_for_the_next_folder_of_path(
     govrun: Govrun, repo: Path, remote: Path, script: str, asked: int, refused: int
 ) -> None:
-    if not Path("/usr/bin").samefile("/bin"):
-        pytest.skip("/bin is no link to /usr/bin here")
     (repo / "govrun.toml").write_text(PROFILE.replace("30", "1"))
     outcome = govrun("python3", "-I", "-c", script).ok()
     assert outcome.stdout == b"13\n" * refused and branches(remote) == set()
@@ -166,9 +161,8 @@ def test_a_no_holds_for_the_next_folder_of_path(
     assert len(told) == refused and all("nobody answered in 1 s" in each for each in told)
 
 
+@pytest.mark.needs("merged-usr")
 def test_a_shell_that_goes_on_to_the_next_folder(govrun: Govrun, repo: Path, remote: Path) -> None:
-    if not Path("/usr/bin").samefile("/bin"):
-        pytest.skip("/bin is no link to /usr/bin here")
     (repo / "govrun.toml").write_text(PROFILE)
     running = govrun.start("dash", "-c", f"{push('one')}", env={"PATH": "/usr/bin:/bin"})
     assert order(govrun, "deny", question(govrun), "--why", "not now").returncode == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.e2e.rule_kit import git
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
@@ -30,10 +31,6 @@ BAD = {
     "web/a.js": ("const a = require('lodash')\n", 1),
     "web/b.ts": ("\nimport get from 'lodash/get'\n", 2),
 }
-
-
-def git(govrun: Govrun, tree: Path, *words: str) -> None:
-    subprocess.run(["git", *words], cwd=tree, env=govrun.env, capture_output=True, check=True)
 
 
 def documents(outcome: Outcome) -> tuple[list[dict[str, Any]], dict[str, Any]]:

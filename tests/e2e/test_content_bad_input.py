@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.rule_kit import git
+
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
 
@@ -34,11 +36,6 @@ def shop(repo: Path, govrun: Govrun) -> Path:
     git(govrun, repo, "add", "-A")
     git(govrun, repo, "commit", "-qm", "shop")
     return repo
-
-
-def git(govrun: Govrun, tree: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=tree, env=govrun.env, capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 def python(govrun: Govrun, home: Path, code: str, timeout: float = 60) -> Outcome:

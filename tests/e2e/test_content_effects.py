@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 import string
-import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.rule_kit import clean, git, reverted, tree_of
+from tests.e2e.rule_kit import clean, git, order, paused, reverted, tree_of
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome, Record
@@ -48,21 +45,6 @@ def tree(govrun: Govrun, repo: Path, kind: str, then: str, **files: str) -> tupl
     return path, text
 
 
-def order(govrun: Govrun, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = govrun.argv(*words)
-    return subprocess.run(argv, cwd=govrun.cwd, env=govrun.env, capture_output=True, text=True, timeout=30)
-
-
-def paused(govrun: Govrun) -> bool:
-    """Whether the run is held; it is given time to get there."""
-    for _ in range(60):
-        for line in order(govrun, "ps", "--json").stdout.splitlines():
-            if json.loads(line)["state"] == "paused":
-                return True
-        time.sleep(0.05)
-    return False
-
-
 def warned(outcome: Outcome, path: str) -> Record:
     """The one record of the warning: told once, and nothing was taken back."""
     found = outcome.records(verdict="warn")
@@ -80,7 +62,7 @@ def warned(outcome: Outcome, path: str) -> Record:
 def test_content_that_is_taken_back_holds_the_run(govrun: Govrun, repo: Path, kind: str) -> None:
     path, _ = tree(govrun, repo, kind, "pause")
     running = govrun.start("sh", "-c", f"cat ../broken > {path}; touch next; echo ON")
-    assert paused(govrun)
+    paused(govrun, running)
     assert not (repo / path).exists() and not (repo / "next").exists()
     assert order(govrun, "resume").returncode == 0
     outcome = running.wait()
@@ -94,7 +76,7 @@ def test_the_command_that_it_is_judged_for_does_not_start(govrun: Govrun, repo: 
     """The writer goes on: the file is looked at when a program is to be started."""
     path, _ = tree(govrun, repo, "dependency", "pause")
     running = govrun.start("sh", "-c", f"exec 3>{path}; cat ../broken >&3; touch next; echo ON")
-    assert paused(govrun)
+    paused(govrun, running)
     assert not (repo / "next").exists()
     assert order(govrun, "stop").returncode == 0
     outcome = running.wait()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.run.fresh import was_there
+from tests.e2e.rule_kit import git, until
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
@@ -47,11 +48,6 @@ def shop(repo: Path, govrun: Govrun) -> Path:
     git(govrun, repo, "add", "-A")
     git(govrun, repo, "commit", "-qm", "shop")
     return repo
-
-
-def git(govrun: Govrun, tree: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=tree, env=govrun.env, capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 def reverted(outcome: Outcome) -> list[dict[str, object]]:
@@ -395,8 +391,7 @@ def test_edits_of_the_user_stay_and_are_seen(shop: Path, govrun: Govrun) -> None
         "touch src/ready.txt; while [ ! -e src/go.txt ]; do sleep 0.02; done; echo mine > src/mine.txt; ls > /dev/null"
     )
     running = govrun.start("bash", "-c", script)
-    while not (shop / "src" / "ready.txt").exists():
-        assert running.process.poll() is None
+    until((shop / "src" / "ready.txt").exists, running)
     (shop / "src" / "user.py").write_text("import requests\n")
     (shop / "README.md").write_text("edited\n")
     (shop / "src" / "go.txt").touch()
@@ -429,8 +424,7 @@ def test_what_is_not_as_the_run_left_it_is_a_divergence(shop: Path, govrun: Govr
     (shop / "old").mkdir()
     (shop / "old" / "theirs.txt").touch()
     running = govrun.start("bash", "-c", BESIDE)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     source = shop / "src"
     with (source / "edited.py").open("a") as file:
         file.write("import requests\n")
@@ -467,8 +461,7 @@ def test_what_the_user_wrote_before_the_run_did_is_theirs(shop: Path, govrun: Go
     git(govrun, shop, "add", "-A")
     git(govrun, shop, "commit", "-qm", "three")
     running = govrun.start("bash", "-c", script)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     for name, line in (("mine", "import requests"), ("fine", "import json"), ("moved", "import requests")):
         with (shop / "src" / f"{name}.py").open("a") as file:
             file.write(line + "\n")
@@ -511,8 +504,7 @@ def test_what_the_user_adds_while_the_run_holds_the_file_open(shop: Path, govrun
     )
     (shop / "src" / "app.py").write_text("import os\n")
     running = govrun.start("bash", "-c", script)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     with (shop / "src" / "app.py").open("a") as file:
         file.write("import json\n")
     # What lies there with the run's own text is one text: the supervisor has to have seen theirs before.
@@ -566,8 +558,7 @@ def test_what_the_user_broke_is_not_committed_by_a_detour(shop: Path, govrun: Go
     git(govrun, shop, "commit", "-qm", "app")
     script = f"touch ready; while [ ! -e go ]; do sleep 0.02; done; {move}; git add -A; git commit -qm moved"
     running = govrun.start("bash", "-c", script)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     with (shop / "src" / "app.py").open("a") as file:
         file.write("import requests\n")
     (shop / "go").touch()
@@ -582,8 +573,7 @@ def test_what_the_user_adds_to_a_file_of_the_run(shop: Path, govrun: Govrun) -> 
     """The run's next harmless line there is not blamed for it."""
     script = "echo a=1 > src/n.py; touch ready; while [ ! -e go ]; do sleep 0.02; done; echo k=1 >> src/n.py; ls src"
     running = govrun.start("bash", "-c", script)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     with (shop / "src" / "n.py").open("a") as file:
         file.write("import requests\n")
     (shop / "go").touch()
@@ -598,8 +588,7 @@ def test_a_save_of_the_user_while_the_run_only_holds_the_file(shop: Path, govrun
     )
     (shop / "src" / "app.py").write_text("import os\n")
     running = govrun.start("bash", "-c", script)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     (shop / "src" / "app.py").write_text("import os\n# an hour of work\nimport requests.adapters\n")
     time.sleep(0.3)
     (shop / "go").touch()
@@ -639,8 +628,7 @@ def test_what_the_run_pushed_does_not_come_back_as_other_peoples(shop: Path, gov
         f"{make} git tag keep HEAD; echo $c > c; {between} touch ready; while [ ! -e go ]; do sleep 0.02; done; sleep 0.2; "
         "git fetch -q; git merge -q --ff-only origin/evil",
     )  # fmt: skip
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     commit = (shop / "c").read_text().strip()
     assert was_there(os.fsencode(shop / ".git"), commit, time.time() + 60)
     assert not was_there(os.fsencode(shop / ".git"), commit, time.time() - 60)
@@ -659,8 +647,7 @@ def test_the_note_counts_what_others_did_and_what_was_taken_back(shop: Path, gov
         "while [ ! -e go ]; do sleep 0.02; done"
     )
     running = govrun.start("bash", "-c", script)
-    while not (shop / "ready").exists():
-        assert running.process.poll() is None
+    until((shop / "ready").exists, running)
     (shop / "go").touch()
     running.wait().ok()
     note = govrun.bare("git", "notes", "--ref=govrun", "show", "HEAD").stdout.decode()

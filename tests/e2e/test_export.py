@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,7 @@ def test_a_live_run(govrun: Govrun) -> None:
     try:
         while len(running.journal()) < 5:
             assert running.process.poll() is None
+            time.sleep(0.01)
         for form in ("cloudevents", "ocsf", "runtime-trace"):
             outcome = govrun.cli("export", "--format", form).ok()
             assert "the run goes on" in outcome.stderr and lines(outcome)

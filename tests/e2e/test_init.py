@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from supervisor.profile.load import load
+from tests.e2e.rule_kit import git
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun
 
 WORKS = "echo x > src/new.py && git add -A && git commit -qm x"
-
-
-def git(govrun: Govrun, tree: Path, *words: str) -> None:
-    subprocess.run(["git", *words], cwd=tree, env=govrun.env, capture_output=True, check=True)
 
 
 def test_then_a_run_works(repo: Path, govrun: Govrun) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.e2e.rule_kit import supervisor_of
+
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Running
 
@@ -142,12 +144,6 @@ def test_daemons_end_with_the_run(govrun: Govrun, repo: Path) -> None:
     assert outcome.code == 3, outcome.stderr
     assert gone([int(line) for line in (repo / "pids").read_text().split()])
     assert not beats_on(repo)
-
-
-def supervisor_of(running: Running) -> psutil.Process:
-    children = psutil.Process(running.process.pid).children()
-    assert len(children) == 1, children
-    return children[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])

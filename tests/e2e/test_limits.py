@@ -7,15 +7,14 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from tests.conftest import may_group
-from tests.e2e.rule_kit import clean, note, tree_of
+from tests.e2e.rule_kit import clean, command_line, note, supervisor_of, tree_of, until
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome, Record, Running
@@ -71,14 +70,6 @@ def nothing_left(repo: Path, outcome: Outcome) -> None:
     assert path is None or not list(Path(path).parent.glob(Path(path).name + "*"))
 
 
-def until(found: Callable[[], Any], running: Running) -> Any:
-    end = time.monotonic() + 30
-    while not (value := found()):
-        assert running.process.poll() is None and time.monotonic() < end, running.journal()[-3:]
-        time.sleep(0.02)
-    return value
-
-
 # ---- each limit -------------------------------------------------------------------------------------------------
 
 
@@ -120,8 +111,12 @@ def test_too_much_written(repo: Path, govrun: Govrun) -> None:
 
 
 def test_warned_of_and_not_ended(repo: Path, govrun: Govrun) -> None:
-    tree(govrun, repo, "processes = 20", FORKS, then="warn")
-    outcome = govrun("sh", "-c", f"setsid {PYTHON} act.py 40 1.5 end; echo done").ok()
+    waits = "while not os.path.exists(sys.argv[2]): time.sleep(0.05)"
+    tree(govrun, repo, "processes = 20", FORKS.replace("time.sleep(float(sys.argv[2]))", waits), then="warn")
+    running = govrun.start("sh", "-c", f"setsid {PYTHON} act.py 40 told end; echo done")
+    until(lambda: [each for each in running.journal() if each.get("verdict") == "warn"], running)
+    (repo / "told").touch()
+    outcome = running.wait().ok()
     assert outcome.stdout == b"done\n"
     (record,) = spoken(outcome, "processes")
     assert record["verdict"] == "warn" and "crossed by scope.processes" in outcome.stderr
@@ -184,12 +179,6 @@ def test_one_process_alone_is_held_by_the_kernel_too(repo: Path, govrun: Govrun)
 # ---- crashes ----------------------------------------------------------------------------------------------------
 
 
-def supervisor_of(running: Running) -> int:
-    guard = psutil.Process(running.process.pid)
-    (found,) = [each for each in guard.children() if each.status() != psutil.STATUS_ZOMBIE]
-    return int(found.pid)
-
-
 def started(running: Running, repo: Path) -> None:
     until(lambda: (repo / "ready").exists(), running)
 
@@ -201,7 +190,7 @@ def test_a_killed_supervisor_leaves_no_group(repo: Path, govrun: Govrun) -> None
     tree(govrun, repo, "processes = 60")
     running = govrun.start("sh", "-c", ORPHAN)
     started(running, repo)
-    os.kill(supervisor_of(running), signal.SIGKILL)
+    supervisor_of(running).kill()
     outcome = running.wait()
     assert outcome.code == 121, outcome.stderr
     nothing_left(repo, outcome)
@@ -214,7 +203,7 @@ def test_recover_ends_what_is_left_in_the_group_where_nobody_could(repo: Path, g
     started(running, repo)
     supervisor = supervisor_of(running)
     os.kill(running.process.pid, signal.SIGSTOP)
-    os.kill(supervisor, signal.SIGKILL)
+    supervisor.kill()
     running.process.kill()
     running.process.wait()
     assert b"cgroup removed" in govrun.cli("recover").stdout
@@ -225,8 +214,8 @@ def test_when_what_measures_is_killed_the_run_stops(repo: Path, govrun: Govrun) 
     tree(govrun, repo, "processes = 60")
     running = govrun.start("sh", "-c", "touch ready; sleep 120; sleep 120")
     started(running, repo)
-    below = psutil.Process(supervisor_of(running)).children()
-    (meter,) = [each for each in below if each.cmdline()[1:3] == ["-I", "-m"]]
+    below = supervisor_of(running).children()
+    (meter,) = [each for each in below if command_line(each)[1:3] == ["-I", "-m"]]
     meter.kill()
     outcome = running.wait()
     assert outcome.code == 121 and "not measured any more" in outcome.stderr

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.rule_kit import clean, note, tree_of
-from tests.e2e.test_approvals import order, question
+from tests.e2e.rule_kit import clean, note, order, tree_of
+from tests.e2e.test_approvals import question
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun

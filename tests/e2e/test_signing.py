@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,14 +59,8 @@ __attribute__((constructor)) static void start(void) {
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A home of few letters: gpg-agent listens in it, and the names of UNIX sockets are short (unix(7))."""
-    folder = Path(tempfile.mkdtemp(prefix="h", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
-    (folder / ".gitconfig").write_text(
-        "[user]\n\tname = Ada Example\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
-    )
-    yield folder
-    shutil.rmtree(folder)
+def home(short_home: Path) -> Path:
+    return short_home  # gpg-agent listens in it
 
 
 def git(govrun: Govrun, *words: str) -> str:

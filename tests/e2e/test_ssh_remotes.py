@@ -9,14 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.e2e.test_approvals import order, question
+from tests.e2e.rule_kit import order
+from tests.e2e.test_approvals import question
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
@@ -47,14 +47,8 @@ class Place(NamedTuple):
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A home of few letters: an ssh-agent listens in it, and the names of UNIX sockets are short (unix(7))."""
-    folder = Path(tempfile.mkdtemp(prefix="h", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
-    (folder / ".gitconfig").write_text(
-        "[user]\n\tname = Ada Example\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
-    )
-    yield folder
-    shutil.rmtree(folder)
+def home(short_home: Path) -> Path:
+    return short_home  # an ssh-agent listens in it
 
 
 @pytest.fixture

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.rule_kit import git
+
 if TYPE_CHECKING:
     from tests.conftest import Govrun
 
 pytestmark = pytest.mark.needs("notify", landlock=2)
 FETCHED = ["refs/notes/govrun:refs/notes/govrun", "refs/govrun/*:refs/govrun/*"]
 WORK = "echo x > f && git add f && git commit -qm one; echo y > ~/out; true"
-
-
-def git(govrun: Govrun, tree: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=tree, env=govrun.env, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture

@@ -13,36 +13,19 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.e2e.rule_kit import supervisor_of, until
+
 if TYPE_CHECKING:
-    from tests.conftest import Govrun, Running
+    from tests.conftest import Govrun
 
 WORK = "for i in $(seq 100000); do echo $i > n; done; echo finished"
-
-
-def supervisor_of(running: Running) -> psutil.Process:
-    """The guard's one child."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        children = psutil.Process(running.process.pid).children()
-        if children:
-            return children[0]
-        time.sleep(0.02)
-    raise AssertionError("no supervisor")
-
-
-def started(running: Running, mark: Path) -> None:
-    end = time.monotonic() + 30
-    while not mark.exists():
-        assert running.process.poll() is None, running.wait().stderr
-        assert time.monotonic() < end, "the command did not start"
-        time.sleep(0.02)
 
 
 @pytest.mark.timeout(180)
 def test_journal_cannot_grow(govrun: Govrun, repo: Path) -> None:
     """A file size limit on the supervisor alone: the first event that cannot be recorded ends the run."""
     running = govrun.start("bash", "-c", "touch ready; " + WORK)
-    started(running, repo / "ready")
+    until((repo / "ready").exists, running)
     supervisor = supervisor_of(running)
     supervisor.rlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     outcome = running.wait(120)
@@ -102,7 +85,7 @@ def test_supervisor_out_of_descriptors(govrun: Govrun, repo: Path) -> None:
         "$HOME/outside; echo x > README.md; done; echo finished"
     )
     running = govrun.start("bash", "-c", script)
-    started(running, repo / "ready")
+    until((repo / "ready").exists, running)
     supervisor = supervisor_of(running)
     (repo / "go").touch()
     supervisor.rlimit(resource.RLIMIT_NOFILE, (8, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -171,7 +154,7 @@ def test_publisher_lost(govrun: Govrun, repo: Path, number: signal.Signals) -> N
         "git commit -q --allow-empty -m two; echo finished"
     )
     running = govrun.start("bash", "-c", script)
-    started(running, repo / "ready")
+    until((repo / "ready").exists, running)
     supervisor = supervisor_of(running)
     found = None
     end = time.monotonic() + 20
@@ -201,7 +184,7 @@ def test_state_folder_removed_during_the_run(govrun: Govrun, repo: Path) -> None
         "-c",
         "touch ready; while [ ! -e go ]; do sleep 0.02; done; echo x > $HOME/outside; echo x > f; echo finished",
     )
-    started(running, repo / "ready")
+    until((repo / "ready").exists, running)
     subprocess.run(["rm", "-rf", str(govrun.state / "runs")], check=True)
     (repo / "go").touch()
     process = running.process

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
+from tests.e2e.rule_kit import supervisor_of, until
+
 if TYPE_CHECKING:
-    from tests.conftest import Govrun, Running
+    from tests.conftest import Govrun
 
 SCRIPT = """
 touch ready; while [ ! -e go ]; do sleep 0.02; done
@@ -38,15 +39,6 @@ FAULTS = [
 ]
 
 
-def supervisor_of(running: Running, mark: Path) -> psutil.Process:
-    end = time.monotonic() + 30
-    while not mark.exists():
-        assert running.process.poll() is None, running.wait().stderr
-        assert time.monotonic() < end, "the command did not start"
-        time.sleep(0.02)
-    return psutil.Process(running.process.pid).children()[0]
-
-
 @pytest.mark.needs("strace", "root")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("calls", "error"), FAULTS)
@@ -58,7 +50,8 @@ def test_failing_call(govrun: Govrun, repo: Path, home: Path, calls: str, error:
     (home / ".ssh").mkdir()
     (home / ".ssh/id").write_text("not-a-real-key\n")
     running = govrun.start("bash", "-c", SCRIPT)
-    supervisor = supervisor_of(running, repo / "ready")
+    until((repo / "ready").exists, running)
+    supervisor = supervisor_of(running)
     inject = f"inject={calls}:error={error}:when={when}"
     words = ["strace", "-q", "-o", "/dev/null", "-p", str(supervisor.pid), "-e", f"trace={calls}", "-e", inject]
     tracer = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -230,6 +230,7 @@ def test_without_the_keys_nothing_is_asked() -> None:
 def test_all_words_count_at_the_stop(place: Place) -> None:
     """Of a real process: its environment may hold a name twice, and a loader takes another one than getenv."""
     import subprocess
+    import time
 
     script = (
         "import ctypes, sys; c = ctypes.CDLL(None); a = lambda *w: (ctypes.c_char_p * (len(w) + 1))(*w, None); "
@@ -239,7 +240,7 @@ def test_all_words_count_at_the_stop(place: Place) -> None:
         try:
             # The image comes before its environment does.
             while b"LD_AUDIT=" not in Path(f"/proc/{process.pid}/environ").read_bytes():
-                pass
+                time.sleep(0.01)
             sleep = Target(b"/bin/sleep", Kind.FILE)
             event = ExecEvent(ACTOR, sleep, b"sleep", (b"sleep", b"60"), os.fsencode(place.tree), "stop")
             told = Injection({}).of(place.policy, event, process.pid, dict, place.record, lambda: None)
