@@ -17,6 +17,7 @@ import pytest
 
 from supervisor.trees.looking import look
 from supervisor.trees.states import read_states
+from tests.e2e.rule_kit import command_line
 
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Running
@@ -50,16 +51,8 @@ def victims(running: Running, which: str) -> list[psutil.Process]:
     if which == "all":
         return [psutil.Process(running.process.pid), *family]
     if which == "publisher":
-        return [each for each in family if "supervisor.provenance.publish" in words(each)]
+        return [each for each in family if "supervisor.provenance.publish" in command_line(each)]
     return family[:1]  # the supervisor is the guard's only child
-
-
-def words(process: psutil.Process) -> list[str]:
-    """Its command line; nothing where it has gone meanwhile, as most of a run's processes do at any moment."""
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def ours(run_dir: Path) -> list[int]:
@@ -80,10 +73,15 @@ def test_killed_at_any_moment(govrun: Govrun, repo: Path, which: str) -> None:
     git(repo, "commit", "-qm", "profile")
     govrun.env["GIT_AUTHOR_DATE"] = "2026-01-01T00:00:00Z"
     chance, killed = random.Random(which), 0
+    files, commits = 0, 0
     for moment in range(KILLS):
         base = git(repo, "rev-parse", "HEAD")
+        before = len(journals(govrun))
         running = govrun.start("bash", "-c", WORK)
-        time.sleep(chance.uniform(0.3, 1.2))
+        while len(journals(govrun)) == before:
+            assert running.process.poll() is None, running.wait().stderr
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.1, 1.0))
         try:
             while not (found := victims(running, which)) and running.process.poll() is None:
                 time.sleep(0.01)  # there is none before the first commit
@@ -94,11 +92,17 @@ def test_killed_at_any_moment(govrun: Govrun, repo: Path, which: str) -> None:
             pass  # it was quicker
         running.process.wait(60)
         running.process.communicate()
-        check(govrun, repo, base, f"{which}, moment {moment}")
-    assert killed
+        compared = check(govrun, repo, base, f"{which}, moment {moment}")
+        files, commits = files + compared[0], commits + compared[1]
+    assert killed and files and commits, (killed, files, commits)
 
 
-def check(govrun: Govrun, repo: Path, base: str, moment: str) -> None:
+def journals(govrun: Govrun) -> list[Path]:
+    return list(govrun.state.glob("runs/*/journal.jsonl"))
+
+
+def check(govrun: Govrun, repo: Path, base: str, moment: str) -> tuple[int, int]:
+    """How many files and commits were compared with what the record says of them."""
     end = time.monotonic() + 30
     while (told := govrun.cli("recover")).code and time.monotonic() < end:
         time.sleep(0.2)  # what is killed may take a moment to go
@@ -107,16 +111,18 @@ def check(govrun: Govrun, repo: Path, base: str, moment: str) -> None:
     while ours(run_dir) and time.monotonic() < end:
         time.sleep(0.05)
     assert not ours(run_dir), moment
-    if (run_dir / "journal.jsonl").exists():  # else it was killed before it had begun
-        assert govrun.cli("log", run_dir.name).code == 0, moment
+    assert govrun.cli("log", run_dir.name).code == 0, moment
     # A lock of git's own that a killed git has left is for its user to remove.
-    (repo / ".git/index.lock").unlink(missing_ok=True)
-    states = read_states(run_dir)
-    left = {path: kept for path, kept in states.at(None).items() if not look(path, None).same_as(kept)}
+    for lock in (repo / ".git/index.lock", repo / ".git/HEAD.lock", *(repo / ".git/refs/heads").rglob("*.lock")):
+        lock.unlink(missing_ok=True)
+    known = read_states(run_dir).at(None)
+    left = {path: kept for path, kept in known.items() if not look(path, None).same_as(kept)}
     assert left == {}, moment
     if (run_dir / "lineage.jsonl").exists():
         lines = [json.loads(line) for line in (run_dir / "lineage.jsonl").read_text().splitlines()[1:]]
         assert [each["pre"] for each in lines[1:]] == [each["post"] for each in lines[:-1]], moment
-    for commit in git(repo, "rev-list", f"{base}..HEAD").split():
+    commits = git(repo, "rev-list", f"{base}..HEAD").split()
+    for commit in commits:
         assert run_dir.name in git(repo, "notes", "--ref", "govrun", "show", commit), (moment, commit)
     assert govrun.cli("verify", run_dir.name).code == 0, (moment, govrun.cli("verify", run_dir.name).stdout)
+    return len(known), len(commits)
