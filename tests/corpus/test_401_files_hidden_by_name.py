@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.rule_kit import until
+
 if TYPE_CHECKING:
     from tests.conftest import Outcome
     from tests.corpus.conftest import Cage
@@ -67,12 +69,7 @@ os.kill(pid, 9); print(json.dumps(str(got)))""",
 n = openat2('.env', 0, 0x10)
 print(json.dumps(os.read(n, 99).decode() if isinstance(n, int) else n))""",
     "create and read": "print(json.dumps(read('.env', os.O_RDONLY | os.O_CREAT)))",
-    "access mode 3": "print(json.dumps(read('.env', 3)))",
     "odd flags": "print(json.dumps(read('.env', os.O_RDONLY | 0x40000000 | os.O_NOFOLLOW | os.O_NONBLOCK)))",
-    "loader": """
-import subprocess
-words = ['/lib64/ld-linux-x86-64.so.2', './.env']
-print(json.dumps(subprocess.run(words, capture_output=True, text=True).stderr))""",
     "handed on": """
 a, b = socket.socketpair()
 if os.fork() == 0:
@@ -92,6 +89,16 @@ print(json.dumps(read('open.txt')))""",
 }
 
 
+# They tell nothing of what the file says even bare.
+MUTE = {
+    "access mode 3": "print(json.dumps(read('.env', 3)))",
+    "loader": """
+import subprocess
+words = ['/lib64/ld-linux-x86-64.so.2', './.env']
+print(json.dumps(subprocess.run(words, capture_output=True, text=True).stderr))""",
+}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_ways_around_the_name(vault: Cage, way: str) -> None:
     got = vault.probe(READ + WAYS[way])
@@ -99,9 +106,16 @@ def test_ways_around_the_name(vault: Cage, way: str) -> None:
     assert (vault.tree / ".env").read_bytes() == SECRET + b"\n"
 
 
-@pytest.mark.parametrize("way", ["named and reopened", "by a child", "openat2", "linked by descriptor", "exchanged"])
+@pytest.mark.parametrize("way", WAYS)
 def test_bare_they_work(vault: Cage, way: str) -> None:
     assert SECRET.decode() in str(vault.probe(READ + WAYS[way], governed=False))
+
+
+@pytest.mark.parametrize("way", MUTE)
+def test_ways_that_tell_nothing_are_refused_too(vault: Cage, way: str) -> None:
+    outcome = vault.run(vault.script(READ + MUTE[way]))
+    assert SECRET not in outcome.stdout
+    vault.refused(outcome, RULE, told=False)
 
 
 def test_a_descriptor_outlives_the_name(vault: Cage) -> None:
@@ -119,8 +133,7 @@ print(json.dumps([os.readlink(name), read(name), read(name, os.O_RDWR)]))
 """
     )
     running = vault.govrun.start("bash", "-c", vault.script(code), env=vault._env(vault.home), stdout=subprocess.PIPE)
-    while not (vault.tree / "ready").exists():
-        assert running.process.poll() is None
+    until((vault.tree / "ready").exists, running)
     (vault.tree / "new").write_text("new\n")
     os.replace(vault.tree / "new", vault.tree / ".env")
     outcome = running.wait()
@@ -139,6 +152,7 @@ def test_what_is_executed(vault: Cage) -> None:
 # ---- other mounts -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("userns")
 @pytest.mark.parametrize("what", ["the tree", "its parent"])
 def test_mounted_twice(vault: Cage, what: str, tmp_path: Path) -> None:
     """The same files under another name, outside the tree."""
@@ -243,7 +257,10 @@ def test_the_racer_wins_where_paths_are_read_again(vault: Cage) -> None:
     naive = Path(__file__).parents[1] / "kernel/race_src/naive.c"
     for source, name in ((folder / "racer.c", "racer"), (naive, "naive")):
         subprocess.run(["gcc", "-O2", "-w", "-pthread", "-o", name, source], cwd=folder, check=True)
-    found = _raced(vault.bare("./naive ./racer /proc/self/stat 3000 0 openat"))
+    for _ in range(5):
+        found = _raced(vault.bare("./naive ./racer /proc/self/stat 3000 0 openat"))
+        if found["secrets"]:
+            break
     assert found["secrets"] > 0, found
 
 
@@ -258,9 +275,17 @@ def test_races(vault: Cage, decoy: str) -> None:
     subprocess.run(["gcc", "-O2", "-w", "-pthread", "-o", "racer", "racer.c"], cwd=vault.tree, check=True)
     shutil.copy(vault.tree / "racer", vault.twin_tree / "racer")
     path, flags, form = DECOYS[decoy]
-    found = _raced(vault.run(f"./racer {path} 1500 {flags} {form}"))
-    assert found["secrets"] == 0, found
-    assert found["opened"] + found["refused"] == 1500
+    for _ in range(5):
+        found = _raced(vault.run(f"./racer {path} 1500 {flags} {form}"))
+        assert found["secrets"] == 0, found
+        assert found["opened"] + found["refused"] == 1500
+        if found["refused"]:
+            break
+    assert found["refused"] > 0, found  # the hidden name came in time
+    if decoy == "openat2, path":
+        assert found["opened"] == 0  # such a descriptor cannot be handed in: ENOSYS (ADR 0030)
+    else:
+        assert found["opened"] > 0, found
 
 
 # ---- what does not hold (docs/threat-model.md) ------------------------------------------------------------------
