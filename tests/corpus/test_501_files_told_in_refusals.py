@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.conftest import Outcome
     from tests.corpus.conftest import Cage
 
+pytestmark = pytest.mark.needs("gcc")
 SECRET = "hidden-s3cr3t"
 DATA = '[[data]]\nid = "db"\nwhy = "x"\nservice = "postgres://db.internal:5432"\nallow = ["read public.cart"]\n'
 INFRA = """[[infra]]

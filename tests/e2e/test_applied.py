@@ -15,6 +15,7 @@ from tests.e2e.rule_kit import clean, note, tree_of
 if TYPE_CHECKING:
     from tests.conftest import Govrun, Outcome
 
+pytestmark = pytest.mark.needs("gcc")
 PROFILE = """version = 1
 extends = []
 [[deploy]]
@@ -170,11 +171,10 @@ def test_what_cannot_be_told_matches_no_allow(shop: Shop, words: str, why: str) 
 def test_what_cannot_be_read_whole_is_refused(shop: Shop, text: str) -> None:
     (shop.folder / "x.yaml").write_text(text)
     shop.refused(f"{APPLY} -f {shop.folder}/x.yaml", "dev-only", "cannot be told")
-    assert not shop.mark.exists()
 
 
 def test_a_template_hides_nothing_from_what_knows_no_templates(shop: Shop) -> None:
-    (shop.folder / "x.yaml").write_text("a: '{{'\n" + BAD.replace("\n", "\n", 1) + "b: '}}'\n")
+    (shop.folder / "x.yaml").write_text("a: '{{'\n" + BAD + "b: '}}'\n")
     shop.refused(f"{APPLY} -f {shop.folder}/x.yaml", "no-privileged")
 
 
@@ -183,31 +183,21 @@ IMAGE = "FROM example/base:1.2\nUSER {user}\n"
 
 
 @pytest.mark.parametrize(
-    ("rule", "prepare", "line", "good", "bad"),
+    "script",
     [
-        (
-            "no-privileged-service",
-            "mkdir -p s/t; printf '{text}' > s/docker-compose.yml; cd s/t; ",
-            "docker compose up -d",
-            *"yn",
-        ),
-        ("no-privileged-service", "printf '{text}' > c; ", "docker compose -f c -f compose.yaml run a", *"yn"),
-        (
-            "no-privileged-service",
-            "printf '{text}' > c; printf 'include: [c]\\n' > i; ",
-            "docker compose -f i up",
-            *"yn",
-        ),
-        ("no-privileged-service", "printf '{text}' > c; ", "docker stack deploy -c c s", *"yn"),
+        "mkdir -p s/t; printf '{text}' > s/docker-compose.yml; cd s/t; docker compose up -d",
+        "printf '{text}' > c; docker compose -f c -f compose.yaml run a",
+        "printf '{text}' > c; printf 'include: [c]\\n' > i; docker compose -f i up",
+        "printf '{text}' > c; docker stack deploy -c c s",
     ],
 )
-def test_compose_files(shop: Shop, rule: str, prepare: str, line: str, good: str, bad: str) -> None:
+def test_compose_files(shop: Shop, script: str) -> None:
     """On this machine too, where it is no deployment."""
     (shop.repo / "compose.yaml").write_text(SERVICE.format(yes="false"))
-    texts = {sign: SERVICE.format(yes=word).replace("\n", "\\n") for sign, word in (("y", "false"), ("n", "true"))}
-    shop.refused(prepare.format(text=texts[bad]) + line, rule)
+    bad, good = (SERVICE.format(yes=word).replace("\n", "\\n") for word in ("true", "false"))
+    shop.refused(script.format(text=bad), "no-privileged-service")
     shop.run("git clean -qfd -e compose.yaml")
-    shop.passes(prepare.format(text=texts[good]) + line)
+    shop.passes(script.format(text=good))
 
 
 @pytest.mark.parametrize("words", ["-f {folder}/Dockerfile .", "{folder}", "-f {folder}/Dockerfile - < /dev/null"])
@@ -360,11 +350,12 @@ NO_PLANS = {
     "cut": b"PK",
     "encrypted": b'{"encrypted_data": "x"}',
     "garbled": kit.archive(b"\x08\x03\xff"),
-    "bomb": kit.archive(b"\0" * (70 << 20)),
+    "bomb": lambda: kit.archive(b"\0" * (70 << 20)),
 }
 
 
 @pytest.mark.parametrize("name", NO_PLANS)
 def test_what_is_no_plan_is_not_applied(shop: Shop, name: str) -> None:
-    plan = put(shop, NO_PLANS[name])
+    content = NO_PLANS[name]
+    plan = put(shop, content() if callable(content) else content)
     shop.refused(f"TF_WORKSPACE=default terraform apply {plan}", "dev-only", "cannot be told")

@@ -215,6 +215,7 @@ def test_without_a_repository(govrun: Govrun, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- what is applied, canaries
 
 
+@pytest.mark.needs("gcc")
 def test_what_is_applied_is_judged_by_the_revision(repo: Path, govrun: Govrun, tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "k.c").write_text('const char name[] = "kubectl"; int main(void) { return 0; }\n')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,10 +45,11 @@ def tree(govrun: Govrun, repo: Path, when: str, scope: str = "", **files: str) -
             (place / name).write_text(f"{MARK} {name}\n")
 
 
-def agent(repo: Path, script: str) -> tuple[str, ...]:
+def agent(repo: Path, script: str, when: str = "commit") -> tuple[str, ...]:
     """Writes the check and commits; what git says is kept in the tree."""
     (repo / "next.sh").write_text(f"{script}\n")
-    return "bash", "-c", "cat next.sh > check.sh; git commit -qam x 2> told; sleep 3"
+    waits = "; sleep 3" if when == "checkpoint" else ""
+    return "bash", "-c", f"cat next.sh > check.sh; git commit -qam x 2> told{waits}"
 
 
 def detail(outcome: Outcome) -> str:
@@ -64,7 +66,7 @@ def test_it_reads_nothing_that_is_hidden(repo: Path, govrun: Govrun, when: str) 
     script = "n=0\n" + "".join(f"cat {name} && n=$((n+1))\n" for name in names)
     script += f"ln -s {repo}/.env mine; cat mine && n=$((n+1)); ln {repo}/.env hard; cat hard && n=$((n+1))\n"
     script += f"ls {govrun.state}/runs && n=$((n+1)); cat check.sh {repo}/check.sh > copied && exit $((n+100))"
-    outcome = govrun(*agent(repo, script))
+    outcome = govrun(*agent(repo, script, when))
     assert "bash check.sh: exit 100; " in detail(outcome), outcome.stderr
     told = outcome.stderr + json.dumps(outcome.journal) + (repo / "told").read_text()
     assert not [line for line in told.splitlines() if MARK in line]
@@ -109,9 +111,10 @@ sys.exit(40 + sum(each >= 0 for each in got))
 
 def test_it_shares_no_memory(repo: Path, govrun: Govrun) -> None:
     tree(govrun, repo, "commit", **{"ipc.py": IPC})
-    outcome = govrun(*agent(repo, "python3 ipc.py 17"))
+    one, other = 2 * os.getpid(), 2 * os.getpid() + 1  # the whole machine shares these names
+    outcome = govrun(*agent(repo, f"python3 ipc.py {one}"))
     assert "exit 40" in detail(outcome)
-    assert govrun("python3", "ipc.py", "18").code == 43
+    assert govrun("python3", "ipc.py", str(other)).code == 43
 
 
 BOUND = {

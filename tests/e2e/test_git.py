@@ -84,7 +84,8 @@ SCRIPTS = {
     "aliases": "git config alias.st 'status -sb'; git config alias.lg 'log --oneline --graph --branches'; git config "
     "alias.amend 'commit -q --amend --no-edit'; git config alias.unstage 'reset -q HEAD --'; git config alias.last "
     "'log -1 HEAD --format=%s'; git config alias.pushf 'push --force-with-lease';" + EDIT + "git add -A; git unstage "
-    "src/app.py; git st; git commit -qam one; git amend; git last; git lg",
+    "src/app.py; git st; git commit -qam one; git amend; git last; git lg; "
+    "git log --oneline --graph --exclude='refs/govrun/*' --exclude='refs/notes/*' --all",
     "rebase with exec": "for i in 1 2; do echo $i > n; git add n; git commit -qm $i; done; git rebase -q --exec "
     "'echo ran; "
     "git log -1 --format=%s' --root; git log --format=%s",

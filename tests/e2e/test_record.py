@@ -81,10 +81,11 @@ def test_a_run_without_a_commit_is_noted_where_it_began(govrun: Govrun, git: Git
     assert git.runs() == [outcome.run]
 
 
-def test_the_history_shows_nothing_of_it(govrun: Govrun, git: Git) -> None:
+def test_branches_show_nothing_of_it_and_all_refs_the_ledger_and_the_notes(govrun: Govrun, git: Git) -> None:
     for number in range(3):
         govrun("sh", "-c", f"echo {number} > src/new.py").ok()
-    assert git("log", "--exclude=refs/govrun/*", "--exclude=refs/notes/*", "--all", "--format=%s") == "base"
+    shown = set(git("log", "--all", "--format=%s").splitlines())
+    assert shown == {"base", "govrun ledger", *(f"govrun {run}" for run in git.runs())}
     assert git("cat-file", "-t", ref_of(git.runs()[0])) == "tree"
     assert "govrun" not in git("log", "--format=%s", "--branches", "--tags", "--remotes")
 

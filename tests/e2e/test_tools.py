@@ -13,6 +13,7 @@ from tests.e2e.rule_kit import clean, git, note, tree_of
 if TYPE_CHECKING:
     from tests.conftest import Govrun
 
+pytestmark = pytest.mark.needs("gcc")
 PROFILE = """version = 1
 [scope]
 tools = { executables = ["/build/**", "*.test"] }
