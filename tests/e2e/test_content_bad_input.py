@@ -46,11 +46,11 @@ def python(govrun: Govrun, home: Path, code: str, timeout: float = 60) -> Outcom
 # ---- what a file may hold ----------------------------------------------------------------------------------------
 
 WRITE = """
-name, data, end = {name!r}, {data}, time.monotonic()
+name, data = {name!r}, {data}
 with open(name, "wb") as file:
     file.write(data)
 subprocess.run(["/bin/true"])
-print(json.dumps([os.path.exists(name) and open(name, "rb").read() == data, time.monotonic() - end]))
+print(json.dumps(os.path.exists(name) and open(name, "rb").read() == data))
 """
 LOCK = """(b'{"name":"s","lockfileVersion":3,"packages":{"":{"name":"s"},' + b','.join(b'"node_modules/p%d":{"version":"1.0.%d",
 "resolved":"https://packages.example.com/p/-/p-1.tgz","integrity":"sha512-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}'
@@ -80,9 +80,8 @@ HELD: dict[str, tuple[str, str, bool | None]] = {  # True: it stays; None: that 
 def test_odd_content(shop: Path, home: Path, govrun: Govrun, case: str) -> None:
     name, data, stays = HELD[case]
     outcome = python(govrun, home, WRITE.format(name=name, data=data)).ok()
-    left, seconds = json.loads(outcome.stdout)
+    left = json.loads(outcome.stdout)
     assert stays is None or left == stays, outcome.stderr[-1000:]
-    assert seconds < 15
     if not left:
         assert "one-http-client" in outcome.stderr
 
@@ -220,14 +219,12 @@ for number in range(5000):
         failed += 1
 for each in opened:
     os.write(each, b"import requests\\n")
-start = time.monotonic()
 subprocess.run(["/bin/true"])
-print(json.dumps([len(opened), failed, time.monotonic() - start]))
+print(json.dumps([len(opened), failed]))
 """
     outcome = python(govrun, home, code, timeout=100).ok()
-    opened, failed, seconds = json.loads(outcome.stdout)
+    opened, failed = json.loads(outcome.stdout)
     assert opened + failed == 5000
-    assert seconds < 20
     assert not [each for each in (shop / "src").glob("v*.py") if each.read_bytes()]
 
 
