@@ -22,6 +22,8 @@ from typing import Any
 import psutil
 import pytest
 
+from supervisor.run.scratch import name_in
+
 ROOT = Path(__file__).resolve().parent.parent
 # A run may create names in temporary space, so a tree there would have no outside to test against.
 # pytest reads this variable when the first temporary directory is asked for, and keeps the last three.
@@ -493,3 +495,5 @@ def govrun(repo: Path, home: Path, checkout_interpreter: str) -> Iterator[Govrun
         if running.process.poll() is None:
             end_tree(running.process)
             running.process.communicate(timeout=10)
+    for run in (runner.state / "runs").glob("*"):  # what was killed with its guard leaves its temporary folder
+        shutil.rmtree(os.fsdecode(name_in(b"/tmp", run.name)), ignore_errors=True)
