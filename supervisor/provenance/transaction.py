@@ -28,6 +28,7 @@ from supervisor.vocabulary.errors import GovrunError, UsageError
 
 NOTES_REF = "refs/notes/govrun"
 STALE = 60.0  # seconds after which a lock of ours is somebody's who was killed: they are held for milliseconds
+_WATCHED = 10.0  # seconds in which one is seen to stay
 OWN = "repo.git"
 WINDOW = "refs.git"
 _ATTEMPTS = 50
@@ -99,6 +100,7 @@ class Repository:
         self._locks = folder.parent.parent / "locks"
         self._served = (folder / OWN, folder / WINDOW)
         self._refs = Refs(self.common)
+        self._locked: dict[str, tuple[tuple[int, ...], float]] = {}  # by ref: which lock, and since when it is seen
         self._tidying = Tidying(self.common)
         self._own = make_own(folder / OWN, self.common, form)
         self.reader = Git(self._own, timeout=120.0)
@@ -329,10 +331,17 @@ class Repository:
             self._user.run(["update-ref", "--stdin"], f"start\n{lines}prepare\ncommit\n".encode())
 
     def _unlock(self, name: str) -> None:
-        """Take away the lock of a ref of govrun's that was left by a git that was killed."""
+        """Take away the lock of a ref of govrun's that was left by a git that was killed: it is old, or it has been
+        there, the same one, for as long as nobody holds it. Whoever does all the same fails when it comes to rename
+        it, and no ref is moved by mistake."""
         lock = self.common / f"{name}.lock"
         try:
-            if time.time() - os.lstat(lock).st_mtime > STALE:
+            info = os.lstat(lock)
+            found = info.st_dev, info.st_ino, info.st_mtime_ns
+            now = time.monotonic()
+            seen, since = self._locked.get(name, (found, now))
+            self._locked[name] = found, since if seen == found else now
+            if time.time() - info.st_mtime > STALE or now - self._locked[name][1] > _WATCHED:
                 os.unlink(lock)
         except OSError:
             return  # there is none, as it should be

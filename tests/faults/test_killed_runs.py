@@ -104,7 +104,7 @@ def journals(govrun: Govrun) -> list[Path]:
 def check(govrun: Govrun, repo: Path, base: str, moment: str) -> tuple[int, int]:
     """How many files and commits were compared with what the record says of them."""
     end = time.monotonic() + 30
-    while (told := govrun.cli("recover")).code and time.monotonic() < end:
+    while (told := govrun.cli("recover", timeout=100)).code and time.monotonic() < end:
         time.sleep(0.2)  # what is killed may take a moment to go
     assert told.code == 0, (moment, told.stdout, told.stderr)
     run_dir = sorted((govrun.state / "runs").iterdir())[-1]

@@ -708,9 +708,12 @@ def test_the_last_problem(tmp_path: Path) -> None:
     assert last_problem(tmp_path) == "two"
 
 
-@pytest.mark.parametrize("fresh", [True, False])
-def test_locks_that_a_killed_git_left(world: World, fresh: bool) -> None:
-    """One in govrun's own directory is in nobody's way; one on its ref of the user's is taken away once it is old."""
+@pytest.mark.parametrize("how", ["fresh", "old", "watched"])
+def test_locks_that_a_killed_git_left(world: World, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in govrun's own directory is in nobody's way; one on its ref of the user's is taken away once it is old, or
+    has been seen to stay."""
+    from supervisor.provenance import transaction
+
     folder = world.run()
     one = world.commit("one")
     publisher = Publisher(folder)
@@ -722,16 +725,21 @@ def test_locks_that_a_killed_git_left(world: World, fresh: bool) -> None:
     (staged / "staging.lock").touch()
     lock = world.top / ".git/refs/notes/govrun.lock"
     lock.touch()
-    if not fresh:
+    if how == "old":
         os.utime(lock, (time.time() - 120,) * 2)
         assert publish(folder, END) == 0
         assert " PASSED " in world.note(one) and not lock.exists()
         return
     publisher = Publisher(folder)
-    publisher._repository.attempts = 1
-    with pytest.raises(GovrunError, match="could not be written"):
+    if how == "watched":
+        monkeypatch.setattr(transaction, "_WATCHED", 1.5)
         publisher.finish(Ending("PASSED", "exit", 0, 1))
-    assert lock.exists()
+        assert " PASSED " in world.note(one) and not lock.exists()
+    else:
+        publisher._repository.attempts = 1
+        with pytest.raises(GovrunError, match="could not be written"):
+            publisher.finish(Ending("PASSED", "exit", 0, 1))
+        assert lock.exists()
     publisher.close()
 
 
