@@ -254,6 +254,21 @@ def test_names_that_are_also_words_of_compose(asked: Asked, text: str, names: li
     assert asked.told("docker -H ssh://h compose -f c up") == (["c", *names], "")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "docker -H ssh://h compose --progress plain up -d",
+        "docker -H ssh://h compose --parallel 3 --ansi never up",
+        "docker -H ssh://h compose --progress=plain watch",
+        "docker-compose -H ssh://h --parallel 3 up",
+        "docker-compose -H ssh://h watch --no-up",
+    ],
+)
+def test_options_before_the_word_of_compose(asked: Asked, line: str) -> None:
+    asked.write(compose_yaml="services: {}\n")
+    assert asked.told(line) == (["compose.yaml"], "")
+
+
 def test_what_compose_takes_in_that_cannot_be_told(asked: Asked) -> None:
     asked.write(d__e_yaml="services: {}\n", c="include: [{path: d/e.yaml, project_directory: x}]")
     assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
