@@ -239,6 +239,18 @@ def _leads_to(kind: str, content: bytes, wanted: str) -> str:
     return text if on_the_way and is_object_id(text) else ""
 
 
+def _mode(text: bytes) -> int:
+    """As git reads it: of 32 bits, and only the kind counts, of a file whether its owner may run it (``canon_mode`` in
+    its ``object.h``). ``ValueError`` for what git calls malformed."""
+    if not text or text.strip(b"01234567"):
+        raise ValueError("a mode that is no number")
+    mode = int(text, 8) & 0xFFFFFFFF
+    kind = mode & 0o170000
+    if kind == 0o100000:
+        return 0o100755 if mode & 0o100 else 0o100644
+    return kind if kind in (TREE, SYMLINK) else GITLINK
+
+
 def parse_tree(raw: bytes, width: int) -> dict[bytes, Entry]:
     """Name -> entry of a raw tree object; ``width`` is the length of a binary object id (20 or 32). Raises ``GitError``
     for what git fsck calls a bad tree: of two entries with one name each reader may see another."""
@@ -251,7 +263,7 @@ def parse_tree(raw: bytes, width: int) -> dict[bytes, Entry]:
             name, end = raw[space + 1 : zero], zero + 1 + width
             if name in found or end > len(raw):
                 raise ValueError("a name twice, or no whole id")
-            found[name] = Entry(int(raw[position:space], 8), raw[zero + 1 : end].hex())
+            found[name] = Entry(_mode(raw[position:space]), raw[zero + 1 : end].hex())
             position = end
     except ValueError as error:
         raise GitError("a tree is damaged", f"{error}: git fsck names it", None) from error

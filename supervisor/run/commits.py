@@ -188,16 +188,15 @@ class Commits:
     def _commits(self, event: FsEvent, ref: str, new: str) -> Judgement | None:
         """Every commit that comes with ``new`` is compared with its first parent: what a later one takes back stays in
         the history. An object that is no commit is compared with nothing."""
-        seen: set[tuple[bytes, str]] = set()
+        seen: set[tuple[bytes, Entry | None]] = set()
         let_be: list[Judgement] = []
         fresh = list(self._fresh(event, ref, new))
         named = fresh[0].id if fresh else self._known_by_tag(new)
         for commit, parents, _ in fresh if named else [Brought(new, (), b"")]:
             for relative, entry in self._changed(parents[0] if parents else "", commit, b"", 0):
-                key = (relative, entry.id if entry is not None else "")
-                if key in seen:
+                if (relative, entry) in seen:
                     continue
-                seen.add(key)
+                seen.add((relative, entry))
                 if len(seen) > _MOST_PATHS:
                     raise Refused(f"{ref} would change more than {_MOST_PATHS} files at once")
                 judged = self._placed(event, ref, relative, entry, commit)
@@ -289,15 +288,21 @@ class Commits:
         contents, path = self._contents, self._tree + b"/" + relative
         # What is committed is the project's, whatever ignore rules say and however the folder is called.
         kind = contents.looks.kind(path) if contents is not None else None
-        if contents is None or entry is None or kind in (None, INSTALLED) or contents.has_passed(path, entry.id):
+        if contents is None or entry is None or kind in (None, INSTALLED) or entry.mode == GITLINK:
             return None
         assert kind is not None
-        found = self._blob(entry, kind)
-        if found is None and kind == SCRIPT:
+        link = entry.mode == SYMLINK  # whose text may have passed as the content of a file
+        if not link and contents.has_passed(path, entry.id):
             return None
-        if found is None:
+        try:
+            found = self._objects.get(entry.id, limit=MOST_SCRIPT if kind == SCRIPT else _MOST_BLOB)
+        except TooLarge:
+            if kind == SCRIPT:
+                return None  # too large to be one
+            raise
+        if found is None:  # it could be written later
             raise Refused(f"{ref}: the object {entry.id} is missing")
-        if entry.mode == SYMLINK:
+        if link:
             if not self._prior.has_blob(relative, entry.id):
                 contents.check_link(path, found[2])
             return None
@@ -305,14 +310,6 @@ class Commits:
         return contents.judge_bytes(
             found[2], target, kind, event.actor, _NOWHERE, git_tool=True, landing=True, commit=commit
         )
-
-    def _blob(self, entry: Entry, kind: str) -> tuple[str, str, bytes] | None:
-        try:
-            return self._objects.get(entry.id, limit=MOST_SCRIPT if kind == SCRIPT else _MOST_BLOB)
-        except TooLarge:
-            if kind == SCRIPT:
-                return None  # too large to be one
-            raise
 
     def _changed(self, old: str, new: str, folder: bytes, depth: int) -> Iterator[tuple[bytes, Entry | None]]:
         """(path, entry) of every file that ``new`` has and ``old`` has not, or not like that; None: it is gone."""
