@@ -5,6 +5,7 @@ The command and not the name tells the format: ``kubectl`` reads YAML from a fil
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from supervisor.inspection.document_nodes import Work
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from supervisor.inspection.reading import Tools
 
 _MOST_PLAN: Final = 32 << 20
+_ODD_SEPARATOR: Final = re.compile(rb"^---(?![ \t]*\r?$|[ \t]+#)[^\r\n]*", re.MULTILINE)
 _LEADING: Final = ("kustomization", "compose")
 
 
@@ -41,6 +43,8 @@ def inspect(form: str, path: bytes, content: bytes, tools: Tools) -> Findings:
     if not kind:
         return Findings(refusal="it is no document of a known format")
     found, pending = _said(bare, path, content, tools, kind)
+    if bare == form == "manifests":
+        pending = pending or _parted(content)
     if pending and kind == "exact" and content.lstrip()[:1] in (b"{", b"["):
         # JSON may hold what YAML may not: tabs, an escaped slash.
         found, pending = _said(bare, path, content, tools, "json")
@@ -67,8 +71,16 @@ def _patches(form: str, path: bytes, content: bytes, tools: Tools) -> Findings:
     for each in several:
         found, pending = values(path, each, tools.parsers, tools.wanted.selections, "exact")
         said += found
-        unsure = unsure or pending
+        unsure = unsure or pending or _parted(each)
     return Findings(values=tuple(said), pending=problem or unsure)
+
+
+def _parted(content: bytes) -> str:
+    """Why it may be other documents to who applies it: kubectl and kustomize part a file at lines that begin with
+    ``---``, wherever they stand, and differ in what may follow there (``splitDocuments`` of kyaml, ``YAMLReader`` of
+    apimachinery); empty where they agree with YAML."""
+    odd = _ODD_SEPARATOR.search(content)
+    return f"it is parted by {odd[0].decode('utf-8', 'backslashreplace'):.40}" if odd else ""
 
 
 def _format(form: str, path: bytes, *, partial: bool) -> str:

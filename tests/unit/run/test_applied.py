@@ -115,7 +115,6 @@ def test_kustomizations(asked: Asked) -> None:
         'patchesJson6902: [{target: {}, patch: \'[{"op": "add", "path": "/x/a", "value": {"b": true}}]\'}]',
         "patches: [{patch: '- {op: replace, path: /x/0/a/b, value: true}'}]",
         "patches: [{path: ops.yaml}]",
-        'patches: [{patch: \'--- [{"op": "add", "path": "/x/a", "value": {"b": true}}]\'}]',
         "patches:\n- patch: |-\n    &a\n    - {op: add, path: /x/a, value: {b: true}}",
         "patches: [{patch: '!!seq [{op: add, path: /x/a, value: {b: true}}]'}]",
         'patches: [{patch: "\\ufeff[{op: add, path: /x/a, value: {b: true}}]"}]',
@@ -177,6 +176,8 @@ def test_images_are_told_where_objects_have_them() -> None:
         ("patches: [{patch: 'a: ['}]", "not YAML"),
         ("patches: [{path: ops.yaml}]", "operations"),
         ("patches: [x]", "what it takes in"),
+        ('patches: [{patch: \'--- [{"op": "add", "path": "/x/a", "value": {"b": true}}]\'}]', "it is parted by --- ["),
+        ("patches:\n- patch: |-\n    a: 1\n    ---#x: |\n     b: 1", "it is parted by ---#x: |"),
         ("patches: [{path: {a: b}}]", "what it takes in"),
         ("patchesStrategicMerge: ['a: [']", "a: [: it is not there"),
     ],
@@ -184,6 +185,16 @@ def test_images_are_told_where_objects_have_them() -> None:
 def test_what_a_kustomization_makes_that_cannot_be_told(asked: Asked, text: str, why: str) -> None:
     asked.write(o__kustomization_yaml=text, o__ops_yaml="- {op: remove, path: /a}")
     assert why in asked.told(f"{KUBECTL} -k o")[1]
+
+
+@pytest.mark.parametrize("odd", ["---#x: |\n b: 1", "--- |\n b: 1", "---x: 1\nb: 1", "--- {a: 1}"])
+def test_documents_that_others_part_elsewhere(asked: Asked, odd: str) -> None:
+    """kubectl and kustomize split text before anybody reads YAML."""
+    asked.write(d__a_yaml=f"a: 1\n{odd}\n", o__kustomization_yaml="resources: [../d/a.yaml]")
+    for line in (f"{KUBECTL} -f d/a.yaml", f"{KUBECTL} -k o"):
+        assert "it is parted by" in asked.told(line)[1]
+    asked.write(d__a_yaml="---\na: 1\n--- # two\nb: |\n  --- x\n---  \r\nc: 1\n---\t#\n")
+    assert asked.told(f"{KUBECTL} -f d/a.yaml") == (["d/a.yaml"], "")
 
 
 @pytest.mark.parametrize(
