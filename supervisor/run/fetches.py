@@ -7,6 +7,7 @@ it brings is then judged as the run's work.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 
 from supervisor.git import config as git_config
@@ -27,12 +28,17 @@ _OPTIONS = frozenset(
 # Of git's variables those that cannot lead it elsewhere, and what git sets for its own children.
 _HARMLESS = (
     b"GIT_AUTHOR_", b"GIT_COMMITTER_", b"GIT_EDITOR", b"GIT_PAGER", b"GIT_TERMINAL_PROMPT", b"GIT_REFLOG_ACTION",
-    b"GIT_PREFIX", b"GIT_MERGE_AUTOEDIT", b"GIT_SEQUENCE_EDITOR", b"GIT_DIR=.git", b"GIT_EXEC_PATH=/usr/",
-    b"GIT_INTERNAL_", b"GIT_OPTIONAL_LOCKS",
+    b"GIT_PREFIX", b"GIT_MERGE_AUTOEDIT", b"GIT_SEQUENCE_EDITOR", b"GIT_INTERNAL_", b"GIT_OPTIONAL_LOCKS",
 )  # fmt: skip
 _LEADING = (
     b"GIT_", b"LD_", b"SSH_ASKPASS", b"http_proxy", b"https_proxy", b"all_proxy", b"HTTP", b"ALL_PROXY", b"CURL_",
+    b"no_proxy", b"NO_PROXY", b"SSL_CERT_", b"OPENSSL_", b"HOSTALIASES", b"LOCALDOMAIN", b"RES_OPTIONS", b"BASH_ENV",
+    b"BASH_FUNC_", b"ENV=", b"SHELLOPTS", b"BASHOPTS", b"PS4",
 )  # fmt: skip
+_DECIDING = (b"HOME=", b"XDG_CONFIG_HOME=")  # which files of settings git reads: there or not as they were given
+# Where git finds its own programs; it puts this first on PATH for what it starts.
+_OWN = (b"/usr/lib/git-core", b"/usr/libexec/git-core", b"/usr/local/libexec/git-core")
+_SET_BY_GIT = frozenset([b"GIT_DIR=.git", *(b"GIT_EXEC_PATH=" + folder for folder in _OWN)])
 
 
 class Fetches:
@@ -43,6 +49,7 @@ class Fetches:
         self._git = git
         self._path = os.fsencode(environment.get("PATH", ""))
         self._given = {os.fsencode(f"{name}={value}") for name, value in environment.items()}
+        self._deciding = {each for each in self._given if each.startswith(_DECIDING)}
         self._config = self._read()
 
     def _read(self) -> tuple[bytes, bytes]:
@@ -55,15 +62,47 @@ class Fetches:
 
     def is_plain(self, event: FsEvent) -> bool:
         """Whether git fetches from where it was told to at the start, and nothing of the run's has a hand in it."""
-        if not event.git_tool or not _is_plain(event.actor.argv) or not self._is_clean(event.actor.pid):
+        pid, argv = event.actor.pid, event.actor.argv
+        if not event.git_tool or not _is_plain(argv) or not self._is_clean(pid):
             return False
         try:
-            now = [entry for config in self._read() for entry in _sources(config)]
-            then = [entry for config in self._config for entry in _sources(config)]
-        except GovrunError:
+            cwd, head, further = self._stands_in(pid, began(event.actor.start))
+            now = [entry for config in self._read() for entry in _entries(config)]
+            then = [entry for config in self._config for entry in _entries(config)]
+            if _sources(now) != _sources(then) or _sources(own := _entries(further)):
+                return False
+        except (GovrunError, OSError):
             return False
-        near = any(self._is_near(value) for key, value in then if key.startswith("remote."))
-        return now == then and not near
+        near = any(
+            self._is_near(cwd, value) for key, value in then if key.startswith("remote.") and key.endswith(".url")
+        )
+        names = _named(argv) or _by_default(now + own, then, head)
+        return not near and all(self._is_configured(name, then) for name in names)
+
+    def _stands_in(self, pid: int, moment: float) -> tuple[bytes, str, bytes]:
+        """The work tree that git works in, what HEAD says there, and what is set for that one alone. OSError: it is
+        none of this repository, or has come to be one after ``moment``."""
+        cwd = os.readlink(b"/proc/%d/cwd" % pid)
+        pointer = cwd + b"/.git"
+        found = os.lstat(pointer)
+        folder, own = pointer, b""
+        if stat.S_ISREG(found.st_mode):
+            said = plain_content(pointer, 1 << 12)
+            if not said.startswith(b"gitdir: ") or found.st_ctime >= moment:
+                raise OSError(f"{pointer!r} is not what it was")
+            folder = os.path.realpath(os.path.join(cwd, said[8:].rstrip(b"\n")))
+        if folder != self._git.path:
+            if not stat.S_ISREG(found.st_mode) or os.path.dirname(folder) != self._git.common + b"/worktrees":
+                raise OSError(f"{folder!r} is another repository")
+            own = plain_content(folder + b"/config.worktree", _MOST)
+        return cwd, os.fsdecode(plain_content(folder + b"/HEAD", 1 << 12).strip()), own
+
+    def _is_configured(self, name: str, then: list[tuple[str, str]]) -> bool:
+        """Whether a remote had an address at the start; no file of the old kinds may say another one."""
+        old = (os.fsencode(f"/{kind}/{name}") for kind in ("remotes", "branches"))
+        return any(key == f"remote.{name}.url" and value for key, value in then) and not any(
+            os.path.lexists(self._git.common + each) for each in old
+        )
 
     def _is_clean(self, pid: int) -> bool:
         """Whether nothing in its environment leads git, or what it starts, elsewhere."""
@@ -72,25 +111,30 @@ class Fetches:
                 variables = file.read().split(b"\0")
         except OSError:
             return False
+        if {each for each in variables if each.startswith(_DECIDING)} != self._deciding:
+            return False
         for each in variables:
             if each.startswith(b"PATH=") and not _same_path(each[5:], self._path):
                 return False
-            if each.startswith(_LEADING) and not each.startswith(_HARMLESS) and each not in self._given:
+            known = each in self._given or each in _SET_BY_GIT or each.startswith(_HARMLESS)
+            if each.startswith(_LEADING) and not known:
                 return False
         return True
 
-    def _is_near(self, value: str) -> bool:
-        """Whether an address is a folder that the run can write."""
+    def _is_near(self, cwd: bytes, value: str) -> bool:
+        """Whether an address is, or was a moment ago, a folder that the run can write."""
         place = os.fsencode(value.removeprefix("file://"))
         if b"://" in place or (b":" in place.split(b"/")[0]):
             return False
-        real = os.path.realpath(place if place.startswith(b"/") else self._policy.tree + b"/" + place)
-        return os.path.isdir(real) and locate(self._policy, real).zone in WRITABLE
+        return locate(self._policy, os.path.realpath(os.path.join(cwd, place))).zone in WRITABLE
 
 
 def _same_path(found: bytes, given: bytes) -> bool:
-    """Git puts its own folder first for what it starts."""
-    return found == given or (found.startswith(b"/usr/") and found.endswith(b":" + given))
+    """Git puts its own folder first for what it starts, once more for each git below another."""
+    first = found.removesuffix(given)
+    if found == given:
+        return True
+    return found.endswith(b":" + given) and all(folder in _OWN for folder in first[:-1].split(b":"))
 
 
 def _is_plain(argv: tuple[bytes, ...]) -> bool:
@@ -111,9 +155,33 @@ def _is_plain(argv: tuple[bytes, ...]) -> bool:
     )
 
 
-def _sources(config: bytes) -> list[tuple[str, str]]:
+def _named(argv: tuple[bytes, ...]) -> list[str]:
+    """The remotes in the words of a plain fetch; all of them where there may be more than one, else the first."""
+    names = [os.fsdecode(word) for word in argv[2:] if not word.startswith(b"-")]
+    if argv[1] == b"remote":
+        return names[1:]
+    return names if b"--multiple" in argv else names[:1]
+
+
+def _by_default(now: list[tuple[str, str]], then: list[tuple[str, str]], head: str) -> list[str]:
+    """What a fetch that names no remote could mean (git-fetch(1)): what is set for the branch that is checked out, and
+    what the run has set for any other, which may have been checked out a moment ago."""
+    found = []
+    for key, value in now:
+        section, _, rest = key.partition(".")
+        branch, _, name = rest.rpartition(".")
+        if section != "branch" or name != "remote":
+            continue
+        if head == f"ref: refs/heads/{branch}" or ((key, value) not in then and value != "."):
+            found.append(value)
+    return found or ["origin"]
+
+
+def _entries(config: bytes) -> list[tuple[str, str]]:
+    return git_config.entries(config) if config else []
+
+
+def _sources(entries: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """What says where a remote lies, and how it is reached."""
-    if not config:
-        return []
     keys = ("remote.", "url.", "http.", "include", "core.ssh", "core.git", "ssh.", "protocol.", "transfer.")
-    return [(key, value) for key, value in git_config.entries(config) if key.startswith(keys)]
+    return [(key, value) for key, value in entries if key.startswith(keys)]

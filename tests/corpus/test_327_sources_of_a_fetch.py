@@ -1,0 +1,95 @@
+"""Escape 327: a fetch whose source the run has chosen, though no option and no remote says so."""
+
+# ruff: noqa: E501 - lines of shell
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.corpus.conftest import Cage
+
+RULE = """
+[[dependency]]
+id = "one-http-client"
+why = "one client"
+deny = ["pypi:requests", "npm:lodash"]
+[scope]
+commits = { author = "*@agents.example" }
+why = "who wrote what"
+"""
+PREPARE = """
+git add -A && git commit -qm rule; git remote add origin https://example.com/x.git; git remote add sshy ssh://example.com/x.git; git remote add far ../bad
+git config extensions.worktreeConfig true
+"""
+OWN = r"""
+git init -q bad; cd bad; git config user.name m; git config user.email m@agents.example
+git fetch -q .. HEAD; git reset -q --hard FETCH_HEAD
+b=$(printf 'import requests\n' | git hash-object -w --stdin); mkdir -p src
+git update-index --add --cacheinfo 100644,$b,src/forged.py; git commit -qm forged; EDIT
+git tag v9; cd ..
+"""
+BAD = OWN.replace("; EDIT", "")
+CUT = OWN.replace("EDIT", "git rm -q --cached src/forged.py; git commit -qm later")
+MERGE = "git merge -q --ff-only origin/main"
+INSTEAD = r"""printf '[url "%s/bad"]\n insteadOf = https://example.com/x.git\n' $PWD"""
+SCRIPTS = {
+    "HOME": f"{BAD}mkdir -p $TMPDIR/h; {INSTEAD} > $TMPDIR/h/.gitconfig; HOME=$TMPDIR/h git fetch origin; {MERGE}",
+    "XDG_CONFIG_HOME": f"{BAD}mkdir -p $TMPDIR/h/git; {INSTEAD} > $TMPDIR/h/git/config; XDG_CONFIG_HOME=$TMPDIR/h git fetch origin; {MERGE}",
+    "a file in remotes": BAD
+    + r"mkdir -p .git/remotes; printf 'URL: %s/bad\nPull: refs/heads/main:refs/remotes/origin/main\n' $PWD > .git/remotes/zz; git fetch zz; "
+    + MERGE,
+    "a file in branches": f"{CUT}mkdir -p .git/branches; echo $PWD/bad > .git/branches/zz; git fetch --depth=1 -t zz; git fetch --unshallow -t zz",
+    "ssh on PATH": BAD
+    + r"mkdir -p $TMPDIR/b; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > $TMPDIR/b/ssh; chmod +x $TMPDIR/b/ssh; "
+    + "PATH=/usr/..$TMPDIR/b:$PATH git fetch sshy; git merge -q --ff-only sshy/main",
+    "a folder": f"{CUT}git fetch --depth=1 -t bad; git fetch --unshallow bad",
+    "the remote of a branch": f"{CUT}git config branch.main.remote $PWD/bad; git fetch --depth=1 -t; git fetch --unshallow",
+    "a folder beside another work tree": f"{BAD}git worktree add -q wt; cd wt; git fetch far; cd ..; git merge -q --ff-only far/main",
+    "a repository that shares refs": BAD
+    + r"mkdir -p sub/.git; cp .git/HEAD sub/.git; echo $PWD/.git > sub/.git/commondir; "
+    + INSTEAD
+    + f" > sub/.git/config.worktree; git -C sub fetch origin; {MERGE}",
+}
+
+
+def forged(cage: Cage, tree: Path) -> set[str]:
+    look = "git log --all --format='%s' HEAD --"
+    seen = subprocess.run(["bash", "-c", look], cwd=tree, env=cage.govrun.env, capture_output=True, text=True)
+    return {line for line in seen.stdout.splitlines() if line.startswith("forged")}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_sources_that_the_run_chose(cage: Cage, script: str) -> None:
+    cage.profile(RULE)
+    cage.both(PREPARE)
+    bare = cage.bare(script, timeout=60)
+    assert forged(cage, cage.twin_tree), bare.stderr
+    outcome = cage.run(script, timeout=60)
+    assert not forged(cage, cage.tree), outcome.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "git fetch",
+        "git fetch origin",
+        "git pull -q --ff-only",
+        "git worktree add -q -b topic wt; git branch -q --track other main; sleep 0.1; cd wt; git fetch",
+    ],
+)
+def test_sources_that_were_configured(cage: Cage, script: str) -> None:
+    """What comes from where it did at the start is other people's, whoever wrote it."""
+    cage.profile(RULE)
+    cage.both("git add -A && git commit -qm rule")
+    theirs = "git clone -q . ../theirs; cd ../theirs; git commit -q --author='o <f@x.example>' --allow-empty -m t; git tag v1"
+    subprocess.run(["bash", "-ec", theirs], cwd=cage.tree, env=cage.govrun.env, check=True)
+    added = "git remote add origin $(realpath ../theirs); git config branch.main.remote origin; git config branch.main.merge refs/heads/main"
+    subprocess.run(["bash", "-ec", added], cwd=cage.tree, env=cage.govrun.env, check=True)
+    outcome = cage.run(f"{script}; git rev-parse --verify -q v1 && git merge -q --ff-only origin/main", timeout=60)
+    assert not outcome.denied(), outcome.stderr[-2000:]
+    assert outcome.code == 0, outcome.stderr[-2000:]
