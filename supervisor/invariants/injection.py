@@ -85,7 +85,7 @@ def judge_exec(policy: CompiledPolicy, event: ExecEvent) -> Iterator[Match]:
             yield Match(rule, effect, f"{name} is set, which this profile takes out of the environment")
         elif not path:
             rule, effect = policy.rule(INVARIANT, policy.tools.source)
-            why = "is set to what cannot be told here ($, `, ~, or too much of it): write paths out"
+            why = "is set to what cannot be told here ($, `, ~, /proc, /dev, or too much of it): write paths out"
             yield Match(rule, effect, f"{name} {why}")
         elif not may_run(policy, path):
             rule, effect = policy.rule(INVARIANT, policy.tools.source)

@@ -10,13 +10,15 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from supervisor.commands.wrappers import loaded
 from supervisor.invariants.injection import FILES, FOLDERS
 from supervisor.invariants.places import WRITABLE, locate
 from supervisor.invariants.policy import CompiledPolicy
+from supervisor.run import nodeoptions
+from supervisor.run.leads import UNTOLD, real
 from supervisor.surfaces.contents import told_by_kernel
 from supervisor.vocabulary.events import ExecEvent
 
@@ -32,22 +34,24 @@ _SPLIT: Final = re.compile(rb"[\s:;,=\"'()]+")
 _FOLDER_LIST: Final = re.compile(rb"[:;]")
 _FILE_LIST: Final = re.compile(rb"[\s:]+")
 _LISTS: Final = (re.compile(rb"[ :]+"), re.compile(rb":"))  # other readings: a name may hold the rest
-_UNTOLD: Final = b""  # no path: where the value leads cannot be told
 # Where a loader looks below a folder of libraries (ld.so(8)); before glibc 2.37 also by what the processor is.
 _CAPABILITIES: Final = b"glibc-hwcaps"
 _PROCESSORS: Final = frozenset((b"tls", b"x86_64", b"haswell", b"xeon_phi", b"avx512_1", b"aarch64", b"atomics"))
-_SUFFIXES: Final = (b"", b".js", b".cjs", b".mjs", b".rb", b".pm", b".pl", b".py", b".so", b".sh")
+_SUFFIXES: Final = (b"", b".js", b".cjs", b".mjs", b".json", b".node", b".rb", b".pm", b".pl", b".py", b".so", b".sh")
 _ORIGIN: Final = re.compile(rb"\$(?:ORIGIN(?![A-Za-z0-9_])|\{ORIGIN\})")
 _EXPANDED: Final = re.compile(rb"[$`]|\A~")
 _BY_A_SHELL: Final = re.compile(rb"[$`]|(?:\A|[\s\"'=:])~")
 _SHELL_LINES: Final = ("GIT_", "PROMPT_", "LESSOPEN")
+# A program that is looked for in PATH, and judged when it is executed.
+_FROM_PATH: Final = re.compile(rb"\s*[\w+-][\w.+-]*(?=\s|\Z)")
+_COMMANDS: Final = frozenset(("GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER", "GIT_SSH_COMMAND"))
 # What these name is written, or is no file (java(1), node(1)). Everything else counts as what may be loaded.
 _JAVA_WRITES: Final = re.compile(
     rb"-Xlog:.*|-Xloggc:.*|-XX:(?:HeapDumpPath|ErrorFile|LogFile|StartFlightRecording)[=:].*|-D(?!java\.|sun\.|jdk\.).*"
 )
 _NODE_WRITES: Final = re.compile(
     rb"--(?:redirect-warnings|report-filename|report-directory|diagnostic-dir|cpu-prof-dir|heap-prof-dir|title"
-    rb"|trace-event-file-pattern|tls-keylog)=.*"
+    rb"|trace-event-file-pattern|tls-keylog)=.*|--(?:max[a-z_-]+|stack-trace-limit)=[0-9]+"
 )
 _WRITES: Final = {
     "NODE_OPTIONS": _NODE_WRITES,
@@ -108,6 +112,8 @@ class Injection:
                 found[word, b""] = None
             elif authored is not None:
                 where = _candidates(word, value, event, policy, looks)
+                if word == "NODE_OPTIONS":
+                    where = chain(where, _node(value, given, event, policy, looks))
                 found |= {(word, at): None for at in where if not at or authored.is_mine(policy, at, prior)}
         if authored is not None and policy.injection.asks("PERL5OPT"):
             where = _perl(given, self._start, event, policy, looks)
@@ -139,13 +145,16 @@ def _candidates(name: str, value: bytes, event: ExecEvent, policy: CompiledPolic
     words = likely.union([value], *(form.split(value) for form in _LISTS))
     escaped = name == "BASH_ENV" and b"\\" in value
     if escaped or len(words) > _MOST_WORDS or any(_EXPANDED.search(word) for word in words):
-        yield _UNTOLD
+        yield UNTOLD
         return
     if not looks.take(len(words)):
-        yield _UNTOLD
+        yield UNTOLD
         return
     for word in sorted(words):
         path = _path(word, event)
+        if not path:
+            yield UNTOLD
+            return
         there = os.path.exists(path)
         if not there and word not in likely:
             continue
@@ -158,8 +167,10 @@ def _candidates(name: str, value: bytes, event: ExecEvent, policy: CompiledPolic
 def _worded(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy, looks: _Looks) -> Iterator[bytes]:
     """Options or a command line: split at every sign, and as a shell would."""
     if (name.startswith(_SHELL_LINES) or name.endswith("_ASKPASS")) and _BY_A_SHELL.search(value):
-        yield _UNTOLD
+        yield UNTOLD
         return
+    if name in _COMMANDS and (first := _FROM_PATH.match(value)):
+        value = value[first.end() :]
     writes = _WRITES.get(name)
     if writes is not None:
         options = value.split()
@@ -172,9 +183,11 @@ def _worded(name: str, value: bytes, event: ExecEvent, policy: CompiledPolicy, l
         quoted = [word.encode("latin-1") for word in shlex.split(value.decode("latin-1"))]
     except ValueError:
         quoted = []  # no shell would take it
+    if name == "NODE_OPTIONS":
+        quoted += nodeoptions.words(value)
     words = dict.fromkeys([*_SPLIT.split(value), *quoted])
     if len(words) > _MOST_WORDS or not looks.take(len(words)):
-        yield _UNTOLD
+        yield UNTOLD
         return
     for word in words:
         yield from _optional(word, event, policy, looks)
@@ -202,14 +215,22 @@ def _perl(
     named = [word for _, value in folders for word in value.split(b":")]
     named += [part for value in options for word in value.split() for part in (word[2:], word.rpartition(b"=")[2])]
     if len(named) + len(wanted) > _MOST_WORDS:
-        yield _UNTOLD
+        yield UNTOLD
         return
     for folder in {_path(word, event): None for word in named if word}:
+        if not folder:
+            yield UNTOLD
+            return
         for at in _of_perl(folder, policy, looks):
             if not at or not looks.take(len(wanted)):
-                yield _UNTOLD
+                yield UNTOLD
                 return
-            yield from (os.path.realpath(path) for each in wanted if os.path.lexists(path := os.path.join(at, each)))
+            for each in wanted:
+                path = os.path.join(at, each)
+                if os.path.lexists(os.path.join(at, each.partition(b"/")[0])):
+                    path = real(path)
+                    if not path or os.path.lexists(path):
+                        yield path
 
 
 def _of_perl(folder: bytes, policy: CompiledPolicy, looks: _Looks) -> Iterator[bytes]:
@@ -225,11 +246,14 @@ def _of_perl(folder: bytes, policy: CompiledPolicy, looks: _Looks) -> Iterator[b
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError:
-                if locate(policy, os.path.realpath(at)).zone in WRITABLE:
-                    yield _UNTOLD
+                if locate(policy, real(at)).zone in WRITABLE:
+                    yield UNTOLD
                 continue
             if entries is None:
-                yield _UNTOLD
+                yield UNTOLD
+                return
+            if any(entry.is_symlink() and not real(entry.path) for entry in entries):
+                yield UNTOLD
                 return
             below += [entry.path for entry in entries if _is_folder(entry)]
         level = below
@@ -242,9 +266,65 @@ def _optional(word: bytes, event: ExecEvent, policy: CompiledPolicy, looks: _Loo
         return
     for each in (word, word[2:]) if word.startswith(b"-") and len(word) > 2 else (word,):
         path = _path(each, event)
-        yield from (there for suffix in _SUFFIXES if os.path.isfile(there := path + suffix))
+        if not path:
+            yield UNTOLD
+            return
+        yield from _suffixed(os.path.join(event.cwd, each))
         if each is not word and word.startswith(b"-I"):
             yield from _inside(path, policy, looks)
+
+
+def _suffixed(path: bytes) -> Iterator[bytes]:
+    """The files that a name stands for, with the suffix left out or not."""
+    for suffix in _SUFFIXES:
+        if os.path.lexists(path + suffix) and (not (at := real(path + suffix)) or os.path.isfile(at)):
+            yield at
+
+
+def _node(
+    value: bytes, given: Iterable[tuple[bytes, bytes]], event: ExecEvent, policy: CompiledPolicy, looks: _Looks
+) -> Iterator[bytes]:
+    """The modules that NODE_OPTIONS has node load: files, folders, and packages wherever they would be found. One that
+    is not there yet counts as the run's where that could still make it."""
+    if b"\\" in value:
+        yield UNTOLD
+        return
+    above = nodeoptions.upwards(event.cwd)
+    folders = [os.path.join(at, b"node_modules") for at in above]
+    for name, each in given:
+        if name == b"NODE_PATH":
+            folders += [os.path.join(event.cwd, folder) for folder in each.split(b":") if folder]
+        elif name == b"HOME":
+            folders += [os.path.join(each, b".node_modules"), os.path.join(each, b".node_libraries")]
+    for module in dict.fromkeys(nodeoptions.modules(value)):
+        if module is None:
+            yield UNTOLD
+            return
+        if nodeoptions.is_path(module):
+            written = os.path.join(event.cwd, module)
+            places = dict.fromkeys((written, os.path.normpath(written)))  # node takes away .. before it follows links
+        else:
+            name = nodeoptions.package(module)
+            places = dict.fromkeys(at for folder in folders for at in _named(folder, module, name))
+            if not name or nodeoptions.names_itself(event.cwd, name):
+                yield UNTOLD
+                return
+        enough = len(places) <= _MOST_WORDS and looks.take(len(places) * len(_SUFFIXES))
+        if not enough or not all(resolved := [real(path) for path in places]):
+            yield UNTOLD
+            return
+        files = [at for path in places for at in _suffixed(path)]
+        yield from files
+        held = [at for at in resolved if os.path.isdir(at)]
+        for at in held:
+            if locate(policy, at).zone in WRITABLE:
+                yield from _inside(at, policy, looks)
+        if not files and not held:
+            yield resolved[0]
+
+
+def _named(folder: bytes, module: bytes, name: bytes) -> tuple[bytes, bytes]:
+    return os.path.join(folder, module), os.path.join(folder, name)
 
 
 def _inside(folder: bytes, policy: CompiledPolicy, looks: _Looks, *, libraries: bool = False) -> Iterator[bytes]:
@@ -261,15 +341,15 @@ def _inside(folder: bytes, policy: CompiledPolicy, looks: _Looks, *, libraries: 
             continue
         except OSError as error:
             if writable:
-                yield at if isinstance(error, FileNotFoundError) else _UNTOLD
+                yield at if isinstance(error, FileNotFoundError) else UNTOLD
             continue
         if entries is None:
-            yield _UNTOLD
+            yield UNTOLD
             return
         for entry in entries:
-            path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            path = real(entry.path) if entry.is_symlink() else entry.path
             yield path
-            if path in seen or (narrow and entry.name not in _PROCESSORS | {_CAPABILITIES}):
+            if not path or path in seen or (narrow and entry.name not in _PROCESSORS | {_CAPABILITIES}):
                 continue
             if _is_folder(entry) and locate(policy, path).zone in WRITABLE:
                 seen.add(path)
@@ -282,5 +362,5 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def _path(word: bytes, event: ExecEvent) -> bytes:
-    """An empty word of a list of folders is the working directory."""
-    return os.path.realpath(os.path.join(event.cwd, word))
+    """Resolved, or ``UNTOLD``. An empty word of a list of folders is the working directory."""
+    return real(os.path.join(event.cwd, word))

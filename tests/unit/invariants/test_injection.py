@@ -204,6 +204,104 @@ def test_debuggers_of_perl_are_modules(place: Place) -> None:
     assert place.verdict("PERL5OPT", "-d:Own", PERL5LIB="inc").effect is Effect.DENY
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BASH_ENV", "/proc/self/cwd/olds/x"),
+        ("BASH_ENV", "/proc/thread-self/cwd/x"),
+        ("BASH_ENV", "/dev/fd/9"),
+        ("BASH_ENV", "/dev/stdin"),
+        ("BASH_ENV", "magic/x"),
+        ("BASH_ENV", "far/../magic/x"),
+        ("BASH_ENV", "{tree}/../../../../../../../../../../dev/fd/9"),
+        ("LD_PRELOAD", "/usr/lib/libm.so.6 /proc/self/fd/9"),
+        ("LD_LIBRARY_PATH", "/usr/lib:/proc/self/cwd"),
+        ("LD_LIBRARY_PATH", "held"),
+        ("PERL5OPT", "-Mlib=magic -Mno"),
+        ("NODE_OPTIONS", "-r /proc/self/cwd/olds/x"),
+        ("NODE_OPTIONS", "--require=./held/libz.so"),
+        ("GIT_SSH_COMMAND", "sh /dev/fd/9"),
+    ],
+)
+def test_what_leads_through_proc_or_a_device_cannot_be_told(place: Place, name: str, value: str) -> None:
+    """There the supervisor would see its own descriptors and its own working directory."""
+    (place.tree / "magic").symlink_to("/proc/self/cwd/olds")
+    (place.tree / "far").symlink_to("olds")
+    (place.tree / "held").mkdir()
+    (place.tree / "held/libz.so").symlink_to("/dev/fd/9")
+    found = place.verdict(name, value.format(tree=place.tree))
+    assert found.effect is Effect.DENY and "cannot be told" in found.matches[0].message
+
+
+def test_modules_of_perl_below_a_link_through_proc_cannot_be_told(place: Place) -> None:
+    (place.tree / "inc/C").symlink_to("/proc/self/cwd/olds")
+    assert "cannot be told" in place.verdict("PERL5OPT", "-MC::D", PERL5LIB="inc").matches[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BASH_ENV", "/dev/null"),
+        ("LD_PRELOAD", "/dev/null"),
+        ("OPENSSL_CONF", "/dev/null"),
+        ("JAVA_TOOL_OPTIONS", "-Djava.security.egd=file:/dev/./urandom"),
+        ("NODE_OPTIONS", "--max-old-space-size=512"),
+        ("GIT_SSH_COMMAND", "true"),
+        ("GIT_SEQUENCE_EDITOR", "true"),
+        ("NODE_OPTIONS", "--require=old --import ./olds/old.mjs -r node:fs"),
+    ],
+)
+def test_devices_that_hold_nothing_numbers_and_commands_are_free(place: Place, name: str, value: str) -> None:
+    for made in ("512", "true"):
+        place.make(made)
+    place.make("node_modules/old/index.js", own=False)
+    place.make("olds/old.mjs", own=False)
+    assert place.effect(name, value) is Effect.ALLOW
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--require=./m",
+        "--require ./m",
+        '"--require" "./m"',
+        "-r ./linked",
+        "-r ./away/../m",
+        "-r ./addon",
+        "--require=pack",
+        "--import=pack/deep/x",
+        "--experimental_loader=@scope/one",
+        "--require=single",
+        "--require=by-path",
+        "--require=pack/../../own",
+        '--require "./a\\ b.js"',
+        "--require=./o'wn.js",
+        "--import=./own%2ejs",
+        "--import=./own.js?x",
+        "--import=#x",
+        "--import=data:text/javascript,0",
+        "--import=itself",
+        "--require=./not-yet",
+        "--require=not-yet",
+    ],
+)
+def test_modules_that_node_is_told_to_load_are_found_like_node_finds_them(place: Place, options: str) -> None:
+    for made in ("m/index.js", "addon.node", "o'wn.js", "a b.js", "mods/by-path/index.js"):
+        place.make(made)
+    for made in ("pack/lib/main.js", "@scope/one/index.js", "single.js"):
+        place.make(f"node_modules/{made}")
+    (place.tree / "linked").symlink_to("m")
+    (place.tree / "away").symlink_to("/usr/lib")
+    (place.tree / place.make("package.json", own=False)).write_text('{"name": "itself", "exports": "./own.js"}')
+    assert place.verdict("NODE_OPTIONS", options, NODE_PATH="mods").effect is Effect.DENY
+
+
+def test_packages_are_looked_for_upwards(place: Place) -> None:
+    place.make("node_modules/m/index.js")
+    place.tree = place.tree / "olds"
+    assert "leads to node_modules/m/index.js" in place.verdict("NODE_OPTIONS", "--require=m").matches[0].message
+
+
 @pytest.mark.parametrize(("name", "value"), [("LD_DEBUG", "all"), ("BASH_FUNC_ls%%", "() { :; }")])
 def test_switches_of_the_loader_and_functions_stay_dropped(place: Place, name: str, value: str) -> None:
     (match,) = place.verdict(name, value).matches
