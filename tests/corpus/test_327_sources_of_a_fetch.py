@@ -27,6 +27,7 @@ git add -A && git commit -qm rule; git remote add origin https://example.com/x.g
 git config extensions.worktreeConfig true
 """
 OWN = r"""
+T=${TMPDIR:-$OUT}
 git init -q bad; cd bad; git config user.name m; git config user.email m@agents.example
 git fetch -q .. HEAD; git reset -q --hard FETCH_HEAD
 b=$(printf 'import requests\n' | git hash-object -w --stdin); mkdir -p src
@@ -38,15 +39,15 @@ CUT = OWN.replace("EDIT", "git rm -q --cached src/forged.py; git commit -qm late
 MERGE = "git merge -q --ff-only origin/main"
 INSTEAD = r"""printf '[url "%s/bad"]\n insteadOf = https://example.com/x.git\n' $PWD"""
 SCRIPTS = {
-    "HOME": f"{BAD}mkdir -p $TMPDIR/h; {INSTEAD} > $TMPDIR/h/.gitconfig; HOME=$TMPDIR/h git fetch origin; {MERGE}",
-    "XDG_CONFIG_HOME": f"{BAD}mkdir -p $TMPDIR/h/git; {INSTEAD} > $TMPDIR/h/git/config; XDG_CONFIG_HOME=$TMPDIR/h git fetch origin; {MERGE}",
+    "HOME": f"{BAD}mkdir -p $T/h; {INSTEAD} > $T/h/.gitconfig; HOME=$T/h git fetch origin; {MERGE}",
+    "XDG_CONFIG_HOME": f"{BAD}mkdir -p $T/h/git; {INSTEAD} > $T/h/git/config; XDG_CONFIG_HOME=$T/h git fetch origin; {MERGE}",
     "a file in remotes": BAD
     + r"mkdir -p .git/remotes; printf 'URL: %s/bad\nPull: refs/heads/main:refs/remotes/origin/main\n' $PWD > .git/remotes/zz; git fetch zz; "
     + MERGE,
     "a file in branches": f"{CUT}mkdir -p .git/branches; echo $PWD/bad > .git/branches/zz; git fetch --depth=1 -t zz; git fetch --unshallow -t zz",
     "ssh on PATH": BAD
-    + r"mkdir -p $TMPDIR/b; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > $TMPDIR/b/ssh; chmod +x $TMPDIR/b/ssh; "
-    + "PATH=/usr/..$TMPDIR/b:$PATH git fetch sshy; git merge -q --ff-only sshy/main",
+    + r"mkdir -p $T/b; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > $T/b/ssh; chmod +x $T/b/ssh; "
+    + "PATH=/usr/..$T/b:$PATH git fetch sshy; git merge -q --ff-only sshy/main",
     "a folder": f"{CUT}git fetch --depth=1 -t bad; git fetch --unshallow bad",
     "the remote of a branch": f"{CUT}git config branch.main.remote $PWD/bad; git fetch --depth=1 -t; git fetch --unshallow",
     "a folder beside another work tree": f"{BAD}git worktree add -q wt; cd wt; git fetch far; cd ..; git merge -q --ff-only far/main",

@@ -23,12 +23,12 @@ deny = ["pypi:requests", "npm:lodash"]
 WITH = "export GIT_INDEX_FILE=.git/other; git read-tree HEAD; git update-index --add --cacheinfo "
 SCRIPTS = {
     "a script that is written later": r"""
-        printf '#!/usr/bin/env python3\nimport requests\n' > $TMPDIR/s; b=$(git hash-object --stdin < $TMPDIR/s)
+        text() { printf '#!/usr/bin/env python3\nimport requests\n'; }; b=$(text | git hash-object --stdin)
         """
     + WITH
     + r"""100755,$b,src/forged
         c=$(git commit-tree -p HEAD -m forged $(git write-tree --missing-ok)); unset GIT_INDEX_FILE
-        git update-ref refs/heads/main $c; git hash-object -w --stdin < $TMPDIR/s""",
+        git update-ref refs/heads/main $c; text | git hash-object -w --stdin""",
     "a link above, with the same text": r"""
         b=$(printf 'import requests #/x.py' | git hash-object -w --stdin)
         """
