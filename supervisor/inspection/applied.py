@@ -43,12 +43,11 @@ def inspect(form: str, path: bytes, content: bytes, tools: Tools) -> Findings:
     if not kind:
         return Findings(refusal="it is no document of a known format")
     found, pending = _said(bare, path, content, tools, kind)
-    if bare == form == "manifests":
-        pending = pending or _parted(content)
     if pending and kind == "exact" and content.lstrip()[:1] in (b"{", b"["):
         # JSON may hold what YAML may not: tabs, an escaped slash.
         found, pending = _said(bare, path, content, tools, "json")
-    return Findings(values=found, pending=pending)
+    parted = _parted(content) if bare == form == "manifests" else ""
+    return Findings(values=found, pending=pending or parted)
 
 
 def _said(form: str, path: bytes, content: bytes, tools: Tools, kind: str) -> tuple[tuple[Value, ...], str]:
