@@ -18,8 +18,8 @@ from supervisor.invariants.injection import FILES, FOLDERS
 from supervisor.invariants.places import WRITABLE, locate
 from supervisor.invariants.policy import CompiledPolicy
 from supervisor.run import nodeoptions
-from supervisor.run.leads import UNTOLD, real
 from supervisor.surfaces.contents import told_by_kernel
+from supervisor.surfaces.followed import UNTOLD, real
 from supervisor.vocabulary.events import ExecEvent
 
 if TYPE_CHECKING:
