@@ -86,6 +86,15 @@ def _program(name: str) -> Callable[[], int]:
     return found
 
 
+def _node() -> int:
+    """Major version."""
+    try:
+        told = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
+    except OSError:
+        return 0
+    return int(told.removeprefix("v").partition(".")[0] or 0)
+
+
 def _postgres() -> int:
     return int(bool(sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))))
 
@@ -109,11 +118,12 @@ FEATURES: Mapping[str, Callable[[], int]] = {
     "registry": _registry,
     "postgres": _postgres,
     "yama": _yama,
+    "node": _node,
     "merged-usr": lambda: int(Path("/usr/bin").samefile("/bin")),
     **{
         name: _program(name)
         for name in (
-            *("gcc", "make", "git", "npm", "node", "tmux", "strace", "bwrap", "socat", "setpriv", "sqlite3", "jq"),
+            *("gcc", "make", "git", "npm", "tmux", "strace", "bwrap", "socat", "setpriv", "sqlite3", "jq"),
             *("gdb", "cargo", "go", "mvn", "cmake", "ninja", "ccache", "autoconf", "ruby", "bundle", "perl", "php"),
             *("apt-get", "dpkg-deb", "git-lfs", "screen", "curl", "g++", "ssh-agent", "gpg", "direnv", "less", "vi"),
         )

@@ -10,7 +10,7 @@ import shutil
 import stat
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 FS_IOC_GETFLAGS = 0x80086601
 PYTHON = "/usr/bin/python3"
+# A rule about content, for profiles.
+ONE_CLIENT = """
+[[dependency]]
+id = "one-http-client"
+why = "one client"
+deny = ["pypi:requests", "npm:lodash"]
+"""
 
 # Raw calls for probes: `sc(nr, …)` answers "ok" or the errno's name; OUT is the folder outside the tree.
 PRELUDE = """
@@ -157,6 +164,20 @@ class Cage:
         return subprocess.run(
             words, cwd=self.twin_tree, env=self._env(self.twin_home), capture_output=True, timeout=timeout
         )
+
+    def held(self, script: str, found: Callable[[Path], object], timeout: float = 60) -> Outcome:
+        """Assert that `found` finds something in the tree after `script` bare, and nothing after it governed."""
+        bare = self.bare(script, timeout)
+        assert found(self.twin_tree), bare.stderr
+        outcome = self.run(script, timeout=timeout)
+        assert not found(self.tree), outcome.stderr[-2000:]
+        return outcome
+
+    def subjects(self, tree: Path) -> set[str]:
+        """Subject and author of every commit that a ref or HEAD of `tree` leads to."""
+        words = ["git", "log", "--format=%s %an", "--all", "HEAD", "--"]
+        seen = subprocess.run(words, cwd=tree, env=self.govrun.env, capture_output=True, text=True)
+        return set(seen.stdout.splitlines())
 
     def escape(
         self,

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-"""
 PREPARE = """git add -A && git commit -qm rule"""
 SCRIPTS = {
     "read-only folder": r"""
@@ -36,7 +32,7 @@ def forbidden(cage: Cage, tree: Path) -> set[str]:
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_folder_made_read_only(cage: Cage, script: str) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both(PREPARE)
     before = forbidden(cage, cage.tree)
     words = cage.script(script) if script.startswith("import ") else script

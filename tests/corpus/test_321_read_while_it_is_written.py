@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-"""
 PROGRAM = """
 import subprocess
 with open("NAME", "w") as file:
@@ -33,7 +29,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_read_while_it_is_written(cage: Cage, name: str) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both("git add -A; git commit -qm rule")
     text = f"'{FILES[name]}'"
     program = PROGRAM.replace("NAME", name).replace("TEXT", text)

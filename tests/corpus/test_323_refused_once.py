@@ -6,20 +6,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
-
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-"""
 
 
 def test_refused_once(cage: Cage) -> None:
     """A lock that is too large to be read: the same bytes may be written again, another version may not."""
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both(
         "python3 -c \"print('{' + ' ' * (65 << 20) + '}')\" > package-lock.json; cp package-lock.json kept; "
         "truncate -s 9M src/big.js; echo '// lodash' >> src/big.js; cp src/big.js big; git add src govrun.toml; git commit -qm rule"

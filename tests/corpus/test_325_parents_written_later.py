@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-[scope]
+RULE = (
+    ONE_CLIENT
+    + """[scope]
 commits = { author = "*@agents.example" }
 why = "who wrote what"
 """
+)
 GOOD = "export GIT_AUTHOR_EMAIL=m@agents.example"
 FORGED = r"""
 b=$(echo 'import requests' | git hash-object -w --stdin)
@@ -48,20 +48,15 @@ SCRIPTS = {
 }
 
 
-def forged(cage: Cage, tree: Path) -> set[str]:
-    look = "git log --all --format='%s %an' HEAD --"
-    seen = subprocess.run(["bash", "-c", look], cwd=tree, env=cage.govrun.env, capture_output=True, text=True)
-    return {line for line in seen.stdout.splitlines() if line.startswith("forged")}
+def forged(cage: Cage, tree: Path) -> list[str]:
+    return [line for line in cage.subjects(tree) if line.startswith("forged")]
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_parents_written_later(cage: Cage, script: str) -> None:
     cage.profile(RULE)
     cage.both("git add -A && git commit -qm rule")
-    bare = cage.bare(script, timeout=60)
-    assert forged(cage, cage.twin_tree), bare.stderr
-    outcome = cage.run(script, timeout=60)
-    assert not forged(cage, cage.tree), outcome.stderr[-2000:]
+    outcome = cage.held(script, lambda tree: forged(cage, tree))
     assert "is not here" in outcome.stderr
 
 

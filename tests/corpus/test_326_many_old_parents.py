@@ -7,15 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-"""
 OLD = """
 import subprocess
 who = "committer x <x@x.example> 1700000000 +0000\\ndata 1\\nx\\n"
@@ -49,13 +45,10 @@ def forbidden(cage: Cage, tree: Path) -> str:
 
 
 def test_many_old_parents(cage: Cage) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both("git add -A && git commit -qm rule")
     for tree in (cage.tree, cage.twin_tree):
         subprocess.run(["python3", "-c", OLD], cwd=tree, env=cage.govrun.env, check=True)
     script = cage.script(NEW)
-    bare = cage.bare(script, timeout=120)
-    assert forbidden(cage, cage.twin_tree), bare.stderr
-    outcome = cage.run(script, timeout=120)
-    assert not forbidden(cage, cage.tree), outcome.stderr[-2000:]
+    outcome = cage.held(script, lambda tree: forbidden(cage, tree), timeout=120)
     assert "one-http-client" in outcome.stderr

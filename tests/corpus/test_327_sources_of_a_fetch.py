@@ -5,23 +5,22 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-[scope]
+RULE = (
+    ONE_CLIENT
+    + """[scope]
 commits = { author = "*@agents.example" }
 why = "who wrote what"
 """
+)
 PREPARE = """
 git add -A && git commit -qm rule; git remote add origin https://example.com/x.git; git remote add sshy ssh://example.com/x.git; git remote add far ../bad
 git config extensions.worktreeConfig true
@@ -58,20 +57,11 @@ SCRIPTS = {
 }
 
 
-def forged(cage: Cage, tree: Path) -> set[str]:
-    look = "git log --all --format='%s' HEAD --"
-    seen = subprocess.run(["bash", "-c", look], cwd=tree, env=cage.govrun.env, capture_output=True, text=True)
-    return {line for line in seen.stdout.splitlines() if line.startswith("forged")}
-
-
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_sources_that_the_run_chose(cage: Cage, script: str) -> None:
     cage.profile(RULE)
     cage.both(PREPARE)
-    bare = cage.bare(script, timeout=60)
-    assert forged(cage, cage.twin_tree), bare.stderr
-    outcome = cage.run(script, timeout=60)
-    assert not forged(cage, cage.tree), outcome.stderr[-2000:]
+    cage.held(script, lambda tree: [line for line in cage.subjects(tree) if line.startswith("forged")])
 
 
 @pytest.mark.parametrize(

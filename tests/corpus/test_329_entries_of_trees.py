@@ -5,21 +5,15 @@ later, one that is a file in one commit and a link in the next, and folders whos
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-"""
 WITH = "export GIT_INDEX_FILE=.git/other; git read-tree HEAD; git update-index --add --cacheinfo "
 SCRIPTS = {
     "a script that is written later": r"""
@@ -55,23 +49,14 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_entries_of_trees(cage: Cage, script: str) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both("mkdir -p src; git add -A && git commit -qm rule")
-
-    def forged(tree: Path) -> str:
-        words = ["git", "log", "--all", "--format=%s", "HEAD", "--"]
-        seen = subprocess.run(words, cwd=tree, env=cage.govrun.env, capture_output=True, text=True, check=True)
-        return "\n".join(line for line in seen.stdout.splitlines() if line == "forged")
-
-    bare = cage.bare(script, timeout=60)
-    assert forged(cage.twin_tree), bare.stderr
-    outcome = cage.run(script, timeout=60)
-    assert not forged(cage.tree), outcome.stderr[-2000:]
+    cage.held(script, lambda tree: [line for line in cage.subjects(tree) if line.startswith("forged ")])
 
 
 def test_a_submodule_is_no_content(cage: Cage) -> None:
     script = """git init -q other; git -C other commit -q --allow-empty -m x; git add other; git commit -qm module
         git log -1 --format=%s"""
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both("git add -A && git commit -qm rule")
     assert cage.run(script, timeout=60).stdout.endswith(b"module\n")

@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.corpus.conftest import ONE_CLIENT
+
 if TYPE_CHECKING:
     from tests.corpus.conftest import Cage
 
-RULE = """
-[[dependency]]
-id = "one-http-client"
-why = "one client"
-deny = ["pypi:requests", "npm:lodash"]
-"""
 SLOW = r"""
 import subprocess, time
 for number in range(6):
@@ -29,7 +25,7 @@ subprocess.run(["/bin/true"])
 
 @pytest.mark.slow
 def test_after_files_that_are_slow_to_parse(cage: Cage) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both("git add -A && git commit -qm rule")
     outcome = cage.run(cage.script(SLOW), timeout=110)
     assert (cage.tree / "src/ok.py").exists(), outcome.stderr[-2000:]
@@ -48,14 +44,14 @@ def test_after_files_that_are_slow_to_parse(cage: Cage) -> None:
     ],
 )
 def test_in_no_encoding(cage: Cage, path: str, content: bytes) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both("git add -A && git commit -qm rule")
     outcome = cage.run(f"printf '{content.decode()}' > {path}; git add -A; git commit -qm x", timeout=60)
     assert (cage.tree / path).exists(), outcome.stderr[-2000:]
 
 
 def test_large_and_without_an_extension(cage: Cage) -> None:
-    cage.profile(RULE)
+    cage.profile(ONE_CLIENT)
     cage.both(
         "head -c 270000000 /dev/zero > old; echo old > .gitignore; git add -A && git commit -qm rule; rm .gitignore"
     )
