@@ -246,7 +246,7 @@ def _of_perl(folder: bytes, policy: CompiledPolicy, looks: _Looks) -> Iterator[b
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError:
-                if locate(policy, real(at)).zone in WRITABLE:
+                if not (there := real(at)) or locate(policy, there).zone in WRITABLE:
                     yield UNTOLD
                 continue
             if entries is None:
