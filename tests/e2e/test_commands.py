@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,9 +115,8 @@ def test_a_target_that_the_run_has_written_allows_nothing(shop: Shop) -> None:
     assert not shop.mark.exists(), outcome.stderr
 
 
+@pytest.mark.needs("npm")
 def test_npm_publishes_nothing(shop: Shop) -> None:
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not here")
     outcome = shop.govrun("npm", "publish", env=shop.env)
     assert outcome.code != 0
     assert "denied by prod-from-ci" in outcome.stderr
