@@ -13,7 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ _WATCHED = 10.0  # seconds in which one is seen to stay
 OWN = "repo.git"
 WINDOW = "refs.git"
 _ATTEMPTS = 50
+_RACES = 10  # times as many, where each time somebody else's notes were written instead
 _MAX_NOTE = 1 << 20
 _VERIFIED = 32
 _TIPS = 64
@@ -138,6 +139,12 @@ class Repository:
         """The id that ``name`` is at, "" when there is none. Raises ``UsageError`` when it is a symbolic ref."""
         return self._refs.plain(name)
 
+    def _tip(self) -> str:
+        """That of the notes, "" where it cannot be told."""
+        with suppress(UsageError):
+            return self.ref(NOTES_REF)
+        return ""
+
     def expected(self, name: str) -> str | None:
         """See ``Refs.expected``."""
         return self._refs.expected(name)
@@ -158,9 +165,11 @@ class Repository:
         after all attempts.
         """
         last = GitError("the notes could not be written", "", None)
-        for attempt in range(self.attempts):
+        left = self.attempts
+        for attempt in range(_RACES * self.attempts):
             if attempt:
                 time.sleep(random.uniform(0.002, min(0.2, 0.005 * attempt)))
+            tip = self._tip()
             try:
                 with self._turn():
                     return self._once(plan(), partly=partly, apart=False)
@@ -169,6 +178,9 @@ class Repository:
                 self.objects.close()  # it goes on reading packs that were removed
                 if not self._tidying.outlasts_gc() and error.code is None and attempt >= 2:
                     break  # too slow or damaged: fifty more of that would not help
+                left -= tip == self._tip()  # a race that somebody else has won says nothing about the next
+                if not left:
+                    break
         if not partly:
             raise GitError("the notes could not be written", f"{last.what}: {last.why}", last.code)
         with self._turn():
