@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -107,6 +108,12 @@ def _yama() -> int:
         return 1
 
 
+def _pid_max() -> int:
+    """Whether a namespace may have fewer process ids than the machine, and be made (Linux 6.14)."""
+    version = tuple(int(part) for part in re.findall(r"[0-9]+", platform.release())[:2])
+    return int(version >= (6, 14) and (os.geteuid() == 0 or _userns() > 0))
+
+
 SAMPLED = ("e2e", "faults", "corpus")
 
 FEATURES: Mapping[str, Callable[[], int]] = {
@@ -119,6 +126,7 @@ FEATURES: Mapping[str, Callable[[], int]] = {
     "postgres": _postgres,
     "yama": _yama,
     "node": _node,
+    "pid_max": _pid_max,
     "merged-usr": lambda: int(Path("/usr/bin").samefile("/bin")),
     **{
         name: _program(name)
