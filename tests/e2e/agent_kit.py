@@ -226,6 +226,16 @@ class Terminal:
         """Keys as tmux names them; anything else is typed."""
         self._run("send-keys", *keys)
 
+    def type(self, text: str, shown: str) -> None:
+        """Type it until it shows: a program that is still starting throws away what was typed ahead."""
+        for _ in range(10):
+            self.keys(text)
+            for _ in range(60):
+                if shown in self.screen():
+                    return
+                time.sleep(0.1)
+        raise AssertionError(f"{shown} did not show up:\n{self.screen()}")
+
     def resize(self, width: int, height: int) -> None:
         self._run("resize-window", "-x", str(width), "-y", str(height))
 

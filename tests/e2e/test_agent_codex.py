@@ -181,8 +181,7 @@ def test_codex_in_a_terminal(
     try:
         assert "supervises" not in terminal.wait("Ask Codex to do anything")  # a refusal, across what it draws
         terminal.resize(72, 40)
-        terminal.keys("go on")
-        terminal.wait("› go on")
+        terminal.type("go on", "› go on")
         terminal.keys("Enter")
         screen = terminal.wait("all is done", "echo hi > src/new.py", "Ask Codex to do anything")
         rows = screen.splitlines()

@@ -158,7 +158,8 @@ def test_pi_in_a_terminal(
         terminal.resize(72, 40)
         screen = terminal.wait("─" * 72)
         assert "─" * 73 not in screen
-        terminal.keys("go on", "Enter")
+        terminal.type("go on", "go on")
+        terminal.keys("Enter")
         screen = terminal.wait("all is done", "echo hi > src/new.py")
         assert "denied by scope.write" in model.seen(0), model.seen(0)
         terminal.keys("C-d")
