@@ -1,0 +1,292 @@
+"""All that one command would apply, from the files that it names to those that they lead to: documents, what they stand
+on, and what cannot be told of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from supervisor.run.holds import Held
+from supervisor.surfaces.applied import Seen, links
+from supervisor.vocabulary.applied import (
+    BEFORE,
+    INLINE,
+    MAYBE,
+    PARTIAL,
+    PATCH,
+    PLANNED,
+    REFERS,
+    WORKSPACE,
+    Applies,
+    Document,
+)
+from supervisor.vocabulary.commands import Command
+from supervisor.vocabulary.content import NOTHING_FOUND, Findings
+
+if TYPE_CHECKING:
+    from supervisor.run.applied import Applied
+
+_MOST_FILES = 256
+_MOST_FOLDERS = 64
+_MOST_BYTES = 16 << 20
+_MOST_PLAN = 32 << 20
+_PATIENCE = 10.0  # seconds for all that one command applies
+_DEEPEST = 16
+_UP = 32  # folders above the working directory
+_ENDINGS = {
+    "manifests": (b".yaml", b".yml", b".json"),
+    "terraform": (b".tf", b".tofu", b".tf.json", b".tofu.json", b".auto.tfvars", b"terraform.tfvars"),
+    "job": (b".hcl", b".nomad", b".json"),
+    "document": (b".yaml", b".yml", b".gotmpl"),
+}  # fmt: skip
+_KUSTOMIZATION = (b"kustomization.yaml", b"kustomization.yml", b"Kustomization")
+_HARMLESS = frozenset(("no-op", "create", "read", "update"))
+
+
+class Gathering:
+    """``applied`` is asked for what they say. ``why``: what cannot be told of them."""
+
+    def __init__(self, applied: Applied) -> None:
+        self._applied = applied
+        self._depth = 0
+        self._seen: set[tuple[bytes, str]] = set()
+        self._folders = 0
+        self._bytes = 0
+        self._until = time.monotonic() + _PATIENCE
+        self.documents: list[Document] = []
+        self.held: list[Held] = []
+        self.why = ""
+        self.destroys = False
+        self.workspace = ""
+
+    def told(self, command: Command) -> Command:
+        """The command with what was found."""
+        if not command.classes:
+            return command
+        if self.destroys and "infra-destroy" not in command.classes:
+            command = command._replace(classes=(*command.classes, "infra-destroy"))
+        if self.workspace and self.workspace not in command.targets:
+            command = command._replace(targets=(*command.targets, self.workspace))
+        if self.why:
+            command = command._replace(resolved=False, unread=command.unread or self.why)
+        return command
+
+    def settle(self, named: tuple[Applies, ...]) -> None:
+        """What a plan would make of a configuration that stood so in the tree is tolerated like that itself."""
+        at = [number for number, each in enumerate(self.documents) if each.form == "plan"]
+        if not (at and self._applied.judges):
+            return
+        before, bases = NOTHING_FOUND, dict[str, Findings]()
+        for base in {each.base for each in named if each.form == "plan"}:
+            folder = self._applied.look(os.fsencode(base), 0)
+            for name in folder.names[:_MOST_FILES]:
+                if name.endswith(_ENDINGS["terraform"]) and time.monotonic() < self._until:
+                    seen = self._applied.look(os.path.join(folder.path, name), _MOST_BYTES)
+                    before = before.joined(self._applied.tolerated(seen, "terraform"))
+                    for revision, found in self._applied.bases(seen):
+                        bases[revision] = bases.get(revision, NOTHING_FOUND).joined(found)
+        for number in at:
+            plan = self.documents[number]
+            self.documents[number] = plan._replace(before=plan.before.joined(before), bases=tuple(bases.items()))
+
+    def take(self, each: Applies) -> None:
+        folder = os.fsencode(each.base)
+        if not each.options:
+            self._at(folder, os.fsencode(each.name), each.form, deep=each.deep)
+            return
+        for _ in range(_UP if each.up else 1):
+            for name in each.name.split(","):
+                self.held.append(Held(os.path.join(os.path.realpath(folder), os.fsencode(name))))
+                if not self._applied.look(os.path.join(folder, os.fsencode(name)), 0).absent:
+                    self._at(folder, os.fsencode(name), each.form, deep=each.deep)
+                    if each.form == "compose":
+                        self._beside(folder, name)
+                    return
+            folder = os.path.dirname(os.path.normpath(folder))
+        self._unsure(each.name.partition(",")[0], "it is not there")
+
+    def _beside(self, folder: bytes, name: str) -> None:
+        """What Compose reads besides, where no file is named. ``.env`` may name others."""
+        settings = self._applied.look(os.path.join(folder, b".env"), _MOST_BYTES)
+        self.held.append(Held(os.path.join(os.path.realpath(folder), b".env")))
+        if settings.why and not settings.absent:
+            self._refused(settings, settings.why)
+        elif b"COMPOSE_FILE" in (settings.content or b""):
+            self._refused(settings, "it names Compose files")
+        stem, _, _ = name.rpartition(".")
+        for ending in ("yml", "yaml"):
+            other = os.path.join(folder, f"{stem}.override.{ending}".encode())
+            self.held.append(Held(os.path.join(os.path.realpath(folder), os.path.basename(other))))
+            if not self._applied.look(other, 0).absent:
+                self._at(folder, other, "compose", partial=True)
+
+    def _refused(self, seen: Seen, why: str) -> None:
+        self._unsure(seen.path, why)
+        self.documents.append(self._applied.document(seen, "compose", Findings(refusal=why), partial=False))
+
+    def _unsure(self, name: str | bytes, why: str) -> None:
+        shown = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+        self.why = self.why or f"{shown}: {why}"
+
+    def _at(self, folder: bytes, name: bytes, form: str, *, deep: bool = False, partial: bool = False) -> None:
+        """A file or folder that is named. ``folder``: where names start."""
+        path = os.path.join(folder, name)
+        if len(self.documents) >= _MOST_FILES or self._folders >= _MOST_FOLDERS or self._bytes > _MOST_BYTES:
+            self._unsure(name, "too much would be applied to be read")
+            return
+        if time.monotonic() > self._until:
+            self._unsure(name, f"reading all that would be applied takes more than {_PATIENCE:g} s")
+            return
+        seen = self._applied.look(path, _MOST_PLAN if form == "plan" else _MOST_BYTES)
+        if not seen.path:
+            self._unsure(name, seen.why)
+            if form == "plan":
+                self.destroys = True
+            return
+        if (seen.path, form) in self._seen:
+            return
+        self._seen.add((seen.path, form))
+        below = 0 if seen.content is not None else 1 if form in _ENDINGS and not deep else 2
+        self.held += [Held(seen.path, seen.inode, below), *(Held(each) for each in links(path))]
+        if seen.content is None and not seen.why:
+            self._folders += 1
+            self._folder(seen, form, deep=deep, partial=partial)
+        else:
+            self._file(seen, form, partial=partial)
+
+    def _file(self, seen: Seen, form: str, *, partial: bool) -> None:
+        if form == "chart":  # an archive
+            self._unsure(seen.path, "a packed chart is not read")
+            return
+        self._bytes += len(seen.content or b"")
+        leads = form in ("kustomization", "compose")
+        if not (self._applied.judges or leads or form == "plan"):
+            if seen.why:
+                self._unsure(seen.path, seen.why)
+            return
+        found = self._applied.findings(form + (PARTIAL if partial else ""), seen)
+        if found.refusal or (found.pending and not (partial and form == "manifests")):
+            self._unsure(seen.path, found.refusal or found.pending)
+        document = self._applied.document(seen, form, found, partial=partial)
+        if form == "plan":
+            document = _planned_document(document)
+        self.documents.append(document)
+        if form == "kustomization" and self._applied.judges:
+            self._says(seen)
+        if form == "plan":
+            self._planned(found)
+        elif leads:
+            self._depth += 1
+            if self._depth > _DEEPEST:
+                self._unsure(seen.path, f"one file takes in another more than {_DEEPEST} times")
+            else:
+                self._follow(seen.path.rpartition(b"/")[0], form, found)
+            self._depth -= 1
+
+    def _says(self, seen: Seen) -> None:
+        """What a kustomization puts into objects by itself is one more patch."""
+        found = self._applied.findings(INLINE + PARTIAL, seen)
+        if found.refusal or found.pending:
+            self._unsure(seen.path, found.refusal or found.pending)
+        if found.refusal or found.values:
+            self.documents.append(self._applied.document(seen, INLINE, found, partial=True))
+
+    def _planned(self, found: Findings) -> None:
+        for value in found.values:
+            told = {str(one) for _, each in value.fields for one in each}
+            if value.selection == PLANNED:
+                self.destroys |= not told <= _HARMLESS
+            elif value.selection == WORKSPACE:
+                self.workspace = next(iter(told), "")
+        self.destroys |= bool(found.refusal)
+
+    def _follow(self, folder: bytes, form: str, found: Findings) -> None:
+        for value in found.values:
+            if not value.selection.startswith(REFERS):
+                continue
+            if value.at.startswith(("helmChart", "helmCharts")):
+                self._unsure(folder, "it takes in a chart")
+                continue
+            if not value.known:
+                self._unsure(folder, "what it takes in cannot be told")
+            for _, names in value.fields:
+                for name in names:
+                    self._refers(folder, form, str(name), value.selection.removeprefix(REFERS))
+
+    def _refers(self, folder: bytes, form: str, name: str, role: str) -> None:
+        if role.endswith(MAYBE):
+            self.held.append(Held(os.path.join(os.path.realpath(folder), os.fsencode(name))))
+            if self._applied.look(os.path.join(folder, os.fsencode(name)), 0).absent:
+                return  # a patch as it stands there (see ``_says``)
+        elif self._elsewhere(folder, name):
+            return
+        if form == "compose":
+            self._at(folder, os.fsencode(name), form)
+            return
+        is_folder = self._is_folder(folder, os.fsencode(name))
+        kind = "kustomization" if is_folder else PATCH if role else "manifests"
+        self._at(folder, os.fsencode(name), kind, partial=bool(role))
+
+    def _elsewhere(self, folder: bytes, name: str) -> bool:
+        if "://" in name or name.startswith(("git@", "github.com/")) or "?ref=" in name:
+            self._unsure(folder, f"it takes in {name[:100]}")
+            return True
+        return False
+
+    def _folder(self, seen: Seen, form: str, *, deep: bool, partial: bool) -> None:
+        if form == "kustomization":
+            name = next((each for each in _KUSTOMIZATION if each in seen.names), b"")
+            if name:
+                self._at(seen.path, name, form)
+            else:
+                self._unsure(seen.path, "it has no kustomization.yaml")
+        elif form == "chart":
+            self._chart(seen)
+        elif form == "container":
+            name = next((each for each in (b"Dockerfile", b"Containerfile") if each in seen.names), b"")
+            self._at(seen.path, name or b"Dockerfile", form)
+        elif form in _ENDINGS:
+            for name in seen.names:
+                if name.endswith(_ENDINGS[form]):
+                    self._at(seen.path, name, form, partial=partial)
+                elif deep and form == "manifests" and (name.endswith(b"/") or self._is_folder(seen.path, name)):
+                    self._at(seen.path, name, form, deep=True, partial=partial)
+                elif partial and form == "manifests" and not name.startswith(b"_") and not name.endswith(b"NOTES.txt"):
+                    self._at(seen.path, name, form, partial=True)  # helm renders whatever lies among its templates
+        else:
+            self._unsure(seen.path, "it is a folder")
+
+    def _is_folder(self, folder: bytes, name: bytes) -> bool:
+        return bool(self._applied.look(os.path.join(folder, name, b""), 0).path)  # with a slash, nothing else opens
+
+    def _chart(self, seen: Seen) -> None:
+        """A folder with ``Chart.yaml``: values, objects of its own, templates, and the charts in it."""
+        if b"Chart.yaml" not in seen.names:
+            self._unsure(seen.path, "it has no Chart.yaml")
+        for name in (each.rstrip(b"/") for each in seen.names):  # without: a link to a folder
+            if name == b"values.yaml":
+                self._at(seen.path, name, "values")
+            elif name == b"crds":
+                self._at(seen.path, name, "manifests", deep=True)
+            elif name == b"templates":
+                self._at(seen.path, name, "manifests", deep=True, partial=True)
+            elif name == b"charts":
+                inner = self._applied.look(os.path.join(seen.path, name), 0)
+                self.held += [Held(inner.path or os.path.join(seen.path, name), inner.inode, 1)]
+                self.held += [Held(each) for each in links(os.path.join(seen.path, name))]
+                if inner.why:
+                    self._unsure(os.path.join(seen.path, name), inner.why)
+                for each in inner.names:
+                    self._at(inner.path, each, "chart")
+
+
+def _planned_document(plan: Document) -> Document:
+    """What would be afterwards is judged, what was before is tolerated."""
+    values = plan.now.values
+    earlier = tuple(
+        each._replace(selection=each.selection.removeprefix(BEFORE))
+        for each in values
+        if each.selection.startswith(BEFORE)
+    )
+    return plan._replace(before=Findings(values=earlier))
