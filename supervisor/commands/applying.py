@@ -6,11 +6,13 @@ is an operand after the verb, ``%*`` each of them, ``%-1`` the last; ``$VARIABLE
 first of these that is there, ``=^a,b`` in the folders above too, ``=-`` what no file says; ``?--option=word`` that word
 if the option is given (``?`` for what is not followed); ``!`` before an option or operand: nothing of this entry where
 it is given. Where no source says anything, nothing is applied from a file. ``within``: options that name the folder
-which names start at.
+which names start at; for Compose, ``project``: those of the folder which names in its files start at, and ``settings``:
+of files with variables, which count where nothing else names its files (``cli/options.go`` of compose-go).
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +24,9 @@ from supervisor.vocabulary.applied import STDIN, Applies
 
 _MOST = 64
 _UNFOLLOWED = "?"
-_ELSEWHERE = re.compile(r"(?:[a-z][a-z0-9+.-]{0,30}://|git@|(?:git|github|oci|s3)::|github\.com/)", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    r"(?:[a-z][a-z0-9+.-]{0,30}://|[a-z0-9._-]{1,64}@[^/]{1,255}:|(?:git|github|oci|s3)::|github\.com/)", re.IGNORECASE
+)
 _DEEP = frozenset(("-R", "--recursive"))
 # These take several names in one value.
 _LISTS = frozenset(("manifests", "values"))
@@ -34,7 +38,8 @@ def applies(tool: Tool, line: Line, doing: Doing, world: World) -> tuple[tuple[A
     entries = _entries(tool, verb, doing)
     if not entries:
         return (), ""
-    base = world.path(line.value(tool.applies.get("within", ())) or ".")
+    within = line.value(tool.applies.get("within", ())) or "."
+    base, other = world.path(within), _other(within, world)
     found: dict[Applies, None] = {}
     why = ""
     for entry in entries:
@@ -49,8 +54,40 @@ def applies(tool: Tool, line: Line, doing: Doing, world: World) -> tuple[tuple[A
             elif len(found) >= _MOST:
                 why = why or f"more than {_MOST} files are named"
             else:
-                found[each._replace(base=base)] = None
+                found[each._replace(base=base, other=other)] = None
+    if any(each.form == "compose" for each in found):
+        return _composed(tuple(found), tool, line, doing, world, why)
     return tuple(found), why
+
+
+def _other(name: str, world: World) -> str:
+    """The same from ``PWD``, by which programs in Go go up; empty where it is no other name."""
+    given = world.variable("PWD") if world.told else ""
+    if not given.startswith("/") or posixpath.normpath(given) == world.cwd:
+        return ""
+    return posixpath.normpath(posixpath.join(given, name))
+
+
+def _composed(
+    found: tuple[Applies, ...], tool: Tool, line: Line, doing: Doing, world: World, why: str
+) -> tuple[tuple[Applies, ...], str]:
+    """Names in Compose files start at the folder of the project, which is that of the first file unless it is given.
+    Where no option names the files, settings may, or say what parts their names."""
+    last = line.words[doing.start + doing.length - 1][0]
+    before = [option for option in line.options if option.value and option.at < last]
+    project = next((o.value for o in reversed(before) if o.name in tool.applies.get("project", ())), "") or ""
+    if (_other(project, world) and ".." in project.split("/")) or world.variable("COMPOSE_PROJECT_DIR"):
+        why = why or "an option leads elsewhere"  # or the variable, for podman-compose
+    also = [project or posixpath.dirname(found[0].name)] if project or not found[0].options else []
+    settings = [str(option.value) for option in before if option.name in tool.applies.get("settings", ())]
+    settings = settings or [name for name in world.variable("COMPOSE_ENV_FILES").split(",") if name]
+    settings = settings or [posixpath.join(folder, ".env") for folder in (".", *also)]
+    if any(line.value((name,)) for name in ("-f", "--file")):
+        settings = []
+    if project and found[0].options:
+        found = (found[0]._replace(base=world.path(project), other=_other(project, world)),)
+    folders, files = (tuple(dict.fromkeys(map(world.path, names))) for names in (also, settings))
+    return tuple(each._replace(also=folders, settings=files) for each in found), why
 
 
 def _entries(tool: Tool, verb: Sequence[str], doing: Doing) -> Sequence[str]:
@@ -108,7 +145,7 @@ def _values(part: str, line: Line, doing: Doing, world: World) -> Iterator[str]:
     after = line.operands()[doing.start + doing.length :]
     if mark == "$":
         value = world.variable(rest) if world.told else STDIN
-        yield from (name for name in value.split(":") if name)
+        yield from (name for name in value.split(world.variable("COMPOSE_PATH_SEPARATOR") or ":") if name)
     elif mark == "?":
         option, _, word = rest.rpartition("=")
         if line.has(frozenset((option,))):

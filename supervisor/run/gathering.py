@@ -4,7 +4,9 @@ on, and what cannot be told of them."""
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from supervisor.run.holds import Held
@@ -34,6 +36,11 @@ _MOST_PLAN = 32 << 20
 _PATIENCE = 10.0  # seconds for all that one command applies
 _DEEPEST = 16
 _UP = 32  # folders above the working directory
+_OVERRIDES = (
+    *(b"compose.override.yml", b"compose.override.yaml"),
+    *(b"docker-compose.override.yml", b"docker-compose.override.yaml"),
+)
+_REMOTE = re.compile(r"[A-Za-z0-9._-]{1,64}@[^/]{1,255}:|github\.com/")  # of git; an address is one by its ``://``
 _ENDINGS = {
     "manifests": (b".yaml", b".yml", b".json"),
     "terraform": (b".tf", b".tofu", b".tf.json", b".tofu.json", b".auto.tfvars", b"terraform.tfvars"),
@@ -91,35 +98,77 @@ class Gathering:
             self.documents[number] = plan._replace(before=plan.before.joined(before), bases=tuple(bases.items()))
 
     def take(self, each: Applies) -> None:
-        folder = os.fsencode(each.base)
-        if not each.options:
-            self._at(folder, os.fsencode(each.name), each.form, deep=each.deep)
+        base, other = os.fsencode(each.base), os.fsencode(each.other)
+        also = [os.fsencode(folder) for folder in each.also]
+        bases = [base, *([other] if other and os.path.realpath(other) == os.path.realpath(base) else ())]
+        for name in each.settings:
+            self._settings(os.fsencode(name), each)
+        if each.options:
+            self._usual(each, bases, also)
             return
-        for _ in range(_UP if each.up else 1):
-            for name in each.name.split(","):
-                self.held.append(Held(os.path.join(os.path.realpath(folder), os.fsencode(name))))
-                if not self._applied.look(os.path.join(folder, os.fsencode(name)), 0).absent:
-                    self._at(folder, os.fsencode(name), each.form, deep=each.deep)
-                    if each.form == "compose":
-                        self._beside(folder, name)
-                    return
-            folder = os.path.dirname(os.path.normpath(folder))
-        self._unsure(each.name.partition(",")[0], "it is not there")
+        for path in self._there(bases, os.fsencode(each.name)):
+            self._at(path, each.form, deep=each.deep, also=also)
 
-    def _beside(self, folder: bytes, name: str) -> None:
-        """What Compose reads besides, where no file is named. ``.env`` may name others."""
-        settings = self._applied.look(os.path.join(folder, b".env"), _MOST_BYTES)
-        self.held.append(Held(os.path.join(os.path.realpath(folder), b".env")))
-        if settings.why and not settings.absent:
-            self._refused(settings, settings.why)
-        elif b"COMPOSE_FILE" in (settings.content or b""):
-            self._refused(settings, "it names Compose files")
-        stem, _, _ = name.rpartition(".")
-        for ending in ("yml", "yaml"):
-            other = os.path.join(folder, f"{stem}.override.{ending}".encode())
-            self.held.append(Held(os.path.join(os.path.realpath(folder), os.path.basename(other))))
-            if not self._applied.look(other, 0).absent:
-                self._at(folder, other, "compose", partial=True)
+    def _usual(self, each: Applies, bases: list[bytes], also: list[bytes]) -> None:
+        """Under the first of the usual names that is there. Of Compose's any may be read, and what overrides them:
+        implementations differ in the order, and some read all."""
+        names, compose = [os.fsencode(name) for name in each.name.split(",")], each.form == "compose"
+        found = False
+        for start in bases:
+            folder = start
+            for _ in range(_UP if each.up else 1):
+                there = [name for name in names if self._is_there(folder, name)]
+                if there:
+                    break
+                folder = os.path.dirname(os.path.normpath(folder))
+            else:
+                continue
+            found = True
+            if compose:
+                self._settings(os.path.join(folder, b".env"), each)
+            for name in there if compose else there[:1]:
+                self._at(os.path.join(folder, name), each.form, deep=each.deep, also=also)
+            for name in _OVERRIDES if compose else ():
+                if self._is_there(folder, name):
+                    self._at(os.path.join(folder, name), each.form, partial=True, also=also)
+        if not found:
+            self._unsure(names[0], "it is not there")
+
+    def _is_there(self, folder: bytes, name: bytes) -> bool:
+        self.held.append(Held(os.path.join(os.path.realpath(folder), name)))
+        return not self._applied.look(os.path.join(folder, name), 0).absent
+
+    def _there(self, folders: Iterable[bytes], name: bytes) -> list[bytes]:
+        """Where a name leads from there: every place at which something lies, or else the first. The kernel goes up
+        from where a link leads, and many tools from where it lies (``Join`` of Go's path/filepath)."""
+        places: dict[bytes, None] = {}
+        for folder in folders:
+            path = os.path.join(folder, name)
+            places[path] = None
+            if b".." in name.split(b"/"):
+                places[os.path.normpath(path)] = None
+        if len(places) == 1:
+            return list(places)
+        found: dict[bytes, bytes] = {}
+        for path in places:
+            seen = self._applied.look(path, 0)
+            if seen.absent:
+                self.held.append(Held(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))))
+            else:
+                found.setdefault(seen.path or path, path)
+        return list(found.values()) or list(places)[:1]
+
+    def _settings(self, path: bytes, each: Applies) -> None:
+        """Variables for Compose, which may name the files, or say what parts their names."""
+        seen = self._applied.look(path, _MOST_BYTES)
+        self.held.append(Held(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))))
+        words = (b"COMPOSE_FILE", b"COMPOSE_PATH_SEPARATOR") if each.options else (b"COMPOSE_PATH_SEPARATOR",)
+        if seen.absent:
+            return
+        if seen.why:
+            self._refused(seen, seen.why)
+        elif any(word in (seen.content or b"") for word in words):
+            self._refused(seen, "it names Compose files")
 
     def _refused(self, seen: Seen, why: str) -> None:
         self._unsure(seen.path, why)
@@ -129,18 +178,19 @@ class Gathering:
         shown = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
         self.why = self.why or f"{shown}: {why}"
 
-    def _at(self, folder: bytes, name: bytes, form: str, *, deep: bool = False, partial: bool = False) -> None:
-        """A file or folder that is named. ``folder``: where names start."""
-        path = os.path.join(folder, name)
+    def _at(
+        self, path: bytes, form: str, *, deep: bool = False, partial: bool = False, also: Sequence[bytes] = ()
+    ) -> None:
+        """A file or folder (absolute). ``also``: where names in it may start, beside its own folder."""
         if len(self.documents) >= _MOST_FILES or self._folders >= _MOST_FOLDERS or self._bytes > _MOST_BYTES:
-            self._unsure(name, "too much would be applied to be read")
+            self._unsure(path, "too much would be applied to be read")
             return
         if time.monotonic() > self._until:
-            self._unsure(name, f"reading all that would be applied takes more than {_PATIENCE:g} s")
+            self._unsure(path, f"reading all that would be applied takes more than {_PATIENCE:g} s")
             return
         seen = self._applied.look(path, _MOST_PLAN if form == "plan" else _MOST_BYTES)
         if not seen.path:
-            self._unsure(name, seen.why)
+            self._unsure(path, seen.why)
             if form == "plan":
                 self.destroys = True
             return
@@ -153,9 +203,9 @@ class Gathering:
             self._folders += 1
             self._folder(seen, form, deep=deep, partial=partial)
         else:
-            self._file(seen, form, partial=partial)
+            self._file(seen, form, partial=partial, starts=(*also, os.path.dirname(path)))
 
-    def _file(self, seen: Seen, form: str, *, partial: bool) -> None:
+    def _file(self, seen: Seen, form: str, *, partial: bool, starts: Sequence[bytes]) -> None:
         if form == "chart":  # an archive
             self._unsure(seen.path, "a packed chart is not read")
             return
@@ -181,7 +231,7 @@ class Gathering:
             if self._depth > _DEEPEST:
                 self._unsure(seen.path, f"one file takes in another more than {_DEEPEST} times")
             else:
-                self._follow(seen.path.rpartition(b"/")[0], form, found)
+                self._follow(starts, form, found)
             self._depth -= 1
 
     def _says(self, seen: Seen) -> None:
@@ -201,36 +251,53 @@ class Gathering:
                 self.workspace = next(iter(told), "")
         self.destroys |= bool(found.refusal)
 
-    def _follow(self, folder: bytes, form: str, found: Findings) -> None:
+    def _follow(self, starts: Sequence[bytes], form: str, found: Findings) -> None:
+        """``starts``: where names may start."""
+        named: list[tuple[str, str]] = []
         for value in found.values:
             if not value.selection.startswith(REFERS):
                 continue
             if value.at.startswith(("helmChart", "helmCharts")):
-                self._unsure(folder, "it takes in a chart")
+                self._unsure(starts[-1], "it takes in a chart")
                 continue
             if not value.known:
-                self._unsure(folder, "what it takes in cannot be told")
-            for _, names in value.fields:
-                for name in names:
-                    self._refers(folder, form, str(name), value.selection.removeprefix(REFERS))
-
-    def _refers(self, folder: bytes, form: str, name: str, role: str) -> None:
-        if role.endswith(MAYBE):
-            self.held.append(Held(os.path.join(os.path.realpath(folder), os.fsencode(name))))
-            if self._applied.look(os.path.join(folder, os.fsencode(name)), 0).absent:
-                return  # a patch as it stands there (see ``_says``)
-        elif self._elsewhere(folder, name):
-            return
+                self._unsure(starts[-1], "what it takes in cannot be told")
+            role = value.selection.removeprefix(REFERS)
+            named += [(str(name), role) for _, names in value.fields for name in names]
         if form == "compose":
-            self._at(folder, os.fsencode(name), form)
-            return
-        is_folder = self._is_folder(folder, os.fsencode(name))
-        kind = "kustomization" if is_folder else PATCH if role else "manifests"
-        self._at(folder, os.fsencode(name), kind, partial=bool(role))
+            self._composed(starts, [name for name, _ in named])
+        else:
+            for name, role in named:
+                self._refers(starts, name, role)
 
-    def _elsewhere(self, folder: bytes, name: str) -> bool:
-        if "://" in name or name.startswith(("git@", "github.com/")) or "?ref=" in name:
+    def _composed(self, starts: Sequence[bytes], names: list[str]) -> None:
+        """In what is included names start where the first of a list lies (``include.go`` of compose-go), elsewhere
+        where each lies; a link may lie elsewhere than what it leads to."""
+        names = [name for name in names if not self._elsewhere(starts[-1], name, filled=True)]
+        found = [self._there(starts, os.fsencode(name)) for name in names]
+        folders = dict.fromkeys(os.path.dirname(os.path.normpath(path)) for paths in found for path in paths)
+        for path in (path for paths in found for path in paths):
+            self._at(path, "compose", also=(*folders, os.path.dirname(os.path.realpath(path))))
+
+    def _refers(self, starts: Sequence[bytes], name: str, role: str) -> None:
+        paths = self._there(starts, os.fsencode(name))
+        if role.endswith(MAYBE):
+            self.held.append(Held(os.path.join(os.path.realpath(starts[-1]), os.fsencode(name))))
+            if all(self._applied.look(path, 0).absent for path in paths):
+                return  # a patch as it stands there (see ``_says``)
+        elif self._elsewhere(starts[-1], name):
+            return
+        for path in paths:
+            kind = "kustomization" if self._is_folder(path) else PATCH if role else "manifests"
+            self._at(path, kind, partial=bool(role))
+
+    def _elsewhere(self, folder: bytes, name: str, *, filled: bool = False) -> bool:
+        """``filled``: variables are filled in."""
+        if _REMOTE.match(name) or "://" in name or "?ref=" in name:
             self._unsure(folder, f"it takes in {name[:100]}")
+            return True
+        if filled and "$" in name:
+            self._unsure(folder, f"what it takes in cannot be told: {name[:100]}")
             return True
         return False
 
@@ -238,27 +305,28 @@ class Gathering:
         if form == "kustomization":
             name = next((each for each in _KUSTOMIZATION if each in seen.names), b"")
             if name:
-                self._at(seen.path, name, form)
+                self._at(os.path.join(seen.path, name), form)
             else:
                 self._unsure(seen.path, "it has no kustomization.yaml")
         elif form == "chart":
             self._chart(seen)
         elif form == "container":
             name = next((each for each in (b"Dockerfile", b"Containerfile") if each in seen.names), b"")
-            self._at(seen.path, name or b"Dockerfile", form)
+            self._at(os.path.join(seen.path, name or b"Dockerfile"), form)
         elif form in _ENDINGS:
             for name in seen.names:
+                path = os.path.join(seen.path, name)
                 if name.endswith(_ENDINGS[form]):
-                    self._at(seen.path, name, form, partial=partial)
-                elif deep and form == "manifests" and (name.endswith(b"/") or self._is_folder(seen.path, name)):
-                    self._at(seen.path, name, form, deep=True, partial=partial)
+                    self._at(path, form, partial=partial)
+                elif deep and form == "manifests" and (name.endswith(b"/") or self._is_folder(path)):
+                    self._at(path, form, deep=True, partial=partial)
                 elif partial and form == "manifests" and not name.startswith(b"_") and not name.endswith(b"NOTES.txt"):
-                    self._at(seen.path, name, form, partial=True)  # helm renders whatever lies among its templates
+                    self._at(path, form, partial=True)  # helm renders whatever lies among its templates
         else:
             self._unsure(seen.path, "it is a folder")
 
-    def _is_folder(self, folder: bytes, name: bytes) -> bool:
-        return bool(self._applied.look(os.path.join(folder, name, b""), 0).path)  # with a slash, nothing else opens
+    def _is_folder(self, path: bytes) -> bool:
+        return bool(self._applied.look(os.path.join(path, b""), 0).path)  # with a slash, nothing else opens
 
     def _chart(self, seen: Seen) -> None:
         """A folder with ``Chart.yaml``: values, objects of its own, templates, and the charts in it."""
@@ -266,11 +334,11 @@ class Gathering:
             self._unsure(seen.path, "it has no Chart.yaml")
         for name in (each.rstrip(b"/") for each in seen.names):  # without: a link to a folder
             if name == b"values.yaml":
-                self._at(seen.path, name, "values")
+                self._at(os.path.join(seen.path, name), "values")
             elif name == b"crds":
-                self._at(seen.path, name, "manifests", deep=True)
+                self._at(os.path.join(seen.path, name), "manifests", deep=True)
             elif name == b"templates":
-                self._at(seen.path, name, "manifests", deep=True, partial=True)
+                self._at(os.path.join(seen.path, name), "manifests", deep=True, partial=True)
             elif name == b"charts":
                 inner = self._applied.look(os.path.join(seen.path, name), 0)
                 self.held += [Held(inner.path or os.path.join(seen.path, name), inner.inode, 1)]
@@ -278,7 +346,7 @@ class Gathering:
                 if inner.why:
                     self._unsure(os.path.join(seen.path, name), inner.why)
                 for each in inner.names:
-                    self._at(inner.path, each, "chart")
+                    self._at(os.path.join(inner.path, each), "chart")
 
 
 def _planned_document(plan: Document) -> Document:

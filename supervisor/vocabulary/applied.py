@@ -28,7 +28,9 @@ class Applies(NamedTuple):
     """A file or folder that a command would apply. ``form``: a word of ``FAMILIES``; ``name`` as given, relative to
     the folder ``base`` (absolute), or ``-`` for what no file says; ``options``: of names joined by ``,`` the first that
     is there counts (``compose.yaml,compose.yml``), looked for in the folders above too if ``up``; ``deep``: folders in
-    it count as well."""
+    it count as well. ``other``: what the tool may call ``base``, if it is the same folder: a name with ``..`` may lead
+    elsewhere from there. For Compose, ``also``: where names in its files may start, beside the folder of each;
+    ``settings``: files (absolute) that may name others."""
 
     form: str
     name: str
@@ -36,6 +38,9 @@ class Applies(NamedTuple):
     options: bool = False
     up: bool = False
     deep: bool = False
+    other: str = ""
+    also: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 class Document(NamedTuple):

@@ -28,11 +28,15 @@ def told(command: Command) -> str:
     return ", ".join(cells) + ("" if not command.unread else f" ? {command.unread}")
 
 
-COMPOSE = "compose compose.yaml,compose.yml,docker-compose.yaml,docker-compose.yml*^"
+COMPOSE = "compose compose.yaml,compose.yml,docker-compose.yml,docker-compose.yaml*^"
 LINES = [
     ("kubectl apply -f a.yaml -f b,c --filename=d", "manifests a.yaml, manifests b, manifests c, manifests d"),
     ("kubectl create -fa", "manifests a"),
     ("kubectl apply -k o", "kustomization o"),
+    ("kubectl debug x --image y", ""),
+    ("kubectl debug x --image y -- sh -c --custom=z", ""),
+    ("kubectl debug x --image y --custom=c.json -- sh", " ? an option leads elsewhere"),
+    ("kubectl debug --custom c.json --image y x", " ? an option leads elsewhere"),
     ("kubectl patch deploy x --patch-file p", "values p"),
     ("kubectl apply -f -", " ? it is read from standard input"),
     ("kubectl apply -f a -f -", "manifests a ? it is read from standard input"),
@@ -54,7 +58,10 @@ LINES = [
     ("docker compose down", ""),
     ("docker-compose -f a run x", "compose a"),
     ("podman compose up", COMPOSE),
-    ("docker -H ssh://h compose --project-directory d up", " ? an option leads elsewhere"),
+    ("docker compose --project-directory d up", COMPOSE.replace(" ", " d/", 1)),
+    ("docker compose --workdir d -f a up", "compose a"),
+    ("docker compose run --workdir d x", COMPOSE),
+    ("docker -H ssh://h compose -f a@h:b up", " ? it is read from an address"),
     ("env -C d kubectl apply -f x", "manifests d/x"),
     ("timeout 5 terraform apply p", "plan p"),
     ("xargs kubectl apply -f x", ""),
@@ -98,6 +105,15 @@ def test_line(line: str, expected: str) -> None:
 
 def test_a_variable_names_files() -> None:
     assert told(asked("docker compose up", COMPOSE_FILE="a:b")) == "compose a, compose b"
+    assert (
+        told(asked("docker compose up", COMPOSE_FILE="a:b;c", COMPOSE_PATH_SEPARATOR=";")) == "compose a:b, compose c"
+    )
+
+
+def test_variables_that_lead_elsewhere() -> None:
+    assert told(asked("docker -H ssh://h compose up", COMPOSE_PROJECT_DIR="d")).endswith("? an option leads elsewhere")
+    leading = asked("docker -H ssh://h compose --project-directory ../d up", PWD="/other/name")
+    assert told(leading).endswith("? an option leads elsewhere")
 
 
 def test_only_what_does_something_is_left_unresolved() -> None:
@@ -111,5 +127,5 @@ def test_every_entry_of_the_catalogue_has_a_known_form() -> None:
         found = tool(name)
         assert found is not None
         for key, entries in found.applies.items():
-            if key != "within":
+            if key not in ("within", "project", "settings"):
                 assert {each.partition(":")[0] for each in entries} <= set(FAMILIES), name

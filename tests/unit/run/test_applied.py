@@ -48,15 +48,17 @@ class Asked:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
-    def of(self, line: str) -> ExecEvent:
+    def of(self, line: str, *, below: str = "", **variables: str) -> ExecEvent:
         argv = tuple(line.encode().split())
-        cwd = os.fsencode(self.folder)
-        found = normal.commands(argv, argv[0], lambda: {b"TF_WORKSPACE": b"w"}, cwd, lambda _: None)
+        cwd = os.path.realpath(os.fsencode(self.folder / below))
+        given = {"TF_WORKSPACE": "w"} | variables
+        environ = {key.encode(): value.encode() for key, value in given.items()}
+        found = normal.commands(argv, argv[0], lambda: environ, cwd, lambda _: None)
         return self.applied.of(ExecEvent(ACTOR, target(argv[0]), argv[0], argv, cwd, "call", commands=found))
 
-    def told(self, line: str) -> tuple[list[str], str]:
+    def told(self, line: str, **more: str) -> tuple[list[str], str]:
         """The files read, ``~`` before a part; and what cannot be told."""
-        event = self.of(line)
+        event = self.of(line, **more)
         names = [os.fsdecode(each.path).removeprefix(f"{self.folder}/") for each in event.applied]
         marks = ["~" * each.partial + name for each, name in zip(event.applied, names, strict=True)]
         (command,) = event.commands
@@ -225,19 +227,83 @@ def test_bounds(asked: Asked) -> None:
     assert "more than 16 times" in asked.told(f"{KUBECTL} -k deep")[1]
 
 
+UP = "docker -H ssh://h compose up"
+
+
 def test_compose_reads_an_override_beside_its_own_name(asked: Asked) -> None:
     asked.write(compose_yaml="services: {}\n", compose_override_yml="services: {}\n")
-    line = "docker -H ssh://h compose up"
-    assert asked.told(line) == (["compose.yaml", "~compose.override.yml"], "")
+    assert asked.told(UP) == (["compose.yaml", "~compose.override.yml"], "")
     assert asked.told("docker -H ssh://h compose -f compose.yaml up") == (["compose.yaml"], "")
 
 
-def test_settings_beside_a_compose_file_may_name_others(asked: Asked) -> None:
-    asked.write(compose_yaml="services: {}\n")
-    (asked.folder / ".env").write_text("X=1\n")
-    assert asked.told("docker -H ssh://h compose up") == (["compose.yaml"], "")
-    (asked.folder / ".env").write_text("COMPOSE_FILE=other\n")
-    assert "it names Compose files" in asked.told("docker -H ssh://h compose up")[1]
+def test_every_usual_name_of_a_compose_file_counts(asked: Asked) -> None:
+    """``DefaultFileNames`` and ``DefaultOverrideFileNames`` of compose-go, which others go through in another order."""
+    names = ["compose.yml", "docker-compose.yaml", "docker-compose.yml"]
+    for name in (*names, "docker-compose.override.yaml"):
+        (asked.folder / name).write_text("services: {}\n")
+    found, why = asked.told(UP)
+    assert (sorted(found[:3]), found[3:], why) == (names, ["~docker-compose.override.yaml"], "")
+
+
+@pytest.mark.parametrize("where", [".env", "d/.env", "x.env", "y.env", "p/.env"])
+def test_settings_of_compose_may_name_others(asked: Asked, where: str) -> None:
+    asked.write(compose_yaml="services: {}\n", d__x="", p__compose_yaml="services: {}\n")
+    line, more, names = UP, {"below": "d"} if where == "d/.env" else {}, ["compose.yaml"]
+    if where == "x.env":
+        line = "docker -H ssh://h compose --env-file x.env up"
+    elif where == "y.env":
+        more = {"COMPOSE_ENV_FILES": "z.env,y.env"}
+    elif where == "p/.env":
+        line, names = "docker -H ssh://h compose --project-directory p up", ["p/compose.yaml"]
+    settings = asked.folder / where
+    settings.write_text("X=1\n")
+    assert asked.told(line, **more) == (names, "")
+    for text in ("COMPOSE_FILE=other\n", "COMPOSE_PATH_SEPARATOR=;\n"):
+        settings.write_text(text)
+        assert "it names Compose files" in asked.told(line, **more)[1]
+    variable = {"COMPOSE_FILE": "compose.yaml"}
+    assert "it names Compose files" in asked.told(line, **more, **variable)[1] or where == "d/.env"
+    settings.write_text("COMPOSE_FILE=other\n")
+    if where != "d/.env":  # it is not given to a folder that has none
+        assert asked.told(line, **more, **variable)[1] == ""
+    assert asked.told(line.replace("compose", "compose -f compose.yaml", 1), below="")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "line", "names"),
+    [
+        ({"d__c": "include: [x]", "x": "", "d__x": ""}, "--project-directory . -f d/c", ["d/c", "d/x", "x"]),
+        ({"d__c": "", "e__c": "include: [x]", "d__x": "", "e__x": ""}, "-f d/c -f e/c", ["d/c", "d/x", "e/c", "e/x"]),
+        ({"d__c": "include: [{path: [../e/y, ../f/z]}]", "e__y": "", "f__z": "include: [x]", "e__x": "", "f__x": ""},
+         "-f d/c", ["d/c", "e/x", "e/y", "f/x", "f/z"]),
+        ({"d__compose_yaml": "", "compose_yaml": ""}, "--workdir d", ["d/compose.yaml"]),
+    ],
+)  # fmt: skip
+def test_where_names_in_compose_files_start(asked: Asked, files: dict[str, str], line: str, names: list[str]) -> None:
+    """At the folder of the project, of the first of a list, or (docker-compose 1, podman-compose) of each file."""
+    asked.write(**{name: text or "services: {}" for name, text in files.items()})
+    found, why = asked.told(f"docker -H ssh://h compose {line} up")
+    assert (sorted(found), why) == (names, "")
+
+
+def test_names_go_up_from_where_a_link_lies_and_from_where_it_leads(asked: Asked) -> None:
+    empty = "services: {}"
+    asked.write(far__deep__c="include: [x, ../y]", far__deep__x=empty, far__y=empty, x=empty, d__x=empty, y=empty)
+    (asked.folder / "d/c").symlink_to("../far/deep/c")
+    line = "docker -H ssh://h compose -f d/c up"
+    assert sorted(asked.told(line)[0]) == ["d/x", "far/deep/c", "y"]
+    (asked.folder / "link").symlink_to("far/deep")
+    assert sorted(asked.told("docker -H ssh://h compose -f link/../y up")[0]) == ["far/y", "y"]
+    up = "docker -H ssh://h compose -f ../y up"
+    assert asked.told(up, below="far/deep")[0] == ["far/y"]
+    assert sorted(asked.told(up, below="far/deep", PWD=f"{asked.folder}/link")[0]) == ["far/y", "y"]
+    assert asked.told(up, below="far/deep", PWD=f"{asked.folder}/d")[0] == ["far/y"]
+
+
+def test_a_kustomization_that_is_a_link_leads_on_from_where_it_lies(asked: Asked) -> None:
+    asked.write(o__sub__k="resources: [x.yaml]\n", o__sub__x_yaml="b: 1\n", o__x_yaml="b: 2\n")
+    (asked.folder / "o/kustomization.yaml").symlink_to("sub/k")
+    assert asked.told(f"{KUBECTL} -k o")[0] == ["o/sub/k", "o/x.yaml"]
 
 
 def test_a_service_that_extends_another_file(asked: Asked) -> None:
@@ -283,6 +349,10 @@ def test_options_before_the_word_of_compose(asked: Asked, line: str) -> None:
 def test_what_compose_takes_in_that_cannot_be_told(asked: Asked) -> None:
     asked.write(d__e_yaml="services: {}\n", c="include: [{path: d/e.yaml, project_directory: x}]")
     assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
+    asked.write(**{"${F}": "services: {}"})
+    for name in ("${F}", "a@h:b", "github.com/a/b"):
+        asked.write(c=f"include: ['{name}']")
+        assert asked.told("docker -H ssh://h compose -f c up")[1], name
     asked.write(c="include: [[a]]")
     assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
 
