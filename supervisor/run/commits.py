@@ -318,7 +318,7 @@ class Commits:
         before = (self._objects.tree(old) if old else None) or {}
         after = self._objects.tree(new) if new else {}
         if after is None:
-            raise Refused(f"the object {new} is no tree")
+            raise Refused(f"{new} is no commit and no tree: what it says lies at no path that could be judged")
         for name, was in before.items():
             now = after.get(name)
             if now is None or (now.mode == TREE) != (was.mode == TREE):

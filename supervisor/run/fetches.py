@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from supervisor.git import config as git_config
-from supervisor.invariants.places import WRITABLE, locate
+from supervisor.invariants.places import WRITABLE, is_under, locate
 from supervisor.invariants.policy import CompiledPolicy, GitDir
-from supervisor.run.fresh import began, was_there
+from supervisor.run.fresh import TICK, began, was_there
+from supervisor.surfaces.applied import links
 from supervisor.surfaces.contents import plain_content
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import FsEvent
 
 _MOST = 1 << 20
+_MOST_SETTINGS = 16
+_STARTED = (b"ssh", b"sh")  # by name: all else git has in a folder of its own
 _VERBS = (b"fetch", b"pull", b"remote")
 _OPTIONS = frozenset(
     b"-q --quiet -v --verbose -p --prune -P --prune-tags -t --tags -n --no-tags --all --multiple --progress -4 --ipv4 "
@@ -62,14 +65,16 @@ class Fetches:
 
     def is_plain(self, event: FsEvent) -> bool:
         """Whether git fetches from where it was told to at the start, and nothing of the run's has a hand in it."""
-        pid, argv = event.actor.pid, event.actor.argv
+        pid, argv, moment = event.actor.pid, event.actor.argv, began(event.actor.start)
         if not event.git_tool or not _is_plain(argv) or not self._is_clean(pid):
             return False
         try:
-            cwd, head, further = self._stands_in(pid, began(event.actor.start))
+            cwd, head, further = self._stands_in(pid, moment)
             now = [entry for config in self._read() for entry in _entries(config)]
             then = [entry for config in self._config for entry in _entries(config)]
             if _sources(now) != _sources(then) or _sources(own := _entries(further)):
+                return False
+            if self._takes_in(then) or any(self._may_shadow(folder, moment) for folder in self._ahead()):
                 return False
         except (GovrunError, OSError):
             return False
@@ -121,12 +126,80 @@ class Fetches:
                 return False
         return True
 
+    def _takes_in(self, then: list[tuple[str, str]]) -> bool:
+        """Whether git reads settings from a file that the run can write, other than those of the repository. Raises
+        ``GovrunError``, OSError."""
+        home = self._value(b"HOME=")
+        own = self._value(b"XDG_CONFIG_HOME=") or home + b"/.config"
+        pending = [home + b"/.gitconfig", own + b"/git/config", b"/etc/gitconfig"]
+        pending += filter(None, map(self._value, (b"GIT_CONFIG_GLOBAL=", b"GIT_CONFIG_SYSTEM=")))
+        if self._value(b"GIT_CONFIG_COUNT="):
+            return True
+        included = [_included(self._git.common, home, key, value) for key, value in then]
+        for _ in range(_MOST_SETTINGS):
+            pending += [each for each in included if each]
+            if not pending:
+                return False
+            path = os.path.realpath(pending.pop())
+            if locate(self._policy, path).zone in WRITABLE:
+                return True
+            here = os.path.dirname(path)
+            included = [_included(here, home, *each) for each in _entries(plain_content(path, _MOST))]
+        return True
+
+    def _value(self, name: bytes) -> bytes:
+        return next((each.removeprefix(name) for each in self._given if each.startswith(name)), b"")
+
+    def _ahead(self) -> Iterator[bytes]:
+        """The folders of PATH up to the one that has the usual programs."""
+        for folder in self._path.split(b":"):
+            yield folder
+            real = os.path.realpath(folder)
+            outside = locate(self._policy, real).zone not in WRITABLE
+            if outside and all(os.access(real + b"/" + name, os.X_OK) for name in _STARTED):
+                return
+
+    def _may_shadow(self, folder: bytes, moment: float) -> bool:
+        """Whether the run could have a program there that git starts, or had one since ``moment``: whatever is put
+        there or taken away, and whatever is renamed, has a newer ctime then, which nobody sets. OSError: unsure."""
+        if not folder.startswith(b"/"):
+            return True
+        for link in links(folder):
+            if locate(self._policy, link).zone in WRITABLE and os.lstat(link).st_ctime >= moment - TICK:
+                return True
+        real = os.path.realpath(folder)
+        place = locate(self._policy, real)
+        if place.zone not in WRITABLE:
+            return False
+        if any(os.path.lexists(real + b"/" + name) for name in _STARTED):
+            return True
+        while not os.path.lexists(real):  # it may have been there
+            real = os.path.dirname(real)
+        if not is_under(real, place.base):
+            return True
+        while True:
+            if os.stat(real).st_ctime >= moment - TICK:
+                return True
+            real = os.path.dirname(real)
+            if real == place.base or not is_under(real, place.base):
+                return False
+
     def _is_near(self, cwd: bytes, value: str) -> bool:
         """Whether an address is, or was a moment ago, a folder that the run can write."""
         place = os.fsencode(value.removeprefix("file://"))
         if b"://" in place or (b":" in place.split(b"/")[0]):
             return False
         return locate(self._policy, os.path.realpath(os.path.join(cwd, place))).zone in WRITABLE
+
+
+def _included(folder: bytes, home: bytes, key: str, value: str) -> bytes:
+    """The file that an entry takes in, from a file in ``folder``; empty for any other entry (git-config(1))."""
+    if key != "include.path" and not (key.startswith("includeif.") and key.endswith(".path")):
+        return b""
+    name = os.fsencode(value)
+    if name.startswith(b"~/"):
+        name = home + name[1:]
+    return os.path.join(folder, name)
 
 
 def _same_path(found: bytes, given: bytes) -> bool:

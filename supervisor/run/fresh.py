@@ -8,7 +8,7 @@ import os
 import struct
 import time
 
-_TICK = 0.05  # seconds: time stamps of files and the start of a process come from different clocks
+TICK = 0.05  # seconds: time stamps of files and the start of a process come from different clocks
 _MAGIC = b"\xfftOc\0\0\0\2"  # gitformat-pack(5), version 2
 
 
@@ -23,7 +23,7 @@ def was_there(common: bytes, name: str, moment: float) -> bool:
     sets. Unsure means yes."""
     objects, raw = common + b"/objects/", bytes.fromhex(name)
     try:
-        if os.stat(objects + name[:2].encode() + b"/" + name[2:].encode()).st_ctime < moment - _TICK:
+        if os.stat(objects + name[:2].encode() + b"/" + name[2:].encode()).st_ctime < moment - TICK:
             return True
     except FileNotFoundError:
         pass  # packed, or not there
@@ -34,7 +34,7 @@ def was_there(common: bytes, name: str, moment: float) -> bool:
     except OSError as error:
         return error.errno != errno.ENOENT
     try:
-        return any(_holds(each.path, raw) for each in packs if each.stat().st_ctime < moment - _TICK)
+        return any(_holds(each.path, raw) for each in packs if each.stat().st_ctime < moment - TICK)
     except (OSError, struct.error):
         return True
 

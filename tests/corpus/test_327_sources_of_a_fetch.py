@@ -64,6 +64,35 @@ def test_sources_that_the_run_chose(cage: Cage, script: str) -> None:
     cage.held(script, lambda tree: [line for line in cage.subjects(tree) if line.startswith("forged")])
 
 
+GIVEN = {
+    "a folder of the tree on the given PATH": BAD
+    + r"mkdir -p .venv/bin; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > .venv/bin/ssh; chmod +x .venv/bin/ssh; "
+    + "git fetch sshy; git merge -q --ff-only sshy/main",
+    "and taken away before it ends": BAD
+    + r"mkdir -p .venv/bin; printf '#!/bin/sh\nrm %s/.venv/bin/ssh\nexec git-upload-pack %s/bad\n' $PWD $PWD > .venv/bin/ssh; "
+    + "chmod +x .venv/bin/ssh; sleep 0.2; git fetch sshy; git merge -q --ff-only sshy/main",
+    "and the folder above renamed": BAD
+    + r"mkdir -p v/bin .venv/bin; printf '#!/bin/sh\ncd %s; mv .venv old; mv v .venv; exec git-upload-pack %s/bad\n' $PWD $PWD > .venv/bin/ssh; "
+    + "chmod +x .venv/bin/ssh; sleep 0.2; git fetch sshy; git merge -q --ff-only sshy/main",
+    "settings that the repository takes in": f"{BAD}{INSTEAD} > .gitconfig; git fetch origin; {MERGE}",
+    "settings that the user takes in": f"{BAD}{INSTEAD} > .usual; git fetch origin; {MERGE}",
+}
+
+
+@pytest.mark.parametrize("script", GIVEN.values(), ids=GIVEN)
+def test_places_that_were_given_and_are_the_runs(cage: Cage, script: str) -> None:
+    cage.profile(RULE)
+    cage.both(PREPARE)
+    if ".gitconfig" in script:
+        cage.both("git config include.path ../.gitconfig")
+    for tree, home in ((cage.tree, cage.home), (cage.twin_tree, cage.twin_home)):
+        with (home / ".gitconfig").open("a") as file:
+            file.write(f"[include]\n path = {tree}/.usual\n")
+    folders = f"{cage.tree}/.venv/bin:{cage.twin_tree}/.venv/bin"
+    cage.env["PATH"] = f"{folders}:{cage.govrun.env['PATH']}"
+    cage.held(script, lambda tree: [line for line in cage.subjects(tree) if line.startswith("forged")])
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -74,9 +103,13 @@ def test_sources_that_the_run_chose(cage: Cage, script: str) -> None:
     ],
 )
 def test_sources_that_were_configured(cage: Cage, script: str) -> None:
-    """What comes from where it did at the start is other people's, whoever wrote it."""
+    """What comes from where it did at the start is other people's, whoever wrote it; with an environment in the tree,
+    and settings that the user keeps elsewhere."""
     cage.profile(RULE)
-    cage.both("git add -A && git commit -qm rule")
+    cage.both("git add -A && git commit -qm rule; mkdir -p .venv/bin; echo .venv >> .git/info/exclude")
+    with (cage.home / ".gitconfig").open("a") as file:
+        file.write("[include]\n path = ~/.more\n")
+    cage.env["PATH"] = f"{cage.tree}/.venv/bin:{cage.govrun.env['PATH']}"
     theirs = "git clone -q . ../theirs; cd ../theirs; git commit -q --author='o <f@x.example>' --allow-empty -m t; git tag v1"
     subprocess.run(["bash", "-ec", theirs], cwd=cage.tree, env=cage.govrun.env, check=True)
     added = "git remote add origin $(realpath ../theirs); git config branch.main.remote origin; git config branch.main.merge refs/heads/main"
