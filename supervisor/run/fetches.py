@@ -7,8 +7,9 @@ it brings is then judged as the run's work.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from supervisor.git import config as git_config
 from supervisor.invariants.places import WRITABLE, is_under, locate
@@ -74,9 +75,13 @@ class Fetches:
             then = [entry for config in self._config for entry in _entries(config)]
             if _sources(now) != _sources(then) or _sources(own := _entries(further)):
                 return False
-            if self._takes_in(then) or any(self._may_shadow(folder, moment) for folder in self._ahead()):
+            settings = self._settings(then)
+            if settings is None:
                 return False
-        except (GovrunError, OSError):
+            started = [*_STARTED, *self._transports(then + settings)]
+            if any(self._may_shadow(folder, started, moment) for folder in self._ahead(started)):
+                return False
+        except (GovrunError, OSError, ValueError):
             return False
         near = any(
             self._is_near(cwd, value) for key, value in then if key.startswith("remote.") and key.endswith(".url")
@@ -126,40 +131,49 @@ class Fetches:
                 return False
         return True
 
-    def _takes_in(self, then: list[tuple[str, str]]) -> bool:
-        """Whether git reads settings from a file that the run can write, other than those of the repository. Raises
-        ``GovrunError``, OSError."""
+    def _settings(self, then: list[tuple[str, str]]) -> list[tuple[str, str]] | None:
+        """What git reads besides the repository's own settings; None where a file of it is one that the run can write.
+        Raises ``GovrunError``, OSError."""
         home = self._value(b"HOME=")
         own = self._value(b"XDG_CONFIG_HOME=") or home + b"/.config"
         pending = [home + b"/.gitconfig", own + b"/git/config", b"/etc/gitconfig"]
         pending += filter(None, map(self._value, (b"GIT_CONFIG_GLOBAL=", b"GIT_CONFIG_SYSTEM=")))
+        found: list[tuple[str, str]] = []
         if self._value(b"GIT_CONFIG_COUNT="):
-            return True
+            return None
         included = [_included(self._git.common, home, key, value) for key, value in then]
         for _ in range(_MOST_SETTINGS):
             pending += [each for each in included if each]
             if not pending:
-                return False
+                return found
             path = os.path.realpath(pending.pop())
             if locate(self._policy, path).zone in WRITABLE:
-                return True
-            here = os.path.dirname(path)
-            included = [_included(here, home, *each) for each in _entries(plain_content(path, _MOST))]
-        return True
+                return None
+            here, entries = os.path.dirname(path), _entries(plain_content(path, _MOST))
+            included = [_included(here, home, *each) for each in entries]
+            found += entries
+        return None
+
+    def _transports(self, entries: list[tuple[str, str]]) -> Iterator[bytes]:
+        """Names of programs that are to be started in place of ssh. Raises ``ValueError``."""
+        told = [value for key, value in entries if key in ("core.sshcommand", "core.gitproxy")]
+        told += [os.fsdecode(self._value(name)) for name in (b"GIT_SSH=", b"GIT_SSH_COMMAND=", b"GIT_PROXY_COMMAND=")]
+        for words in filter(None, map(shlex.split, told)):
+            yield os.fsencode(words[0])
 
     def _value(self, name: bytes) -> bytes:
         return next((each.removeprefix(name) for each in self._given if each.startswith(name)), b"")
 
-    def _ahead(self) -> Iterator[bytes]:
-        """The folders of PATH up to the one that has the usual programs."""
+    def _ahead(self, started: Sequence[bytes]) -> Iterator[bytes]:
+        """The folders of PATH up to the one that has all of these programs."""
         for folder in self._path.split(b":"):
             yield folder
             real = os.path.realpath(folder)
             outside = locate(self._policy, real).zone not in WRITABLE
-            if outside and all(os.access(real + b"/" + name, os.X_OK) for name in _STARTED):
+            if outside and all(os.access(real + b"/" + name, os.X_OK) for name in started):
                 return
 
-    def _may_shadow(self, folder: bytes, moment: float) -> bool:
+    def _may_shadow(self, folder: bytes, started: Sequence[bytes], moment: float) -> bool:
         """Whether the run could have a program there that git starts, or had one since ``moment``: whatever is put
         there or taken away, and whatever is renamed, has a newer ctime then, which nobody sets. OSError: unsure."""
         if not folder.startswith(b"/"):
@@ -171,7 +185,7 @@ class Fetches:
         place = locate(self._policy, real)
         if place.zone not in WRITABLE:
             return False
-        if any(os.path.lexists(real + b"/" + name) for name in _STARTED):
+        if any(os.path.lexists(real + b"/" + name) for name in started):
             return True
         while not os.path.lexists(real):  # it may have been there
             real = os.path.dirname(real)

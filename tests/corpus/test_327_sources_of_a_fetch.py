@@ -66,7 +66,7 @@ def test_sources_that_the_run_chose(cage: Cage, script: str) -> None:
 
 GIVEN = {
     "a folder of the tree on the given PATH": BAD
-    + r"mkdir -p .venv/bin; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > .venv/bin/ssh; chmod +x .venv/bin/ssh; "
+    + r"mkdir -p .venv/bin; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > .venv/bin/ssh; chmod +x .venv/bin/ssh; sleep 0.2; "
     + "git fetch sshy; git merge -q --ff-only sshy/main",
     "and taken away before it ends": BAD
     + r"mkdir -p .venv/bin; printf '#!/bin/sh\nrm %s/.venv/bin/ssh\nexec git-upload-pack %s/bad\n' $PWD $PWD > .venv/bin/ssh; "
@@ -74,6 +74,9 @@ GIVEN = {
     "and the folder above renamed": BAD
     + r"mkdir -p v/bin .venv/bin; printf '#!/bin/sh\ncd %s; mv .venv old; mv v .venv; exec git-upload-pack %s/bad\n' $PWD $PWD > .venv/bin/ssh; "
     + "chmod +x .venv/bin/ssh; sleep 0.2; git fetch sshy; git merge -q --ff-only sshy/main",
+    "another program in place of ssh": BAD
+    + r"mkdir -p .venv/bin; printf '#!/bin/sh\nexec git-upload-pack %s/bad\n' $PWD > .venv/bin/ours; chmod +x .venv/bin/ours; sleep 0.2; "
+    + "git fetch sshy; git merge -q --ff-only sshy/main",
     "settings that the repository takes in": f"{BAD}{INSTEAD} > .gitconfig; git fetch origin; {MERGE}",
     "settings that the user takes in": f"{BAD}{INSTEAD} > .usual; git fetch origin; {MERGE}",
 }
@@ -87,7 +90,8 @@ def test_places_that_were_given_and_are_the_runs(cage: Cage, script: str) -> Non
         cage.both("git config include.path ../.gitconfig")
     for tree, home in ((cage.tree, cage.home), (cage.twin_tree, cage.twin_home)):
         with (home / ".gitconfig").open("a") as file:
-            file.write(f"[include]\n path = {tree}/.usual\n")
+            file.write(f"[include]\n path = {tree}/.usual\n" if ".usual" in script else "")
+            file.write("[core]\n sshCommand = ours -q\n" if "/ours" in script else "")
     folders = f"{cage.tree}/.venv/bin:{cage.twin_tree}/.venv/bin"
     cage.env["PATH"] = f"{folders}:{cage.govrun.env['PATH']}"
     cage.held(script, lambda tree: [line for line in cage.subjects(tree) if line.startswith("forged")])
