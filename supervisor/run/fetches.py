@@ -7,26 +7,23 @@ it brings is then judged as the run's work.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from supervisor.git import config as git_config
-from supervisor.invariants.places import WRITABLE, is_under, locate
+from supervisor.invariants.places import WRITABLE, locate
 from supervisor.invariants.policy import CompiledPolicy, GitDir
-from supervisor.run.fresh import TICK, began, was_there
-from supervisor.surfaces.applied import links
+from supervisor.run.fresh import began, was_there
+from supervisor.run.shadows import Shadows, entries
 from supervisor.surfaces.contents import plain_content
 from supervisor.vocabulary.errors import GovrunError
 from supervisor.vocabulary.events import FsEvent
 
 _MOST = 1 << 20
-_MOST_SETTINGS = 16
-_STARTED = (b"ssh", b"sh")  # by name: all else git has in a folder of its own
 _VERBS = (b"fetch", b"pull", b"remote")
 _OPTIONS = frozenset(
     b"-q --quiet -v --verbose -p --prune -P --prune-tags -t --tags -n --no-tags --all --multiple --progress -4 --ipv4 "
     b"--no-progress -6 --ipv6 --ff --ff-only --no-ff --rebase --no-rebase -r --no-edit --autostash --no-autostash "
+    b"--append --no-auto-gc --no-auto-maintenance --no-write-commit-graph "
     b"--unshallow --update-head-ok -u --no-write-fetch-head --recurse-submodules=no --no-recurse-submodules -j1".split()
 )
 # Of git's variables those that cannot lead it elsewhere, and what git sets for its own children.
@@ -55,6 +52,8 @@ class Fetches:
         self._given = {os.fsencode(f"{name}={value}") for name, value in environment.items()}
         self._deciding = {each for each in self._given if each.startswith(_DECIDING)}
         self._config = self._read()
+        given = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+        self._shadows = Shadows(policy, git.common, given)
 
     def _read(self) -> tuple[bytes, bytes]:
         folders = (self._git.common + b"/config", self._git.path + b"/config.worktree")
@@ -67,19 +66,16 @@ class Fetches:
     def is_plain(self, event: FsEvent) -> bool:
         """Whether git fetches from where it was told to at the start, and nothing of the run's has a hand in it."""
         pid, argv, moment = event.actor.pid, event.actor.argv, began(event.actor.start)
-        if not event.git_tool or not _is_plain(argv) or not self._is_clean(pid):
+        path = self._clean_path(pid) if event.git_tool and _is_plain(argv) else None
+        if path is None:
             return False
         try:
             cwd, head, further = self._stands_in(pid, moment)
-            now = [entry for config in self._read() for entry in _entries(config)]
-            then = [entry for config in self._config for entry in _entries(config)]
-            if _sources(now) != _sources(then) or _sources(own := _entries(further)):
+            now = [entry for config in self._read() for entry in entries(config)]
+            then = [entry for config in self._config for entry in entries(config)]
+            if _sources(now) != _sources(then) or _sources(own := list(entries(further))):
                 return False
-            settings = self._settings(then)
-            if settings is None:
-                return False
-            started = [*_STARTED, *self._transports(then + settings)]
-            if any(self._may_shadow(folder, started, moment) for folder in self._ahead(started)):
+            if self._shadows.fall(then, path, moment):
                 return False
         except (GovrunError, OSError, ValueError):
             return False
@@ -114,89 +110,32 @@ class Fetches:
             os.path.lexists(self._git.common + each) for each in old
         )
 
-    def _is_clean(self, pid: int) -> bool:
-        """Whether nothing in its environment leads git, or what it starts, elsewhere."""
+    def _clean_path(self, pid: int) -> bytes | None:
+        """PATH of a process whose environment leads git, and what it starts, nowhere else; None for any other."""
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 variables = file.read().split(b"\0")
         except OSError:
-            return False
+            return None
         if {each for each in variables if each.startswith(_DECIDING)} != self._deciding:
-            return False
+            return None
+        paths = [each[5:] for each in variables if each.startswith(b"PATH=")]
         for each in variables:
-            if each.startswith(b"PATH=") and not _same_path(each[5:], self._path):
-                return False
             known = each in self._given or each in _SET_BY_GIT or each.startswith(_HARMLESS)
             if each.startswith(_LEADING) and not known:
-                return False
-        return True
-
-    def _settings(self, then: list[tuple[str, str]]) -> list[tuple[str, str]] | None:
-        """What git reads besides the repository's own settings; None where a file of it is one that the run can write.
-        Raises ``GovrunError``, OSError."""
-        home = self._value(b"HOME=")
-        own = self._value(b"XDG_CONFIG_HOME=") or home + b"/.config"
-        pending = [home + b"/.gitconfig", own + b"/git/config", b"/etc/gitconfig"]
-        pending += filter(None, map(self._value, (b"GIT_CONFIG_GLOBAL=", b"GIT_CONFIG_SYSTEM=")))
-        found: list[tuple[str, str]] = []
-        if self._value(b"GIT_CONFIG_COUNT="):
-            return None
-        included = [_included(self._git.common, home, key, value) for key, value in then]
-        for _ in range(_MOST_SETTINGS):
-            pending += [each for each in included if each]
-            if not pending:
-                return found
-            path = os.path.realpath(pending.pop())
-            if locate(self._policy, path).zone in WRITABLE:
                 return None
-            here, entries = os.path.dirname(path), _entries(plain_content(path, _MOST))
-            included = [_included(here, home, *each) for each in entries]
-            found += entries
-        return None
+        return paths[0] if len(paths) == 1 and self._is_given(paths[0]) else None
 
-    def _transports(self, entries: list[tuple[str, str]]) -> Iterator[bytes]:
-        """Names of programs that are to be started in place of ssh. Raises ``ValueError``."""
-        told = [value for key, value in entries if key in ("core.sshcommand", "core.gitproxy")]
-        told += [os.fsdecode(self._value(name)) for name in (b"GIT_SSH=", b"GIT_SSH_COMMAND=", b"GIT_PROXY_COMMAND=")]
-        for words in filter(None, map(shlex.split, told)):
-            yield os.fsencode(words[0])
-
-    def _value(self, name: bytes) -> bytes:
-        return next((each.removeprefix(name) for each in self._given if each.startswith(name)), b"")
-
-    def _ahead(self, started: Sequence[bytes]) -> Iterator[bytes]:
-        """The folders of PATH up to the one that has all of these programs."""
-        for folder in self._path.split(b":"):
-            yield folder
-            real = os.path.realpath(folder)
-            outside = locate(self._policy, real).zone not in WRITABLE
-            if outside and all(os.access(real + b"/" + name, os.X_OK) for name in started):
-                return
-
-    def _may_shadow(self, folder: bytes, started: Sequence[bytes], moment: float) -> bool:
-        """Whether the run could have a program there that git starts, or had one since ``moment``: whatever is put
-        there or taken away, and whatever is renamed, has a newer ctime then, which nobody sets. OSError: unsure."""
-        if not folder.startswith(b"/"):
+    def _is_given(self, path: bytes) -> bool:
+        """Git puts its own folder first for what it starts, once more for each git below another. Folders of the tree,
+        as of an environment that is activated, may come before as well; what lies in them is looked at."""
+        if path == self._path:
             return True
-        for link in links(folder):
-            if locate(self._policy, link).zone in WRITABLE and os.lstat(link).st_ctime >= moment - TICK:
-                return True
-        real = os.path.realpath(folder)
-        place = locate(self._policy, real)
-        if place.zone not in WRITABLE:
-            return False
-        if any(os.path.lexists(real + b"/" + name) for name in started):
-            return True
-        while not os.path.lexists(real):  # it may have been there
-            real = os.path.dirname(real)
-        if not is_under(real, place.base):
-            return True
-        while True:
-            if os.stat(real).st_ctime >= moment - TICK:
-                return True
-            real = os.path.dirname(real)
-            if real == place.base or not is_under(real, place.base):
-                return False
+        first = path.removesuffix(b":" + self._path)
+        return first != path and all(
+            folder in _OWN or (folder.startswith(b"/") and not self._shadows.lies_outside(folder))
+            for folder in first.split(b":")
+        )
 
     def _is_near(self, cwd: bytes, value: str) -> bool:
         """Whether an address is, or was a moment ago, a folder that the run can write."""
@@ -204,24 +143,6 @@ class Fetches:
         if b"://" in place or (b":" in place.split(b"/")[0]):
             return False
         return locate(self._policy, os.path.realpath(os.path.join(cwd, place))).zone in WRITABLE
-
-
-def _included(folder: bytes, home: bytes, key: str, value: str) -> bytes:
-    """The file that an entry takes in, from a file in ``folder``; empty for any other entry (git-config(1))."""
-    if key != "include.path" and not (key.startswith("includeif.") and key.endswith(".path")):
-        return b""
-    name = os.fsencode(value)
-    if name.startswith(b"~/"):
-        name = home + name[1:]
-    return os.path.join(folder, name)
-
-
-def _same_path(found: bytes, given: bytes) -> bool:
-    """Git puts its own folder first for what it starts, once more for each git below another."""
-    first = found.removesuffix(given)
-    if found == given:
-        return True
-    return found.endswith(b":" + given) and all(folder in _OWN for folder in first[:-1].split(b":"))
 
 
 def _is_plain(argv: tuple[bytes, ...]) -> bool:
@@ -264,11 +185,7 @@ def _by_default(now: list[tuple[str, str]], then: list[tuple[str, str]], head: s
     return found or ["origin"]
 
 
-def _entries(config: bytes) -> list[tuple[str, str]]:
-    return git_config.entries(config) if config else []
-
-
-def _sources(entries: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _sources(said: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """What says where a remote lies, and how it is reached."""
     keys = ("remote.", "url.", "http.", "include", "core.ssh", "core.git", "ssh.", "protocol.", "transfer.")
-    return [(key, value) for key, value in entries if key.startswith(keys)]
+    return [(key, value) for key, value in said if key.startswith(keys)]
