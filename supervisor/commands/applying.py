@@ -25,11 +25,12 @@ from supervisor.vocabulary.applied import STDIN, Applies
 _MOST = 64
 _UNFOLLOWED = "?"
 _ELSEWHERE = re.compile(
-    r"(?:[a-z][a-z0-9+.-]{0,30}://|[a-z0-9._-]{1,64}@[^/]{1,255}:|(?:git|github|oci|s3)::|github\.com/)", re.IGNORECASE
+    r"(?:[a-z][a-z0-9+.-]{0,30}://|[^/@]+@[^/]+:|(?:git|github|oci|s3)::|github\.com/)", re.IGNORECASE
 )
 _DEEP = frozenset(("-R", "--recursive"))
 # These take several names in one value.
 _LISTS = frozenset(("manifests", "values"))
+_ADDRESSED = frozenset(("template", "document", "job"))  # what may be named by a file:// address
 
 
 def applies(tool: Tool, line: Line, doing: Doing, world: World) -> tuple[tuple[Applies, ...], str]:
@@ -61,11 +62,9 @@ def applies(tool: Tool, line: Line, doing: Doing, world: World) -> tuple[tuple[A
 
 
 def _other(name: str, world: World) -> str:
-    """The same from ``PWD``, by which programs in Go go up; empty where it is no other name."""
+    """The same from ``PWD``, as it is given, by which programs in Go go up; empty where it is no other name."""
     given = world.variable("PWD") if world.told else ""
-    if not given.startswith("/") or posixpath.normpath(given) == world.cwd:
-        return ""
-    return posixpath.normpath(posixpath.join(given, name))
+    return posixpath.join(given, name) if given.startswith("/") and given != world.cwd else ""
 
 
 def _composed(
@@ -76,11 +75,15 @@ def _composed(
     last = line.words[doing.start + doing.length - 1][0]
     before = [option for option in line.options if option.value and option.at < last]
     project = next((o.value for o in reversed(before) if o.name in tool.applies.get("project", ())), "") or ""
-    if (_other(project, world) and ".." in project.split("/")) or world.variable("COMPOSE_PROJECT_DIR"):
-        why = why or "an option leads elsewhere"  # or the variable, for podman-compose
+    # An option that is not known may take the next word. For podman-compose there is a variable as well.
+    unsure = any(not option.listed for option in line.options if option.at < last)
+    if (_other(project, world) and ".." in project.split("/")) or unsure or world.variable("COMPOSE_PROJECT_DIR"):
+        why = why or "an option leads elsewhere"
     also = [project or posixpath.dirname(found[0].name)] if project or not found[0].options else []
     settings = [str(option.value) for option in before if option.name in tool.applies.get("settings", ())]
     settings = settings or [name for name in world.variable("COMPOSE_ENV_FILES").split(",") if name]
+    if any(name.startswith("~") for name in (project, *settings, *(each.name for each in found))):
+        why = why or "whose home ~ means cannot be told"
     settings = settings or [posixpath.join(folder, ".env") for folder in (".", *also)]
     if any(line.value((name,)) for name in ("-f", "--file")):
         settings = []
@@ -113,10 +116,10 @@ def _named(form: str, sources: str, line: Line, doing: Doing, world: World) -> l
             names = part[1:].removeprefix("^")
             return [Applies(form, names, options=names not in (STDIN, "."), up=part.startswith("=^"), deep=deep)]
         elif part in options:
-            named = [name for value in _given(options, line, doing) for name in _split(form, value)]
+            named = [name for value in _given(options, line, doing) for name in _split(form, value, options)]
             if named:
                 return [Applies(form, name, deep=deep) for name in named]
-        elif found := [name.removeprefix("file://") for name in _values(part, line, doing, world)]:
+        elif found := [_bare(form, name) for name in _values(part, line, doing, world)]:
             return [Applies(form, name, deep=deep) for name in found]
     return []
 
@@ -135,9 +138,16 @@ def _given(options: frozenset[str], line: Line, doing: Doing) -> Iterator[str]:
             yield option.value
 
 
-def _split(form: str, value: str) -> list[str]:
-    value = value.removeprefix("file://")
-    return [name for name in value.split(",") if name] if form in _LISTS else [value]
+def _split(form: str, value: str, options: frozenset[str]) -> list[str]:
+    if form not in _LISTS and "--compose-file" not in options:
+        return [_bare(form, value)]
+    if '"' in value:  # which quotes names with a comma in them (pflag's StringSlice)
+        return [_UNFOLLOWED]
+    return [_bare(form, name) for name in value.split(",") if name]
+
+
+def _bare(form: str, name: str) -> str:
+    return name.removeprefix("file://") if form in _ADDRESSED else name
 
 
 def _values(part: str, line: Line, doing: Doing, world: World) -> Iterator[str]:

@@ -86,7 +86,8 @@ def take_apart(tool: Tool, arguments: Sequence[str]) -> Line:
                 loose.append(at - 1)
             words.append((at - 1, word))
             if len(words) == 1 and word in tool.valued:
-                value = tool.value | tool.valued[word]
+                more = tool.valued[word]
+                value = (tool.value | more) - {each[1:] for each in more if each.startswith("!")}
             sure = True
             if tool.ends and _ended(tool, words):
                 words.extend((place, arguments[place]) for place in range(at, len(arguments)))

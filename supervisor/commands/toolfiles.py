@@ -3,7 +3,7 @@
 Keys of a file, all optional:
 ``like``: another file that says everything; ``same = true``: it is the same program, so its name is used.
 ``value``: options that take a value, ``flag``: options that take none; an option in neither list takes none, but a word
-after it is not trusted. ``[valued]``: more of the first, by the first word of the verb.
+after it is not trusted. ``[valued]``: more of the first, by the first word of the verb, and with ``!`` less.
 ``classes`` (a table of class -> entries) and ``read`` (entries of what only looks); ``default``: the class of a verb
 that no entry names; ``alone``: the class where there is no verb at all.
 ``verbless``: no word of it is a verb; ``anywhere``: each word is one (goals, tasks); ``scan``: groups come before the

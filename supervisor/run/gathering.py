@@ -40,7 +40,7 @@ _OVERRIDES = (
     *(b"compose.override.yml", b"compose.override.yaml"),
     *(b"docker-compose.override.yml", b"docker-compose.override.yaml"),
 )
-_REMOTE = re.compile(r"[A-Za-z0-9._-]{1,64}@[^/]{1,255}:|github\.com/")  # of git; an address is one by its ``://``
+_REMOTE = re.compile(r"[^/@]+@[^/]+:|github\.com/")  # of git; an address is one by its ``://``
 _ENDINGS = {
     "manifests": (b".yaml", b".yml", b".json"),
     "terraform": (b".tf", b".tofu", b".tf.json", b".tofu.json", b".auto.tfvars", b"terraform.tfvars"),
@@ -100,7 +100,8 @@ class Gathering:
     def take(self, each: Applies) -> None:
         base, other = os.fsencode(each.base), os.fsencode(each.other)
         also = [os.fsencode(folder) for folder in each.also]
-        bases = [base, *([other] if other and os.path.realpath(other) == os.path.realpath(base) else ())]
+        same = other and os.path.realpath(other) == os.path.realpath(base)
+        bases = [base, *([os.path.normpath(other)] if same else ())]
         for name in each.settings:
             self._settings(os.fsencode(name), each)
         if each.options:
@@ -160,13 +161,17 @@ class Gathering:
 
     def _settings(self, path: bytes, each: Applies) -> None:
         """Variables for Compose, which may name the files, or say what parts their names."""
+        if path == os.fsencode(os.devnull):
+            return
         seen = self._applied.look(path, _MOST_BYTES)
         self.held.append(Held(os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))))
+        self.held += [Held(seen.path, seen.inode)] if seen.path else []
+        self.held += map(Held, links(path))
         words = (b"COMPOSE_FILE", b"COMPOSE_PATH_SEPARATOR") if each.options else (b"COMPOSE_PATH_SEPARATOR",)
         if seen.absent:
             return
         if seen.why:
-            self._refused(seen, seen.why)
+            self._refused(seen._replace(path=seen.path or path), seen.why)
         elif any(word in (seen.content or b"") for word in words):
             self._refused(seen, "it names Compose files")
 
@@ -263,7 +268,11 @@ class Gathering:
             if not value.known:
                 self._unsure(starts[-1], "what it takes in cannot be told")
             role = value.selection.removeprefix(REFERS)
-            named += [(str(name), role) for _, names in value.fields for name in names]
+            for name in (str(name) for _, names in value.fields for name in names):
+                if "\0" in name:
+                    self._unsure(starts[-1], "it takes in what is no name of a file")
+                else:
+                    named.append((name, role))
         if form == "compose":
             self._composed(starts, [name for name, _ in named])
         else:
@@ -296,7 +305,7 @@ class Gathering:
         if _REMOTE.match(name) or "://" in name or "?ref=" in name:
             self._unsure(folder, f"it takes in {name[:100]}")
             return True
-        if filled and "$" in name:
+        if filled and ("$" in name or name.startswith("~")):
             self._unsure(folder, f"what it takes in cannot be told: {name[:100]}")
             return True
         return False

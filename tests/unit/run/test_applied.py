@@ -298,6 +298,22 @@ def test_names_go_up_from_where_a_link_lies_and_from_where_it_leads(asked: Asked
     assert asked.told(up, below="far/deep")[0] == ["far/y"]
     assert sorted(asked.told(up, below="far/deep", PWD=f"{asked.folder}/link")[0]) == ["far/y", "y"]
     assert asked.told(up, below="far/deep", PWD=f"{asked.folder}/d")[0] == ["far/y"]
+    asked.write(far__d__compose_yaml=empty, d__compose_yaml=empty)
+    assert sorted(asked.told(UP, below="far/d", PWD=f"{asked.folder}/link/../d")[0]) == [
+        "d/compose.yaml",
+        "far/d/compose.yaml",
+    ]
+
+
+def test_settings_are_held_where_they_lie(asked: Asked) -> None:
+    asked.write(compose_yaml="services: {}", real="X=1\n")
+    (asked.folder / ".env").symlink_to("real")
+    asked.of(UP)
+    held = {(os.path.basename(each.path), each.inode) for each in asked.applied.held}
+    info = (asked.folder / "real").stat()
+    assert {(b".env", (0, 0)), (b"real", (info.st_dev, info.st_ino))} <= held
+    assert asked.told("docker -H ssh://h compose --env-file /dev/null up") == (["compose.yaml"], "")
+    assert asked.told("docker -H ssh://h compose --env-file /dev/full up")[1].startswith("/dev/full: ")
 
 
 def test_a_kustomization_that_is_a_link_leads_on_from_where_it_lies(asked: Asked) -> None:
@@ -349,9 +365,10 @@ def test_options_before_the_word_of_compose(asked: Asked, line: str) -> None:
 def test_what_compose_takes_in_that_cannot_be_told(asked: Asked) -> None:
     asked.write(d__e_yaml="services: {}\n", c="include: [{path: d/e.yaml, project_directory: x}]")
     assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
-    asked.write(**{"${F}": "services: {}"})
-    for name in ("${F}", "a@h:b", "github.com/a/b"):
-        asked.write(c=f"include: ['{name}']")
+    far = "a" * 65 + "@h.example:x"
+    asked.write(**{"${F}": "services: {}", "~": "services: {}", far: "services: {}"})
+    for name in ("${F}", "a@h:b", "github.com/a/b", "~", "~/x", far, "a\\0b"):
+        asked.write(c=f'include: ["{name}"]')
         assert asked.told("docker -H ssh://h compose -f c up")[1], name
     asked.write(c="include: [[a]]")
     assert "cannot be told" in asked.told("docker -H ssh://h compose -f c up")[1]
