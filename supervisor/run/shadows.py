@@ -104,12 +104,12 @@ class Shadows:
         told += [os.fsdecode(self._given.get(name, b"")) for name in variables]
         for value in filter(None, told):
             words = (shlex.split(value) if _WORDS.fullmatch(value) else []) or [""]
+            if not _NAME.fullmatch(words[0].rpartition("/")[2]):
+                raise ValueError(value)
             for before, word in pairwise(["", *words]):
                 self._check(word, before)
-            if "/" not in words[0]:
-                if not _NAME.fullmatch(words[0]):
-                    raise ValueError(value)
-                yield os.fsencode(words[0])
+                if "/" not in word and "=" not in word and not word.startswith("-"):
+                    yield os.fsencode(word)  # after a word that starts another program, any may be one
 
     def _check(self, word: str, before: str) -> None:
         """Raises ``ValueError`` where a word of a command leads to what the run can write, or to another program."""

@@ -88,6 +88,7 @@ GIVEN = {
     "a folder in front of it": ("", f"{BAD}mkdir -p a; {SERVES} : $PWD > a/ssh; chmod +x a/ssh; export PATH=$PWD/a:$PATH; {SSHY}"),
     "another program in place of ssh": ("git config --global core.sshCommand 'ours -q'", OURS),
     "another program after a word": ("git config --global core.sshCommand 'env A=1 ours -q'", OURS),
+    "another program after a path": ("git config core.sshCommand '/usr/bin/stdbuf -o L ours'", OURS),
     "another program after a variable": ("git config core.sshCommand 'A=1 ours -q'", OURS),
     "a program of the tree in place of ssh": ("git config core.sshCommand scripts/ours", OURS),
     "a helper of another scheme": (
