@@ -2,12 +2,13 @@
 
 ``[applies]`` of the catalogue: verb, class or ``*`` -> entries ``FORM: SOURCE|SOURCE…``. The first source that says
 anything counts. Options (``-f|--filename``) are one source, each of their values; ``>-c``: only after the verb. ``%1``
-is an operand after the verb, ``%*`` each of them, ``%-1`` the last; ``$VARIABLE`` names joined by ``:``; ``=a,b`` the
-first of these that is there, ``=^a,b`` in the folders above too, ``=-`` what no file says; ``?--option=word`` that word
-if the option is given (``?`` for what is not followed); ``!`` before an option or operand: nothing of this entry where
-it is given. Where no source says anything, nothing is applied from a file. ``within``: options that name the folder
-which names start at; for Compose, ``project``: those of the folder which names in its files start at, and ``settings``:
-of files with variables, which count where nothing else names its files (``cli/options.go`` of compose-go).
+is an operand after the verb, ``%*`` each of them, ``%-1`` the last; ``$VARIABLE`` names joined by ``:`` (or what
+``COMPOSE_PATH_SEPARATOR`` says); ``=a,b`` the first of these that is there, ``=^a,b`` in the folders above too, ``=-``
+what no file says; ``?--option=word`` that word if the option is given (``?`` for what is not followed); ``!`` before an
+option or operand: nothing of this entry where it is given. Where no source says anything, nothing is applied from a
+file. ``within``: options that name the folder which names start at; for Compose, ``project``: those of the folder which
+names in its files start at, and ``settings``: of files with variables, which count where nothing else names its files
+(``cli/options.go`` of compose-go).
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ _ENDINGS = {
     "document": (b".yaml", b".yml", b".gotmpl"),
 }  # fmt: skip
 _KUSTOMIZATION = (b"kustomization.yaml", b"kustomization.yml", b"Kustomization")
+_LEADING = ("kustomization", "compose")
 _HARMLESS = frozenset(("no-op", "create", "read", "update"))
 
 
@@ -58,6 +59,7 @@ class Gathering:
         self._applied = applied
         self._depth = 0
         self._seen: set[tuple[bytes, str]] = set()
+        self._followed: set[tuple[bytes, str, tuple[bytes, ...]]] = set()
         self._folders = 0
         self._bytes = 0
         self._until = time.monotonic() + _PATIENCE
@@ -199,23 +201,27 @@ class Gathering:
             if form == "plan":
                 self.destroys = True
             return
-        if (seen.path, form) in self._seen:
+        # What a file leads to depends on where it is taken in: by a link elsewhere, or in the list of another file.
+        starts = (*also, os.path.dirname(path)) if form in _LEADING else ()
+        again = (seen.path, form) in self._seen
+        if again and (form not in _LEADING or (seen.path, form, starts) in self._followed):
             return
         self._seen.add((seen.path, form))
+        self._followed.add((seen.path, form, starts))
         below = 0 if seen.content is not None else 1 if form in _ENDINGS and not deep else 2
         self.held += [Held(seen.path, seen.inode, below), *(Held(each) for each in links(path))]
         if seen.content is None and not seen.why:
             self._folders += 1
             self._folder(seen, form, deep=deep, partial=partial)
         else:
-            self._file(seen, form, partial=partial, starts=(*also, os.path.dirname(path)))
+            self._file(seen, form, partial=partial, starts=starts, again=again)
 
-    def _file(self, seen: Seen, form: str, *, partial: bool, starts: Sequence[bytes]) -> None:
+    def _file(self, seen: Seen, form: str, *, partial: bool, starts: Sequence[bytes], again: bool) -> None:
         if form == "chart":  # an archive
             self._unsure(seen.path, "a packed chart is not read")
             return
         self._bytes += len(seen.content or b"")
-        leads = form in ("kustomization", "compose")
+        leads = form in _LEADING
         if not (self._applied.judges or leads or form == "plan"):
             if seen.why:
                 self._unsure(seen.path, seen.why)
@@ -223,12 +229,11 @@ class Gathering:
         found = self._applied.findings(form + (PARTIAL if partial else ""), seen)
         if found.refusal or (found.pending and not (partial and form == "manifests")):
             self._unsure(seen.path, found.refusal or found.pending)
-        document = self._applied.document(seen, form, found, partial=partial)
-        if form == "plan":
-            document = _planned_document(document)
-        self.documents.append(document)
-        if form == "kustomization" and self._applied.judges:
-            self._says(seen)
+        if not again:
+            document = self._applied.document(seen, form, found, partial=partial)
+            self.documents.append(_planned_document(document) if form == "plan" else document)
+            if form == "kustomization" and self._applied.judges:
+                self._says(seen)
         if form == "plan":
             self._planned(found)
         elif leads:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -37,7 +36,7 @@ _NAME = re.compile(
 # An absolute path, alone, as the value of an option of one letter, or after `=`.
 _PLACE = re.compile(r"(?:-[A-Za-z]|[^/]*=)?((?:~?/).*)")
 _COMMAND = re.compile(r"command", re.IGNORECASE)  # ProxyCommand and others of ssh_config(5)
-_LEADING = re.compile(r"(?i:command|control)|^-[FS].")
+_LEADING = re.compile(r"(?i:control)|^-[FS].")
 
 
 class Shadows:
@@ -103,7 +102,7 @@ class Shadows:
         variables = (b"GIT_SSH", b"GIT_SSH_COMMAND", b"GIT_PROXY_COMMAND")
         told += [os.fsdecode(self._given.get(name, b"")) for name in variables]
         for value in filter(None, told):
-            words = (shlex.split(value) if _WORDS.fullmatch(value) else []) or [""]
+            words = (value.split() if _WORDS.fullmatch(value) else []) or [""]
             if not _NAME.fullmatch(words[0].rpartition("/")[2]):
                 raise ValueError(value)
             for before, word in pairwise(["", *words]):
@@ -114,13 +113,15 @@ class Shadows:
     def _check(self, word: str, before: str) -> None:
         """Raises ``ValueError`` where a word of a command leads to what the run can write, or to another program."""
         found = _PLACE.fullmatch(word)
+        if _COMMAND.search(word):
+            raise ValueError(word)
         if found is None:
             if "/" in word or before in ("-F", "-S") or _LEADING.search(word):
                 raise ValueError(word)
             return
         path = os.fsencode(found[1])
         path = self._home + path[1:] if path.startswith(b"~") else path
-        if not self.lies_outside(path) or _COMMAND.search(word):
+        if not self.lies_outside(path):
             raise ValueError(word)
 
     def _ahead(self, path: bytes, started: Sequence[bytes]) -> Iterator[bytes]:

@@ -305,6 +305,25 @@ def test_names_go_up_from_where_a_link_lies_and_from_where_it_leads(asked: Asked
     ]
 
 
+def test_what_is_taken_in_twice_leads_on_from_both_places(asked: Asked) -> None:
+    asked.write(
+        k="resources: [x.yaml]\n",
+        o__x_yaml="b: 1\n",
+        p__x_yaml="b: 2\n",
+        top__kustomization_yaml="resources: [../o, ../p]\n",
+    )
+    for folder in "op":
+        (asked.folder / folder / "kustomization.yaml").symlink_to("../k")
+    found, why = asked.told(f"{KUBECTL} -k top")
+    assert (sorted(found), why) == (["k", "o/x.yaml", "p/x.yaml", "top/kustomization.yaml"], "")
+    asked.write(
+        c="include: [q/y, f]", f="include: [{path: [r/z, q/y]}]", q__y="include: [x]", r__z="services: {}",
+        q__x="services: {}", r__x="services: {}",
+    )  # fmt: skip
+    found, why = asked.told("docker -H ssh://h compose -f c up")
+    assert (sorted(found), why) == (["c", "f", "q/x", "q/y", "r/x", "r/z"], "")
+
+
 def test_settings_are_held_where_they_lie(asked: Asked) -> None:
     asked.write(compose_yaml="services: {}", real="X=1\n")
     (asked.folder / ".env").symlink_to("real")
